@@ -191,7 +191,9 @@ def rotate_key(key_id: UUID, overlap: timedelta, networks: Iterable[Network] | N
 
 
 def disable_producer(producer_id: UUID, *, disabled: bool = True) -> None:
-    """None of a disabled producer's keys is accepted."""
+    """None of a disabled producer's keys is accepted. Its schedules stop, and `upkeep.broadcasts` pauses its
+    broadcasts.
+    """
     with transaction() as session:
         name = session.scalar(
             sa.update(Producer)

@@ -104,7 +104,7 @@ def pause_broadcast(broadcast_id: str) -> Response:
 def resume_broadcast(broadcast_id: str) -> Response:
     """Let a paused broadcast go on where it stopped
 
-    Failures up to now no longer count for `stop_at_failures`. 409 if it has ended.
+    Failures up to now no longer count for `stop_at_failures`. 409 if it has ended, or its producer is switched off.
     """
     return _change(broadcast_id, broadcasts.resume)
 

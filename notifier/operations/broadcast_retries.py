@@ -20,7 +20,7 @@ from notifier.ground.ids import show
 from notifier.ledgers import audit, broadcast_counts
 from notifier.models import Broadcast, Delivery
 from notifier.operations import retry_dead
-from notifier.pipeline.intake.broadcasts import KIND
+from notifier.pipeline.intake.broadcasts import KIND, check_producer
 from notifier.pipeline.planning import pacing
 from notifier.queries.dead_letters import is_dead
 
@@ -40,6 +40,7 @@ def begin(broadcast_id: UUID) -> None:
             raise Rejected("conflict", f"a broadcast that is {row.status} sends nothing again")
         if row.retrying is not None:
             return
+        check_producer(row)
         counts = broadcast_counts.of([broadcast_id])[broadcast_id]
         failed = sum(counts[status] for status in DEAD)
         if not failed:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import sqlalchemy as sa
 import structlog
 
 from notifier.core import audience as audiences_in
@@ -26,7 +27,7 @@ from notifier.ground.database import retried, transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id, show
 from notifier.ledgers import audit, broadcast_counts, events
-from notifier.models import Broadcast
+from notifier.models import Broadcast, Producer
 from notifier.models import Submission as SubmissionRow
 from notifier.people import audiences
 from notifier.people.audiences import People
@@ -38,6 +39,7 @@ from notifier.pipeline.planning.orders import Order
 from notifier.signals import queueing
 
 KIND = "brd"
+SWITCHED_OFF = "its producer is switched off"
 
 log = structlog.get_logger()
 
@@ -299,10 +301,12 @@ def pause(broadcast_id: UUID, judge: Callable[[Broadcast], str | None] | None = 
 
 def resume(broadcast_id: UUID) -> None:
     """Goes on where it stopped. What had failed by then no longer counts for `stop_at_failures`: somebody has looked.
-    One that is not paused stays as it is. Raises Rejected('conflict') for one that has ended.
+    One that is not paused stays as it is. Raises Rejected('conflict') for one that has ended, or whose producer is
+    switched off.
     """
 
     def change(submission: SubmissionRow, row: Broadcast) -> bool:
+        check_producer(row)
         row.status = SCHEDULED if row.started_at is None else RUNNING
         row.paused_reason = None
         row.ended_before, row.failed_before = rules.ended(broadcast_counts.of([row.id])[row.id])
@@ -312,6 +316,18 @@ def resume(broadcast_id: UUID) -> None:
 
     if _change(broadcast_id, "resumed", (PAUSED,), change, ignored=(SCHEDULED, RUNNING)):
         queueing.ring_expand([broadcast_id])
+
+
+def check_producer(row: Broadcast) -> None:
+    """Raises Rejected('conflict') where it is switched off."""
+    if is_switched_off(row):
+        raise Rejected("conflict", SWITCHED_OFF)
+
+
+def is_switched_off(row: Broadcast) -> bool:
+    """Its producer: whoever switches all its keys off wants to hear no more of it."""
+    off = sa.select(Producer.id).where(Producer.id == row.producer_id, Producer.disabled_at.is_not(None))
+    return db.session.scalar(off) is not None
 
 
 def cancel(broadcast_id: UUID) -> None:

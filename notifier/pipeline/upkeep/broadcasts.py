@@ -1,5 +1,5 @@
-"""Broadcasts that are under way: pauses those that fail too often, cancels what is left of the cancelled ones, and ends
-those of which nothing is to come any more.
+"""Broadcasts that are under way: pauses those that fail too often, or whose producer is switched off; cancels what is
+left of the cancelled ones, and ends those of which nothing is to come any more.
 
 Called by the scheduler. The tallies say how far each is; those who decide by them look again under the broadcast's
 lock, so that each is paused, and ended, once.
@@ -14,7 +14,7 @@ from sqlalchemy.orm import defer
 
 from notifier.core import broadcasts as rules
 from notifier.core import events as names
-from notifier.core.broadcasts import CANCELLED, FINISHED, RUNNING
+from notifier.core.broadcasts import CANCELLED, FINISHED, RUNNING, SCHEDULED
 from notifier.core.lifecycle import CANCELLED as CANCELLED_DELIVERY
 from notifier.core.lifecycle import OPEN, QUEUED, WAITING
 from notifier.ground.clock import now as clock_now
@@ -22,8 +22,9 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.ledgers import audit, broadcast_counts, digests, events, moves
-from notifier.models import Broadcast, Delivery, DigestEntry
+from notifier.models import Broadcast, Delivery, DigestEntry, Producer
 from notifier.pipeline.intake import broadcasts
+from notifier.pipeline.intake.broadcasts import SWITCHED_OFF
 
 BATCH = 500  # deliveries cancelled in one transaction
 
@@ -31,16 +32,28 @@ log = structlog.get_logger()
 
 
 def watch() -> int:
-    """Pauses and ends running ones for which it is time. → how many. Two statements whatever their number, and no more
-    where nothing is to be done.
+    """Pauses and ends those for which it is time. → how many. Two statements whatever their number, and no more where
+    nothing is to be done.
     """
-    running = sa.select(Broadcast).where(_is_open(), Broadcast.status == RUNNING)
-    open_ones = db.session.scalars(running.options(defer(Broadcast.audience))).all()  # it may name 10,000 people
-    counts = broadcast_counts.of(row.id for row in open_ones)
-    failing = [row.id for row in open_ones if _share(row, counts[row.id])]
-    over = [row.id for row in open_ones if row.id not in failing and _is_over(row, counts[row.id])]
+    is_off = Producer.disabled_at.is_not(None)
+    going = (
+        sa.select(Broadcast, is_off)
+        .outerjoin(Producer, Producer.id == Broadcast.producer_id)
+        .where(_is_open(), sa.or_(Broadcast.status == RUNNING, sa.and_(Broadcast.status == SCHEDULED, is_off)))
+        .options(defer(Broadcast.audience))  # it may name 10,000 people
+    )
+    rows = db.session.execute(going).all()
+    counts = broadcast_counts.of(row.id for row, _ in rows if row.status == RUNNING)
+    stopping, over = list[UUID](), list[UUID]()
+    for row, is_switched_off in rows:
+        if row.status == RUNNING and _share(row, counts[row.id]):
+            stopping.append(row.id)
+        elif row.status == RUNNING and _is_over(row, counts[row.id]):
+            over.append(row.id)
+        elif is_switched_off:
+            stopping.append(row.id)
     db.session.close()
-    return sum(map(_stop, failing)) + sum(map(_end, over))
+    return sum(map(_stop, stopping)) + sum(map(_end, over))
 
 
 def _is_open() -> "sa.ColumnElement[bool]":
@@ -61,7 +74,8 @@ def _stop(broadcast_id: UUID) -> bool:
     """Somebody may have resumed it since: then it has been looked at."""
 
     def why(row: Broadcast) -> str | None:
-        return _share(row, broadcast_counts.of([broadcast_id])[broadcast_id]) if row.status == RUNNING else None
+        share = _share(row, broadcast_counts.of([broadcast_id])[broadcast_id]) if row.status == RUNNING else None
+        return share or (SWITCHED_OFF if broadcasts.is_switched_off(row) else None)
 
     return broadcasts.pause(broadcast_id, why)
 

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 import time_machine
 from apiflask import APIFlask
 
+from notifier.access import keys
 from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.ground.clock import now
@@ -426,6 +427,32 @@ def test_what_makes_no_sense_any_more_is_refused(begin: Begin, status: str, chan
             change(key)
         assert refusal.value.code == "conflict"
     assert (shown(key)["status"], queueing.depths([EXPAND_QUEUE])) == (status, [1])
+
+
+@pytest.mark.parametrize("is_begun", [True, False])
+def test_it_pauses_itself_when_its_producer_is_switched_off(
+    people: list[str], begin: Begin, caller: Caller, is_begun: bool
+) -> None:
+    key = begin() if is_begun else begin(send_at=now() + timedelta(hours=1))
+    expand.expand(key)
+    assert caller.producer_id is not None
+    keys.disable_producer(caller.producer_id)
+    assert (watching.watch(), watching.watch()) == (1, 0)
+    send_all()
+    assert (shown(key)["status"], shown(key)["paused_reason"]) == ("paused", "its producer is switched off")
+    assert statuses(key) == ({"waiting": 12} if is_begun else {})
+    with pytest.raises(Rejected, match="its producer is switched off"):
+        broadcasts.resume(key)
+    keys.disable_producer(caller.producer_id, disabled=False)
+    broadcasts.resume(key)
+    assert (watching.watch(), shown(key)["status"]) == (0, "running" if is_begun else "scheduled")
+
+
+def test_what_has_failed_is_not_sent_again_for_a_producer_that_is_switched_off(failing: UUID, caller: Caller) -> None:
+    assert caller.producer_id is not None
+    keys.disable_producer(caller.producer_id)
+    with pytest.raises(Rejected, match="its producer is switched off"):
+        broadcast_retries.begin(failing)
 
 
 # ---- failures -------------------------------------------------------------------------------------------------------
