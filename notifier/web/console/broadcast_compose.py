@@ -97,7 +97,7 @@ def start() -> ResponseReturnValue:
     seen = request.form.get("people", "")
     if not (_KEY.fullmatch(key) and seen.isdecimal() and len(seen) < 12):
         return _last_look(form)
-    people = int(seen)
+    people, form.is_start = int(seen), True
     try:
         form.check()
         caller, draft = _caller(form), form.draft(most=people + max(10, people // 10))

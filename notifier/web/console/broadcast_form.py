@@ -98,7 +98,11 @@ class ConditionRow(Form):
 
 
 class BroadcastForm(ConsoleForm):
-    """`values`: the fields for the type's data; set once the type is known."""
+    """`values`: the fields for the type's data; set once the type is known. `is_start`: its time was right at the last
+    look; `create` refuses it if that has passed, unless it was started before.
+    """
+
+    is_start = False
 
     name = StringField("Name", [DataRequired("Give it a name."), Length(max=200)], filters=[_stripped])
     producer = SelectField("Producer", [InputRequired("Choose a producer.")])
@@ -168,7 +172,7 @@ class BroadcastForm(ConsoleForm):
             return None
         if self.at.data is None:
             return "Say when."
-        return "This has passed." if self.when.data == AT and self._send_at() < now() else None
+        return "This has passed." if self.when.data == AT and not self.is_start and self._send_at() < now() else None
 
     def _send_at(self) -> datetime:
         at: datetime = self.at.data

@@ -5,14 +5,17 @@ import html
 import io
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import time_machine
 from apiflask import APIFlask
 
 from notifier.access.keys import create_producer
 from notifier.core.submission import InlineRecipient
+from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import parse, show
@@ -128,6 +131,17 @@ def test_the_button_pressed_twice_starts_one(admin: Visitor, people: list[str], 
     assert (first.status_code, second.status_code, first.location) == (303, 303, second.location)
     assert len(stored()) == 1
     assert "It had been started already." in admin.get(second.location).text
+
+
+@pytest.mark.usefixtures("people")
+def test_the_button_pressed_again_after_its_time_has_come_starts_one(admin: Visitor, form: dict[str, Any]) -> None:
+    at = {"when": "at", "at": f"{now() + timedelta(minutes=5):%Y-%m-%dT%H:%M}", "zone": "UTC"}
+    pressed, unpressed = looked_at(admin, form, **at), looked_at(admin, form, **at)
+    first = admin.post("/admin/broadcasts", pressed)
+    with time_machine.travel(now() + timedelta(minutes=7)):
+        again, late = admin.post("/admin/broadcasts", pressed), admin.post("/admin/broadcasts", unpressed)
+    assert (first.status_code, again.status_code, again.location) == (303, 303, first.location)
+    assert (late.status_code, "is in the past" in late.text, len(stored())) == (422, True, 1)
 
 
 @pytest.mark.usefixtures("people")
