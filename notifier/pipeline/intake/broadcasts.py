@@ -226,13 +226,15 @@ def next_turn(broadcast_id: UUID, most: int) -> Turn | None:
 
 @retried
 def _start(broadcast_id: UUID, people: People) -> None:
-    """People who come later are not in it. Of several processes the first one starts it."""
+    """People who come later, if only while these are counted, are not in it. Of several processes the first one starts
+    it.
+    """
     number = audiences.count(people)
     with transaction():
         submission, row = _locked(broadcast_id)
         if row is None or row.status != SCHEDULED:
             return
-        row.status, row.started_at, submission.recipients = RUNNING, clock_now(), number
+        row.status, row.started_at, submission.recipients = RUNNING, people.until, number
         if not row.is_test:
             audit.write("broadcast.started", show(KIND, broadcast_id), after={"audience": number})
     log.info("broadcast.started", broadcast=show(KIND, broadcast_id), audience=number)

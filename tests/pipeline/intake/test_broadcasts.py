@@ -154,6 +154,23 @@ def test_who_comes_after_the_start_is_not_in_it_and_who_is_erased_drops_out(begi
     assert statuses(key) == {"queued": 10, "cancelled": 1}
 
 
+@pytest.mark.usefixtures("people")
+def test_who_comes_while_the_audience_is_counted_is_not_in_it(app: APIFlask, begin: Begin) -> None:
+    key, came = begin(), list[object]()
+
+    def come(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "count(" in statement and not came:
+            came.append(None)
+            at_once(app, 1, lambda: make(["u99"]))
+
+    sa.event.listen(db.engine, "after_cursor_execute", come)
+    try:
+        expand.expand(key)
+    finally:
+        sa.event.remove(db.engine, "after_cursor_execute", come)
+    assert (len(came), shown(key)["audience"], shown(key)["expanded"]) == (1, 12, 12)
+
+
 @pytest.mark.usefixtures("people", "small_chunks")
 def test_a_turn_that_is_taken_twice_makes_nobody_twice(begin: Begin) -> None:
     key = begin()
