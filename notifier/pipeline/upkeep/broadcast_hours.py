@@ -4,7 +4,7 @@ Called by the scheduler. The position in the stream moves in the transaction tha
 counted once, by any number of schedulers. Nothing is asked of the transactions that make the events.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -92,13 +92,13 @@ def _causes(left: Sequence[Any]) -> list[Place]:
         .where(Delivery.broadcast_id.is_not(None), Delivery.status.in_(SUCCEEDED))
         .order_by(Notification.id.desc())
     )
-    had = db.session.execute(reached).all()
+    had = defaultdict[tuple[str, str, str], list[Any]](list)
+    for one in db.session.execute(reached):
+        had[one.user_id, one.category, one.channel].append(one)
     found = []
     for row in left:
-        here = (row.user_id, row.category, row.channel)
-        for one in had:
-            is_before = row.at - LOOKED_BACK <= one.created_at <= row.at
-            if is_before and (one.user_id, one.category, one.channel) == here:
+        for one in had[row.user_id, row.category, row.channel]:
+            if row.at - LOOKED_BACK <= one.created_at <= row.at:
                 found.append((one.broadcast_id, row.channel, UNSUBSCRIBED, _hour(row.at)))
                 break
     return found
