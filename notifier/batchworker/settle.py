@@ -20,7 +20,6 @@ def settle(connection: redis.Redis, ended: Sequence[Ended], *, worker_name: str)
     hashes = _load(connection, [end.job.id for end in failed]) if failed else {}
     done = [end.job.id for end in ended if end.failure is None and not end.keeps_job]
     with connection.pipeline(transaction=False) as pipe:
-        _unregister(pipe, [end.job for end in ended])
         if done:
             pipe.delete(*(f"{before}{key}{behind}" for key in done for before, behind in _KEYS))
         for end in failed:
@@ -29,6 +28,8 @@ def settle(connection: redis.Redis, ended: Sequence[Ended], *, worker_name: str)
                 job.ended_at = now()
                 job.set_status(JobStatus.FAILED, pipeline=pipe)
                 job._handle_failure(end.failure, pipe, worker_name=worker_name)
+        # Last: after a kill on the way, what is left of a job is found by its entry, and settled again
+        _unregister(pipe, [end.job for end in ended])
         pipe.execute()
 
 
