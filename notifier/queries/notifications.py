@@ -16,7 +16,7 @@ from notifier.ground.extensions import db
 from notifier.ground.ids import parse, show
 from notifier.ledgers import broadcast_counts
 from notifier.models import Attempt, Broadcast, Delivery, Notification, Receipt, Schedule, Submission, Subscription
-from notifier.queries.search import WINDOW
+from notifier.queries.search import furthest, of_window
 from notifier.queries.types import internal_keys
 
 
@@ -76,24 +76,23 @@ def one(notification_id: UUID, sight: Sight) -> dict[str, Any]:
 
 
 def page(filters: Filters, sight: Sight) -> dict[str, Any]:
-    """API.md, Pages. A page looks at WINDOW notifications at most, however few of them are wanted."""
+    """API.md, Pages. A page looks at `search.WINDOW` notifications, however few of them are wanted."""
     statement = sa.select(Notification).where(*sight.conditions(Notification)).order_by(Notification.id.desc())
     if filters.after:
         statement = statement.where(Notification.id < parse("ntf", filters.after))
     if filters.user:
         statement = statement.where(Notification.user_id.in_(sight.stored_ids(filters.user)))
-    chosen = _narrowed(statement, filters) if filters.is_narrow else statement
+    looked_to = furthest(statement) if filters.is_narrow else None
+    chosen = _narrowed(of_window(statement, looked_to), filters) if filters.is_narrow else statement
     rows = list(db.session.scalars(chosen.limit(filters.limit + 1)))
     shown = rows[: filters.limit]
-    last = shown[-1].id if len(rows) > filters.limit else None
-    if last is None and filters.is_narrow:  # as far as it has looked
-        last = db.session.scalar(statement.with_only_columns(Notification.id).offset(WINDOW - 1).limit(1))
+    last = shown[-1].id if len(rows) > filters.limit else looked_to
     return {"data": _in_full(shown), "next": show("ntf", last) if last else None}
 
 
-def _narrowed(statement: "sa.Select[Notification]", filters: Filters) -> "sa.Select[Notification]":
-    """Those that are wanted of the first WINDOW."""
-    window = statement.with_only_columns(Notification.id, Notification.type).limit(WINDOW).subquery()
+def _narrowed(looked_at: "sa.Select[UUID, str]", filters: Filters) -> "sa.Select[Notification]":
+    """Those that are wanted of a window."""
+    window = looked_at.subquery()
     chosen = sa.select(Notification).join(window, window.c.id == Notification.id).order_by(window.c.id.desc())
     if filters.type:
         chosen = chosen.where(window.c.type.in_(filters.type))

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -187,7 +188,8 @@ def page(search: Search, after: str | None = None, meaning: Meaning = ANYTHING) 
     looked_at = _window(search, after, meaning)
     if not search.is_narrow:
         return _whole(looked_at)
-    window = looked_at.limit(WINDOW).subquery()
+    last = furthest(looked_at)
+    window = of_window(looked_at, last).subquery()
     chosen = sa.select(window.c.id).order_by(window.c.id.desc()).limit(PAGE_SIZE + 1)
     if search.type:
         chosen = chosen.where(window.c.type == search.type)
@@ -198,13 +200,23 @@ def page(search: Search, after: str | None = None, meaning: Meaning = ANYTHING) 
         # Looked up for each: without the offset PostgreSQL may make a join of it, and read all deliveries
         chosen = chosen.where(wanted.offset(0).exists())
     keys = list(db.session.scalars(chosen))
-    rows = list(
-        db.session.scalars(sa.select(Notification).where(Notification.id.in_(keys)).order_by(Notification.id.desc()))
-    )
-    if len(rows) > PAGE_SIZE:
-        return Found(_lines(rows[:PAGE_SIZE]), show("ntf", rows[PAGE_SIZE - 1].id), is_cut_short=False)
-    last = db.session.scalar(looked_at.with_only_columns(Notification.id).offset(WINDOW - 1).limit(1))
-    return Found(_lines(rows), show("ntf", last) if last else None, is_cut_short=last is not None)
+    found = these(keys[:PAGE_SIZE])
+    if len(keys) > PAGE_SIZE:
+        return Found(found.lines, show("ntf", keys[PAGE_SIZE - 1]), is_cut_short=False)
+    return Found(found.lines, show("ntf", last) if last else None, is_cut_short=last is not None)
+
+
+def furthest(looked_at: "sa.Select[*tuple[Any, ...]]") -> UUID | None:
+    """The last notification that a page looks at; None: all of them. Asked before the page is read: while it is, others
+    come and go, and the next page goes on from here.
+    """
+    return db.session.scalar(looked_at.with_only_columns(Notification.id).offset(WINDOW - 1).limit(1))
+
+
+def of_window(looked_at: "sa.Select[*tuple[Any, ...]]", last: UUID | None) -> "sa.Select[UUID, str]":
+    """Their ids and types. Without the offset PostgreSQL may look for what is wanted among all."""
+    statement = looked_at.with_only_columns(Notification.id, Notification.type).offset(0)
+    return statement if last is None else statement.where(Notification.id >= last)
 
 
 def _whole(looked_at: "sa.Select[UUID, str]") -> Found:

@@ -18,7 +18,7 @@ from notifier.ground.clock import now
 from notifier.ground.extensions import db
 from notifier.models import Delivery, Notification, Submission, User
 from notifier.pipeline.intake import expand
-from notifier.queries import notifications
+from notifier.queries import search
 from tests.conftest import Api
 
 SUBMIT = "/api/v1/notifications"
@@ -415,7 +415,7 @@ def test_a_notification_tells_how_it_was_decided_and_what_followed(api: Any, cas
 
 
 def test_a_filtered_page_looks_at_so_many_and_leads_on(api: Any, cast: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notifications, "WINDOW", 2)
+    monkeypatch.setattr(search, "WINDOW", 2)
     api.post(SUBMIT, {"type": "like", "recipients": ["bob"], "data": {"actor": "Eve"}})
     for _ in range(4):
         api.post(SUBMIT, order("alice", dedupe=False))

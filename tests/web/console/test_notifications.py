@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -16,12 +17,12 @@ from notifier.core.submission import InlineRecipient, Submission
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
-from notifier.ground.ids import new_id, show
+from notifier.ground.ids import new_id, parse, show
 from notifier.models import Attempt, Delivery, EventType, InboxItem, Notification, Receipt
 from notifier.models import Submission as SubmissionRow
 from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.item import Caller, Item
-from notifier.queries import search
+from notifier.queries import notifications, search
 from tests.stored import store_newsletter
 from tests.web.conftest import Visitor
 
@@ -320,6 +321,57 @@ def test_a_page_looks_at_so_many_and_goes_on_from_there(
     multiply(75, type="newsletter")
     found = list(pages(search.Search(type="order_shipped")))
     assert [(len(page.lines), page.is_cut_short) for page in found] == [(0, True), (0, True), (1, False)]
+
+
+@pytest.mark.parametrize("of", ["console", "api"])
+def test_filtered_pages_show_each_once_while_others_come(
+    app: APIFlask, sent: str, monkeypatch: pytest.MonkeyPatch, of: str
+) -> None:
+    monkeypatch.setattr(search, "WINDOW", 20)
+    multiply(50)
+    there = set(db.session.scalars(sa.select(Notification.id)))
+    db.session.rollback()
+    [like] = db.session.execute(sa.select(Notification.__table__).limit(1)).mappings()
+    [submitted] = db.session.execute(
+        sa.select(SubmissionRow.__table__).where(SubmissionRow.id == like["submission_id"])
+    ).mappings()
+    db.session.rollback()
+    is_coming = False
+
+    def come(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        nonlocal is_coming
+        if is_coming or "FROM notification" not in statement:
+            return
+        is_coming = True
+        with db.engine.begin() as other:
+            for _number in range(3):
+                key = new_id()
+                other.execute(sa.insert(SubmissionRow.__table__), {**submitted, "id": key})
+                other.execute(sa.insert(Notification.__table__), {**like, "id": new_id(), "submission_id": key})
+        is_coming = False
+
+    sa.event.listen(db.engine, "after_cursor_execute", come)
+    try:
+        seen = list(shown(of))
+    finally:
+        sa.event.remove(db.engine, "after_cursor_execute", come)
+    assert len(seen) == len(set(seen))
+    assert there <= set(seen)
+
+
+def shown(of: str) -> Iterator[UUID]:
+    """All of that type, page by page."""
+    if of == "console":
+        for found in pages(search.Search(type="order_shipped")):
+            yield from (line.notification.id for line in found.lines)
+        return
+    after = None
+    while True:
+        page = notifications.page(notifications.Filters(type=("order_shipped",), after=after), notifications.Sight())
+        yield from (parse("ntf", line["id"]) for line in page["data"])
+        after = page["next"]
+        if after is None:
+            return
 
 
 def test_the_number_of_queries_does_not_grow(viewer: Visitor, sent: str, count_queries: Callable[[], Any]) -> None:
