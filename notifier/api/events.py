@@ -5,6 +5,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from urllib.parse import urlencode
 
 from flask import Response, current_app, g, request, url_for
@@ -57,12 +58,14 @@ def list_events(query_data: EventsQuery) -> Response:
             deadline = time.monotonic() + waits_s if is_waiting else 0.0
             while not found.rows and (left := deadline - time.monotonic()) > 0:
                 db.session.remove()  # whoever waits holds no connection
-                if not found.is_cut_short:
+                if found.is_cut_short:
+                    time.sleep(0)  # with SQLite nobody else would have a turn
+                else:
                     news.wait(known, left)
                     known = news.latest()
                 after = found.reached.id if found.reached else after
                 again = queries.read(after, query_data.limit, wanted=wanted, scope=_scope(), windows=WINDOWS)
-                found = again if again.reached else found
+                found = again if again.reached else replace(found, is_cut_short=False)
     return _answer(query_data, found, f"wait={waits_s}" if is_waiting else None)
 
 

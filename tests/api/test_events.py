@@ -27,6 +27,7 @@ from notifier.people import profiles
 from notifier.queries import events as queries
 from notifier.signals import news
 from tests.conftest import Api
+from tests.stored import sent_statements
 
 ORDER = {"type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}, "channels": ["inapp"]}
 
@@ -121,6 +122,24 @@ def test_an_answer_looks_at_so_many_events_and_leads_on(api: Api, monkeypatch: p
         url = response.headers["Link"].removeprefix("<").partition(">")[0]
     assert found == [[], ["inbox.read"], [], []]
     assert lines(api.get("/api/v1/events?types=inbox.*", headers={"Prefer": "wait=20"})) != []
+
+
+def test_who_has_looked_at_everything_waits(
+    app: APIFlask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "WINDOW", 2)
+    for _ in range(4):
+        told()
+    with transaction() as session:  # the end is behind the last event: positions were given to what was undone
+        if db.engine.dialect.name == "postgresql":
+            session.execute(sa.text("SELECT nextval('event_id_seq')"))
+        else:
+            last = sa.select(sa.func.max(Event.id) + 1).scalar_subquery()
+            session.execute(sa.update(EventStream).values(pruned=last))
+    key = key_of("Shop", "read", "admin")
+    with sent_statements() as sent:
+        Api(client, key).get("/api/v1/events?types=inbox.*", headers={"Prefer": "wait=1"})
+    assert len([statement for statement in sent if "next_ones" in statement]) < 10
 
 
 @pytest.mark.parametrize(
