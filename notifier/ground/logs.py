@@ -8,7 +8,8 @@ import contextlib
 import logging
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from select import PIPE_BUF
 from types import TracebackType
 from typing import Any
 
@@ -55,8 +56,8 @@ def _write(text: str) -> None:
 
 @contextlib.contextmanager
 def at_once() -> Iterator[None]:
-    """The JSON lines of this thread within it go out in one write at its end. Each write hands the interpreter to
-    another thread, and waits to get it back.
+    """The JSON lines of this thread within it go out together at its end, in a few writes. Each write hands the
+    interpreter to another thread, and waits to get it back.
     """
     lines: list[str] = []
     _gathered.lines = lines
@@ -64,10 +65,22 @@ def at_once() -> Iterator[None]:
         yield
     finally:
         _gathered.lines = None
-        with contextlib.suppress(
-            OSError, ValueError
-        ):  # as with `logging`: a line that cannot be written breaks nothing
-            _write("".join(lines))
+        # As with `logging`: a line that cannot be written breaks nothing
+        with contextlib.suppress(OSError, ValueError):
+            for text in _joined(lines):
+                _write(text)
+
+
+def _joined(lines: Sequence[str]) -> Iterator[str]:
+    """As many whole lines (ASCII) as a pipe takes at once: else lines of other processes may come in between."""
+    text = ""
+    for line in lines:
+        if text and len(text) + len(line) > PIPE_BUF:
+            yield text
+            text = ""
+        text += line
+    if text:
+        yield text
 
 
 def configure(*, as_json: bool, level: int = logging.INFO) -> None:

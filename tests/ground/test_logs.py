@@ -84,3 +84,26 @@ sys.stderr = err
 logs.log.info('counted', lines=[text.count('event') for text in written])
 """
     assert [line["lines"] for line in written(program)] == [[2, 1]]
+
+
+def test_what_goes_out_in_one_write_is_whole_lines_that_a_pipe_takes_at_once() -> None:
+    """Else the lines of other processes, which share the pipe, come in between while it is full."""
+    program = """
+import os, select, sys
+written = []
+class Seen:
+    def write(self, text): written.append(text)
+    def flush(self): pass
+err, sys.stderr = sys.stderr, Seen()
+with logs.at_once():
+    for number in range(40):
+        logs.log.info('x' * 300)
+    logs.log.info('y' * 5_000)
+sys.stderr = err
+logs.log.info('counted', writes=len(written), lines=sum(text.count('event') for text in written),
+    are_whole=all(text.endswith('\\n') for text in written),
+    are_short=all(len(text) <= select.PIPE_BUF or text.count('event') == 1 for text in written))
+"""
+    [line] = written(program)
+    assert (line["lines"], line["are_whole"], line["are_short"]) == (41, True, True)
+    assert line["writes"] < 10
