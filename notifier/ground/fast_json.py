@@ -14,7 +14,7 @@ decoded_strictly = msgspec.json.Decoder().decode  # raises ValueError, and Recur
 
 
 def encoded(value: Any) -> bytes:
-    """Compact, UTF-8. Times and UUIDs become texts."""
+    """Compact, UTF-8. Times and UUIDs become texts; NaN and infinity, which JSON has not, null."""
     try:
         return _encode(value)
     except (TypeError, UnicodeEncodeError):  # a subclass of a basic type; half a surrogate pair

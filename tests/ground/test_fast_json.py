@@ -49,3 +49,15 @@ def test_what_is_written_is_read_as_the_standard_library_has_it(value: Any) -> N
 def test_what_is_no_json_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="Expecting"):
         decoded(text)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_json_has_no_number_for_is_null(value: float) -> None:
+    assert encoded({"x": value}) == b'{"x":null}'
+
+
+def test_what_an_earlier_release_has_stored_is_read() -> None:
+    """It wrote NaN where columns are encrypted, or of SQLite, and all but ASCII escaped."""
+    value = {"x": float("inf"), "ü": ["😀", "\ud800"]}
+
+    assert decoded(json.dumps(value).encode()) == value
