@@ -331,6 +331,19 @@ def test_head_and_body_arrive_in_one_packet(make_http: MakeHttp) -> None:
     assert first[0].endswith(b"\r\n\r\nthe body")
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_large_bodies_arrive_whole_over_one_connection(
+    make_http: MakeHttp, sink: Any, secure_sink: Any, scheme: str
+) -> None:
+    receiver = {"http": sink, "https": secure_sink}[scheme]
+    http = make_http(resolve=lambda host, port: [("127.0.0.1", receiver.port)])
+    bodies = [bytes([number]) * 2_000_000 for number in range(3)]
+    for body in bodies:
+        http.post(f"{scheme}://shop.test/hook", body, {})
+    assert [request.body for request in receiver.requests] == bodies
+    assert len({request.connection for request in receiver.requests}) == 1
+
+
 def test_json_and_forms_arrive_as_they_were_given(make_http: MakeHttp, sink: Any) -> None:
     url, odd = f"http://127.0.0.1:{sink.port}/", 'ä€😀 "&=+\ud800'
     make_http().post_json(url, {"text": odd}, {})
