@@ -6,6 +6,7 @@ be as fast, but psycopg2 refuses it on green threads, and it knows no ON CONFLIC
 """
 
 import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from notifier.ground.extensions import db
 from notifier.ground.fast_json import encoded_text
 
 Bind = Callable[[Any], Any]
+
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # not a backslash and "u0000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,8 @@ def insert_rows(table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Inside the caller's transaction; one statement, none without rows.
 
     All rows have the same names. Left out may be columns with a default of the table's own (a plain value), and those
-    that are NULL.
+    that are NULL. Raises ValueError for NUL in a text, with PostgreSQL: the server's error would quote what stands
+    before it.
     """
     if not rows:
         return
@@ -60,6 +64,8 @@ def insert_rows(table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
         return
     names = [*(column.name for column in insert.columns), *insert.defaults]
     document = encoded_text([dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)])
+    if "\\u0000" in document and _NUL.search(document):
+        raise ValueError("a text must not contain NUL")
     connection.exec_driver_sql(insert.statement, {"rows": document})
 
 

@@ -150,9 +150,20 @@ def test_no_rows_are_no_statement(app: APIFlask) -> None:
     assert not any(statement.startswith("INSERT") for statement in sent)
 
 
-@pytest.mark.parametrize("wrong", [{"type": "x" * 65}, {"type": "\0"}], ids=["too long", "NUL"])
-def test_postgresql_refuses_what_it_refuses_otherwise(app: APIFlask, wrong: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("wrong", "error"), [("x" * 65, DataError), ("\0", ValueError)], ids=["too long", "NUL"])
+def test_postgresql_refuses_what_it_refuses_otherwise_and_quotes_nothing(
+    app: APIFlask, wrong: str, error: type[Exception]
+) -> None:
     if db.engine.dialect.name == "sqlite":
         pytest.skip("SQLite stores any text")
-    with pytest.raises(DataError), transaction():
-        insert_rows(Submission.__table__, [{"id": SUBMISSION, "created_at": AT, **_A_SUBMISSION, **wrong}])
+    row = {"id": SUBMISSION, "created_at": AT, "request_id": "secret", **_A_SUBMISSION, "type": f"alice{wrong}"}
+    with pytest.raises(error) as caught, transaction():
+        insert_rows(Submission.__table__, [row])
+    assert not any(word in str(caught.value) for word in ("secret", "alice", str(AT.year)))
+
+
+def test_a_text_about_nul_is_stored(app: APIFlask) -> None:
+    row = {"id": SUBMISSION, "created_at": AT, **_A_SUBMISSION, "type": r"\u0000"}
+    with transaction():
+        insert_rows(Submission.__table__, [row])
+    assert db.session.scalar(sa.select(Submission.type)) == r"\u0000"
