@@ -2,15 +2,22 @@
 // named by content, compressed beforehand. Run by `make run` and `make test`; does nothing where nothing has changed.
 //
 // manifest.json says what became of each file, and what else a script loads first: {"files": {"js/live.js":
-// "js/live-3F2A….js"}, "chunks": {"js/live.js": ["js/chunk-….js"]}, "made_of": digest of all that it depends on}.
+// "js/live-3F2A….js"}, "chunks": {"js/live.js": ["js/chunk-….js"]}, "made_of": digest of all that it depends on, "made":
+// all files}.
+//
+// Whatever happens here, what the manifest names is there: files are made in a folder of this run alone, moved into place
+// one by one, the manifest last, and those of the build before stay, for pages and servers that know them only.
 
 import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { basename, dirname, extname, join } from "node:path";
+import { basename, dirname, extname, join, relative } from "node:path";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 
 const BUILT = "static/built";
 const MANIFEST = `${BUILT}/manifest.json`;
+const FRESH = `static/.built-${process.pid}`;
+const MADE = /^static\/(built|\.built-\d+)$/;
+const OLD_MS = 3_600_000; // what no build names stays that long: another run may be about to name it
 const TABLER = "node_modules/@tabler/core/dist/css/tabler.min.css";
 // As they come: they are minified, and one of them is a classic script.
 const COPIED = {
@@ -19,11 +26,17 @@ const COPIED = {
   "swagger-ui/swagger-ui-bundle.js": "node_modules/swagger-ui-dist/swagger-ui-bundle.js",
 };
 
+function filesIn(folder) {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    return !entry.isDirectory() ? [path] : MADE.test(path) ? [] : filesIn(path);
+  });
+}
+
 /** @returns the files below a folder that end in one of these, sorted; none of what is made here. */
 function below(folder, ...endings) {
-  return readdirSync(folder, { recursive: true })
-    .map((name) => join(folder, name))
-    .filter((path) => endings.includes(extname(path)) && !path.startsWith(BUILT) && statSync(path).isFile())
+  return filesIn(folder)
+    .filter((path) => endings.includes(extname(path)))
     .sort();
 }
 
@@ -104,15 +117,43 @@ function compress(folder) {
   }
 }
 
+function put(fresh) {
+  const names = filesIn(fresh).map((path) => relative(fresh, path)).filter((name) => name !== "manifest.json");
+  for (const name of [...names, "manifest.json"]) {
+    mkdirSync(join(BUILT, dirname(name)), { recursive: true });
+    renameSync(join(fresh, name), join(BUILT, name));
+  }
+}
+
+/** Removes what neither this build nor the one before has made, and what killed runs have left. */
+function tidy(kept) {
+  const known = new Set([...kept, "manifest.json"]);
+  const left = readdirSync("static").map((name) => join("static", name)).filter((path) => path !== BUILT && MADE.test(path));
+  const unknown = filesIn(BUILT).filter((path) => !known.has(relative(BUILT, path)));
+  for (const path of [...left, ...unknown]) {
+    const { mtimeMs = Infinity } = statSync(path, { throwIfNoEntry: false }) ?? {};
+    if (mtimeMs < Date.now() - OLD_MS) rmSync(path, { recursive: true, force: true });
+  }
+}
+
+async function make(madeOf) {
+  const { files, chunks } = await bundle(FRESH);
+  Object.assign(files, copy(FRESH));
+  for (const name of ["inbox.js", "preferences.js"]) writeFileSync(join(FRESH, name), `export * from "./${basename(files[name])}";\n`);
+  compress(FRESH);
+  const made = filesIn(FRESH).map((path) => relative(FRESH, path));
+  writeFileSync(join(FRESH, "manifest.json"), JSON.stringify({ files, chunks, made_of: madeOf, made }, null, 1));
+  const before = read(MANIFEST).made ?? [];
+  put(FRESH);
+  tidy([...made, ...before]);
+}
+
 const madeOf = digest(...SOURCES.flatMap((path) => [path, readFileSync(path)]));
 if (read(MANIFEST).made_of !== madeOf) {
   if (process.argv.includes("--check")) process.exit(1);
-  const fresh = `static/.built-${process.pid}`;
-  const { files, chunks } = await bundle(fresh);
-  Object.assign(files, copy(fresh));
-  for (const name of ["inbox.js", "preferences.js"]) writeFileSync(join(fresh, name), `export * from "./${basename(files[name])}";\n`);
-  compress(fresh);
-  writeFileSync(join(fresh, "manifest.json"), JSON.stringify({ files, chunks, made_of: madeOf }, null, 1));
-  rmSync(BUILT, { recursive: true, force: true });
-  renameSync(fresh, BUILT);
+  try {
+    await make(madeOf);
+  } finally {
+    rmSync(FRESH, { recursive: true, force: true });
+  }
 }

@@ -1,8 +1,13 @@
 """What browsers load: made of `static/` by `assets.mjs`, compressed, and kept by them for ever."""
 
 import gzip
+import json
+import os
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
@@ -90,3 +95,54 @@ def test_nothing_else_is_served(visitor: Visitor, path: str) -> None:
 @on_sqlite
 def test_a_file_is_only_read(visitor: Visitor) -> None:
     assert visitor.post("/static/inbox.js").status_code == 405
+
+
+# ---- making them ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """What `assets.mjs` reads, with what it has made for our own tree."""
+    for folder in ("static", "templates", "notifier/web"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    for file in ("assets.mjs", "package.json", "package-lock.json"):
+        shutil.copy(ROOT / file, tmp_path)
+    (tmp_path / "node_modules").symlink_to((ROOT / "node_modules").resolve())
+    return tmp_path
+
+
+def _started(tree: Path, *options: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        ["node", "assets.mjs", *options], cwd=tree, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def _named_in(tree: Path) -> list[Path]:
+    built = tree / "static/built"
+    return [built / name for name in json.loads((built / "manifest.json").read_bytes())["files"].values()]
+
+
+def test_runs_at_the_same_time_leave_each_other_and_what_was_named_before_alone(tree: Path) -> None:
+    before = _named_in(tree)
+    killed = tree / "static/.built-1"
+    (killed / "js").mkdir(parents=True)
+    (killed / "js/torn.js").write_text("neither read nor built (")
+    os.utime(killed, (0, 0))
+    (tree / "static/js/live.js").write_text("console.log('another');")
+    runs = [_started(tree), _started(tree)]
+    assert [(run.communicate(timeout=240)[0], run.returncode) for run in runs] == [(b"", 0), (b"", 0)]
+    assert _started(tree, "--check").wait(60) == 0
+    assert _named_in(tree) != before
+    assert all(path.is_file() for path in [*before, *_named_in(tree)])
+    assert list((tree / "static").glob(".built-*")) == []
+
+
+def test_a_build_that_fails_leaves_the_one_before(tree: Path) -> None:
+    before = {path: path.read_bytes() for path in (tree / "static/built").rglob("*") if path.is_file()}
+    (tree / "static/js/live.js").write_text("import 'nowhere';")
+    run = _started(tree)
+    said = run.communicate(timeout=120)[0].decode()
+    assert run.returncode != 0
+    assert "nowhere" in said
+    assert {path: path.read_bytes() for path in (tree / "static/built").rglob("*") if path.is_file()} == before
+    assert list((tree / "static").glob(".built-*")) == []
