@@ -86,10 +86,12 @@ def switch(
 def undo(user_id: str, events: tuple[int, int], *, source: str, conditions: Conditions = ()) -> Saved:
     """Takes back the changes in these lines of the person's consent history, unless they have been changed again.
     Raises Rejected('not_found').
+
+    Of the same source only: one that may set a few of the choices, as an embedded page may, does not take back others.
     """
     lines = (
         sa.select(ConsentEvent.change)
-        .where(ConsentEvent.user_id == user_id, ConsentEvent.id.between(*events))
+        .where(ConsentEvent.user_id == user_id, ConsentEvent.source == source, ConsentEvent.id.between(*events))
         .order_by(ConsentEvent.id.desc())
     )
     left: list[str] = []
@@ -188,9 +190,6 @@ def _store(user_id: str, row: Preference | None, document: Document) -> None:
         db.session.add(Preference(user_id=user_id, document=document, version=1))
     else:
         row.document, row.version, row.updated_at = document, row.version + 1, now()
-
-
-# ---- validating -----------------------------------------------------------------------------------------------------
 
 
 # ---- merging --------------------------------------------------------------------------------------------------------

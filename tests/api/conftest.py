@@ -1,10 +1,13 @@
-"""What the API's tests share: counting everything that is stored."""
+"""What the API's tests share: counting everything that is stored, and people who come by cookie."""
 
 from collections.abc import Callable
 
 import pytest
 from apiflask import APIFlask
+from flask.testing import FlaskClient
+from itsdangerous import URLSafeTimedSerializer
 
+from notifier.access import accounts, sessions
 from notifier.ground.extensions import db
 from tests.stored import row_counts
 
@@ -20,3 +23,27 @@ def count_rows(app: APIFlask) -> Callable[[], Counts]:
         return row_counts()
 
     return count
+
+
+@pytest.fixture
+def signed_in(app: APIFlask) -> Callable[[str], FlaskClient]:
+    def sign_in(user_id: str) -> FlaskClient:
+        account = accounts.create_account(f"{user_id}@example.test", "pw", "person", user_id)
+        client = app.test_client()
+        with client.session_transaction() as session:
+            session.update(
+                {
+                    "_user_id": str(account.id),
+                    "_fresh": True,
+                    "csrf_token": "raw",
+                    sessions.KEY: sessions.begin(account, "password"),
+                }
+            )
+        return client
+
+    return sign_in
+
+
+@pytest.fixture
+def csrf_token(app: APIFlask) -> str:
+    return str(URLSafeTimedSerializer(app.secret_key, salt="wtf-csrf-token").dumps("raw"))

@@ -1,11 +1,13 @@
 """A person's own preferences as switches: who may see and set them, and that no switch opts in by accident."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 
+from notifier.access import keys, origins
 from notifier.ground import tokens
 from notifier.people import preferences as choosing
 from notifier.people import profiles
@@ -13,6 +15,9 @@ from notifier.queries import preferences as queries
 from tests.conftest import subject_of
 
 PATH = "/api/v1/inbox/preferences"
+SHOP = "https://shop.test"
+
+SignIn = Callable[[str], FlaskClient]
 
 
 class Own:
@@ -108,10 +113,47 @@ def test_nobody_undoes_what_another_has_chosen(app: APIFlask, alice: Own) -> Non
     assert chosen() == {"types": {"like": {"email": False}}}
 
 
-def test_it_needs_a_token_or_a_cookie_with_its_csrf_token(app: APIFlask, cast: dict[str, str]) -> None:
+def test_a_token_takes_back_only_what_was_chosen_embedded(alice: Own) -> None:
+    choosing.change("alice", {"do_not_track": True, "categories": {"marketing": False}}, replace=False, source="page")
+    assert alice.put(undo=[0, 10**18 - 1]).json["undo"] is None
+    assert queries.document("alice")["do_not_track"]
+    assert chosen() == {"categories": {"marketing": {"*": False}}}
+
+
+def test_strangers_see_and_set_nothing(app: APIFlask, cast: dict[str, str]) -> None:
     client = app.test_client()
     assert client.get(PATH).status_code == 401
     assert client.post(PATH, json={"mute_until": None}).status_code == 401
+
+
+def test_a_choice_by_cookie_needs_the_csrf_token(alice: Own, signed_in: SignIn, csrf_token: str) -> None:
+    client = signed_in("alice")
+    off = {"switch": {"on": False, "type": "like", "channel": "email"}}
+    for headers in ({}, {"X-CSRFToken": "wrong"}, {"Origin": "http://localhost"}):
+        refused = client.post(PATH, json=off, headers=headers)
+        assert (refused.status_code, refused.json["code"]) == (403, "csrf_failed")
+    assert chosen() == {}
+    assert client.post(PATH, json=off, headers={"X-CSRFToken": csrf_token}).status_code == 200
+    assert chosen() == {"types": {"like": {"email": False}}}
+
+
+@pytest.mark.parametrize(("origin", "may"), [(SHOP, True), ("https://evil.test", False), ("null", False)])
+def test_a_token_sets_choices_on_the_sites_of_its_producer_alone(
+    app: APIFlask, alice: Own, origin: str, may: bool
+) -> None:
+    producer = keys.create_producer("Shop", allowed_origins=[SHOP])
+    origins.forget_cached()
+    token, _ = tokens.sign_user_token(subject_of("alice"), 60, producer_id=producer.id)
+    alice.headers = {"Authorization": f"Bearer {token}", "Origin": origin}
+    answer = alice.put(switch={"on": False, "type": "like", "channel": "email"})
+    assert answer.status_code == (200 if may else 403)
+    assert answer.headers.get("Access-Control-Allow-Origin") == (origin if may else None)
+    assert bool(chosen()) is may
+
+
+def test_pages_of_other_sites_read_nothing_by_cookie(alice: Own, signed_in: SignIn) -> None:
+    answer = signed_in("alice").get(PATH, headers={"Origin": SHOP})
+    assert "Access-Control-Allow-Origin" not in answer.headers
 
 
 def test_an_erased_person_has_none(alice: Own) -> None:

@@ -137,10 +137,16 @@ def test_nobody_takes_back_what_another_has_chosen(cast: dict[str, str]) -> None
 
 
 def test_taking_back_stands_in_the_history_as_well(cast: dict[str, str]) -> None:
-    saved = change("dave", {"held": "drop"}, replace=False, source="page")
+    saved = change("dave", {"held": "drop"}, replace=False, source="link")
     assert saved.events
     undo("dave", saved.events, source="link")
-    assert history("dave") == [("held", None, "drop", "page"), ("held", "drop", None, "link")]
+    assert history("dave") == [("held", None, "drop", "link"), ("held", "drop", None, "link")]
+
+
+def test_what_was_chosen_in_one_way_is_not_taken_back_in_another(cast: dict[str, str]) -> None:
+    saved = change("dave", {"do_not_track": True}, replace=False, source="page")
+    assert saved.events
+    assert undo("dave", saved.events, source="embedded").document == {"do_not_track": True}
 
 
 def test_what_the_product_alone_raises_is_no_choice(cast: dict[str, str]) -> None:
