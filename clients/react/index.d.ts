@@ -75,7 +75,7 @@ export interface Feed extends EventTarget {
   snooze(until: Date | null, ...ids: string[]): Promise<void>;
   readAll(): Promise<void>;
   seen(): Promise<void>;
-  why(id: string): Promise<{ title: string; language: string; sentences: string[] }>;
+  why(id: string, locale?: string): Promise<{ title: string; language: string; sentences: string[] }>;
   close(): void;
 }
 

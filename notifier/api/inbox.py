@@ -26,6 +26,7 @@ from notifier.api.schemas.inbox import (
     SeenIn,
     SnoozeIn,
     WhyOut,
+    WhyQuery,
 )
 from notifier.channels.table import INAPP
 from notifier.core.errors import Fault, Rejected
@@ -217,13 +218,14 @@ def opened(json_data: OpenedIn) -> Response:
 
 @bp.get("/<item_id>/why")
 @person
+@bp.input(WhyQuery, location="query")
 @bp.output(WhyOut)
-def why(item_id: str) -> Response:
+def why(item_id: str, query_data: WhyQuery) -> Response:
     """Why an item came
 
     In the person's language, for pages that embed the inbox: our own page `/why` may ask the person to sign in.
     """
-    story = reasons.of_item(g.person, parse("dlv", item_id))
+    story = reasons.of_item(g.person, parse("dlv", item_id), query_data.language)
     if story is None:
         raise Rejected("not_found", "there is no such item")
     sentences = [sentence for part in story.parts if part.channel in (None, INAPP.name) for sentence in part.sentences]

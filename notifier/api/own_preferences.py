@@ -32,7 +32,7 @@ def own_preferences(query_data: GridQuery) -> Response:
 
     Categories as sections, event types as rows, channels as columns.
     """
-    return jsonify(_shown(query_data.spoken))
+    return jsonify(_shown(query_data.language))
 
 
 @bp.post("/preferences")
@@ -55,7 +55,7 @@ def choose(query_data: GridQuery, json_data: OwnChoiceIn) -> Response:
         saved = preferences.undo(g.person, (first, last), source=EMBEDDED)
     else:
         saved = preferences.change(g.person, given, replace=False, source=EMBEDDED)
-    return jsonify({**_shown(query_data.spoken), "undo": saved.events and [*saved.events]})
+    return jsonify({**_shown(query_data.language), "undo": saved.events and [*saved.events]})
 
 
 def _switch(wanted: SwitchIn, grid: Grid) -> Switch:

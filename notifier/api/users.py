@@ -177,10 +177,11 @@ def remove_address(user_id: str, address_id: str) -> Response:
 def make_token(user_id: str, json_data: TokenIn) -> Response:
     """A token for the embedded inbox
 
-    It opens this user's inbox and nothing else, any number of times until it expires (an hour by default). Pages of
-    other sites may use it if your producer's list of origins allows them. It ends earlier with the key that made it
-    (revoked or expired), with your producer or with the user, and when all tokens of the user are ended. 403 for
-    somebody with a role in the console, whose alerts it could archive, unless the key has the scope `admin`.
+    It opens this user's inbox, switches, mute and quiet hours and nothing else, any number of times until it expires
+    (an hour by default). Pages of other sites may use it if your producer's list of origins allows them. It ends
+    earlier with the key that made it (revoked or expired), with your producer or with the user, and when all tokens of
+    the user are ended. 403 for somebody with a role in the console, whose alerts it could archive or mute, unless the
+    key has the scope `admin`.
     """
     may_change_person(existing_user_id(user_id))
     subject = valid_tokens.subject_of(existing_user_id(user_id))

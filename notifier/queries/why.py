@@ -66,10 +66,11 @@ def recent(user_id: str, language: Language | None = None, limit: int = 30) -> l
     )
 
 
-def of_item(user_id: str, item_id: UUID) -> Story | None:
-    """The notification of an item in this person's inbox."""
+def of_item(user_id: str, item_id: UUID, locale: str | None = None) -> Story | None:
+    """The notification of an item in this person's inbox. `locale`: for a person whose own is not known."""
     theirs = sa.select(InboxItem.notification_id).where(InboxItem.id == item_id, InboxItem.user_id == user_id)
-    return next(iter(_told(user_id, _mine(user_id).where(Notification.id == theirs.scalar_subquery()))), None)
+    wanted = _mine(user_id).where(Notification.id == theirs.scalar_subquery())
+    return next(iter(_told(user_id, wanted, locale=locale)), None)
 
 
 def _mine(user_id: str) -> sa.Select[Any]:
@@ -77,12 +78,14 @@ def _mine(user_id: str) -> sa.Select[Any]:
     return sa.select(*columns).where(Notification.user_id == user_id)
 
 
-def _told(user_id: str, statement: sa.Select[Any], language: Language | None = None) -> list[Story]:
+def _told(
+    user_id: str, statement: sa.Select[Any], language: Language | None = None, locale: str | None = None
+) -> list[Story]:
     rows = db.session.execute(statement).all()
     reader = readers.find(user_id)
     if reader is None:
         return []
-    return _stories(rows, language or language_for(reader.locale), reader.zone or UTC)
+    return _stories(rows, language or language_for(reader.locale or locale), reader.zone or UTC)
 
 
 def _stories(rows: Sequence[sa.Row[Any]], language: Language, zone: ZoneInfo) -> list[Story]:

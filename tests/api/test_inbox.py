@@ -8,10 +8,9 @@ import pytest
 import time_machine
 from apiflask import APIFlask
 from flask.testing import FlaskClient
-from itsdangerous import URLSafeTimedSerializer
 from werkzeug.test import TestResponse
 
-from notifier.access import accounts, keys, origins, sessions
+from notifier.access import keys, origins
 from notifier.ground import tokens
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
@@ -45,30 +44,6 @@ def by_token(app: APIFlask) -> Callable[[str], Person]:
     return lambda user_id: Person(
         app.test_client(), {"Authorization": f"Bearer {tokens.sign_user_token(subject_of(user_id), 60)[0]}"}
     )
-
-
-@pytest.fixture
-def signed_in(app: APIFlask) -> Callable[[str], FlaskClient]:
-    def sign_in(user_id: str) -> FlaskClient:
-        account = accounts.create_account(f"{user_id}@example.test", "pw", "person", user_id)
-        client = app.test_client()
-        with client.session_transaction() as session:
-            session.update(
-                {
-                    "_user_id": str(account.id),
-                    "_fresh": True,
-                    "csrf_token": "raw",
-                    sessions.KEY: sessions.begin(account, "password"),
-                }
-            )
-        return client
-
-    return sign_in
-
-
-@pytest.fixture
-def csrf_token(app: APIFlask) -> str:
-    return str(URLSafeTimedSerializer(app.secret_key, salt="wtf-csrf-token").dumps("raw"))
 
 
 @pytest.fixture
@@ -547,7 +522,12 @@ def test_an_item_tells_its_person_why_it_came(api: Any, cast: Any, by_token: Any
 
     assert (answer.status_code, answer.json["language"]) == (200, "en")
     assert answer.json["title"]
-    assert answer.json["sentences"][-1] == "It was delivered."
+    assert answer.json["sentences"][0] == "It was delivered."
+    assert by_token("alice").get(f"/{key}/why", language="de").json["language"] == "en"  # her own
+    assert api.patch("/api/v1/users/alice", {"locale": None}).status_code == 200
+    german = by_token("alice").get(f"/{key}/why", language="de-AT").json
+    assert (german["language"], german["sentences"][0]) == ("de", "Sie wurde zugestellt.")
+    assert by_token("alice").get(f"/{key}/why", language="../en").status_code == 422
     assert by_token("bob").get(f"/{key}/why").status_code == 404
     assert by_token("alice").get(f"/{show('dlv', new_id())}/why").status_code == 404
     assert by_token("alice").get("/nonsense/why").status_code == 404

@@ -14,6 +14,7 @@ from notifier.api.fields import (
 
 PRIORITY = Literal["urgent", "high", "medium", "low"]
 CATEGORY = Literal["transactional", "marketing", "social", "system"]
+LANGUAGE = Annotated[str, Field(max_length=35, pattern=r"^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$")]  # as BCP 47 has it
 ROUTING = Literal["all", "first", "escalate", "best"]
 EscalateAfter = Annotated[int, Field(ge=10, le=86_400)]
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from notifier.api.fields import Body, Time, wrong
-from notifier.api.schemas.base import CATEGORY, Answer, Page
+from notifier.api.schemas.base import CATEGORY, LANGUAGE, Answer, Page
 from notifier.ground.ids import parse_many
 from notifier.inbox.marks import MAX_IDS, Chosen
 
@@ -96,6 +96,10 @@ class ItemOut(Answer):
     archived_at: str | None
     snoozed_until: str | None
     why: str = Field(description="Where the switch is that let it through.")
+
+
+class WhyQuery(Body):
+    language: LANGUAGE | None = Field(default=None, description="For somebody whose own language is not known.")
 
 
 class WhyOut(Answer):

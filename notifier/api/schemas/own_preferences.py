@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from notifier.api.fields import Body, Part, Time, wrong
-from notifier.api.schemas.base import CATEGORY, Answer
+from notifier.api.schemas.base import CATEGORY, LANGUAGE, Answer
 from notifier.api.schemas.users import QuietHoursIn
 
 Key = Annotated[str, Field(max_length=64)]
@@ -13,13 +13,7 @@ Line = Annotated[int, Field(ge=0, lt=10**18)]
 
 
 class GridQuery(Body):
-    language: Annotated[str, Field(max_length=35, pattern=r"^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$")] = Field(
-        default="en", description="Of the types' titles; English where there are none."
-    )
-
-    @property
-    def spoken(self) -> str:
-        return self.language.replace("_", "-").split("-")[0].lower()
+    language: LANGUAGE = Field(default="en", description="Of the types' titles; English where there are none.")
 
 
 class SwitchIn(Part):

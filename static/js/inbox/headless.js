@@ -110,9 +110,9 @@ class InboxFeed extends EventTarget {
     }
   }
 
-  // → {title, language, sentences}: why an item came.
-  why(id) {
-    return this.#server.why(id);
+  // → {title, language, sentences}: why an item came. `locale`: for a person whose own the server does not know.
+  why(id, locale) {
+    return this.#server.why(id, locale);
   }
 
   close() {

@@ -20,9 +20,9 @@ export class Server {
     return this.token !== null || this.base !== location.origin;
   }
 
-  // → {title, language, sentences}
-  why(id) {
-    return this.#ask(`/api/v1/inbox/${encodeURIComponent(id)}/why`);
+  // → {title, language, sentences}; `locale`: for a person whose own the server does not know.
+  why(id, locale) {
+    return this.#ask(`/api/v1/inbox/${encodeURIComponent(id)}/why${asked(locale)}`);
   }
 
   // `view` is {filter, category, q} of a list; what is empty is left out.

@@ -3,7 +3,7 @@
 import { el, safeUrl } from "./dom.js";
 
 export async function tellWhy(float, anchor, item, { server, words }) {
-  const { title, language, sentences } = await server.why(item.id).catch(() => ({ sentences: [words.say("whyFailed")] }));
+  const { title, language, sentences } = await server.why(item.id, words.locale).catch(() => ({ sentences: [words.say("whyFailed")] }));
   const url = safeUrl(item.why, server.base);
   float.open(
     anchor,
