@@ -83,6 +83,7 @@ def root_of(visitor: Visitor, path: str, accepts: str | None = None) -> tuple[st
         ("es-419, es;q=0.9", "es-419", "ltr"),
         ("*", "en", "ltr"),
         ("xx, de;q=0.5", "de", "ltr"),
+        (", ".join(["xx"] * 10 + ["de"]), "en", "ltr"),  # no more are looked at
         ("ar", "en", "rtl"),
         ("ja", "en", "ltr"),
         ("';drop, \x7f, " + "a-" * 300, "en", "ltr"),

@@ -26,6 +26,7 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 
 _COUNTED = 102  # numbers that show every plural form of a language
+_MOST_PARTS = 4  # of a tag that are looked at: Babel knows none with more
 SOURCE = "en"  # in which the texts stand in code and templates
 
 
@@ -107,7 +108,7 @@ def language_for(locale: str | None) -> Language:
 @lru_cache(maxsize=512)
 def locale_for(tag: str) -> Locale:
     """Babel's locale of a BCP 47 tag, or the nearest that it knows; English when it knows none."""
-    parts = tag.replace("_", "-").split("-")
+    parts = tag.replace("_", "-").split("-")[:_MOST_PARTS]
     while parts:
         try:
             return Locale.parse("_".join(parts), sep="_")
