@@ -67,7 +67,7 @@ def _switch(wanted: SwitchIn, grid: Grid) -> Switch:
         is_open = found is not None and not found.is_locked
     else:
         found = grid.over(wanted.category, wanted.channel)
-        is_open = found is not None and (found.wish == "on" if wanted.on else not found.is_locked)
+        is_open = found is not None and found.takes(wanted.on)
     if found is None or not is_open:
         code, says = ("not_open", "this switch cannot be set so") if found else ("unknown", "there is no such switch")
         raise Rejected(

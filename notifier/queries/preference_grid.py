@@ -39,6 +39,10 @@ class Over:
     is_locked: bool
     wish: Literal["on", "off"] | None
 
+    def takes(self, is_on: bool) -> bool:
+        """Whether it may be set so: what is on in part is not switched on in full."""
+        return self.wish == "on" if is_on else not self.is_locked
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

@@ -88,18 +88,11 @@ def switches_in(form: Form, grid: Grid) -> list[Switch]:
 def _over(name: str, grid: Grid) -> list[Switch]:
     """`marketing:email=on`, `marketing:*=off`, `*:email=on`; anything else switches nothing."""
     place, _, state = name.partition("=")
-    known = {
-        f"{section.category}:{over.channel or '*'}": over
-        for section in grid.sections
-        for over in (section.whole, *section.channels)
-    }
-    known |= {f"*:{over.channel}": over for over in grid.columns}
-    if place not in known or known[place].is_locked or state not in ("on", "off"):
+    category, channel = (None if part == "*" else part for part in place.partition(":")[::2])
+    found = grid.over(category, channel)
+    if found is None or state not in ("on", "off") or not found.takes(state == "on"):  # of an old page, or made up
         return []
-    if state == "on" and known[place].wish != "on":  # an old page: what is on in part by now is not switched on in full
-        return []
-    category = place.partition(":")[0]
-    return [Switch(state == "on", category=None if category == "*" else category, channel=known[place].channel)]
+    return [Switch(state == "on", category=category, channel=channel)]
 
 
 def reset_in(form: Form, grid: Grid) -> dict[str, Any] | None:
