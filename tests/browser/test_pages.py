@@ -166,6 +166,49 @@ def test_nothing_is_too_wide_at_320_pixels_or_twice_the_size_and_the_header_leav
     assert found == {}
 
 
+@pytest.mark.parametrize("locale", ["de", "ar"])
+def test_peoples_pages_are_not_too_wide_in_other_languages(
+    installation: Up, tabs: Tabs, person: NewPerson, locale: str
+) -> None:
+    reader = person()
+    installation.call(f"/api/v1/users/{reader.id}", {"locale": locale, "email": reader.email}, "PATCH")
+    page = tabs.open(email=reader.email, phone=True)
+    page.set_viewport_size({"width": NARROW[0], "height": NARROW[1]})
+    found = {}
+    for path in ("/inbox", "/preferences?history=all", "/preferences/addresses", "/why", "/account"):
+        page.goto(path)
+        settle(page)
+        page.evaluate("document.querySelectorAll('.fold[aria-expanded=false]').forEach(fold => fold.click())")
+        page.locator("details.menu summary").click()
+        menu = page.locator(".menu-body").bounding_box()
+        assert menu is not None
+        beside = max(-menu["x"], menu["x"] + menu["width"] - NARROW[0], 0)
+        found[path] = (page.evaluate("innerWidth"), overflow(page), beside)  # a phone shows all that is too wide
+    assert found == dict.fromkeys(found, (NARROW[0], 0, 0))
+
+
+def test_english_sentences_end_on_their_right_for_a_right_to_left_reader(
+    installation: Up, tabs: Tabs, person: NewPerson
+) -> None:
+    reader = person()
+    installation.call(f"/api/v1/users/{reader.id}", {"locale": "ar", "email": reader.email}, "PATCH")
+    page = tabs.open(email=reader.email)
+    for path, sentence in (
+        ("/preferences", ".lead .with-script"),
+        ("/inbox", "notifier-inbox.inbox-page .notice p:last-of-type"),
+    ):
+        page.goto(path)
+        last, full_stop = page.locator(sentence).evaluate(
+            """element => [-2, -1].map((end) => {
+                 const range = document.createRange();
+                 const text = element.firstChild;
+                 range.setStart(text, text.data.trimEnd().length + end);
+                 range.setEnd(text, text.data.trimEnd().length + end + 1);
+                 return range.getBoundingClientRect().left; })"""
+        )
+        assert full_stop > last, path
+
+
 def test_the_rows_of_a_table_are_cards_on_a_phone_with_their_names(tabs: Tabs, dead: str) -> None:
     page = tabs.open("/admin/notifications?q=zoe", email=ADMIN, phone=True)
     row = page.locator(".table tbody tr").first
