@@ -128,6 +128,16 @@ def test_slash_searches_and_letters_are_letters_there(page: Page) -> None:
     expect(search).to_be_focused()
 
 
+def test_where_there_are_only_fingers_the_dialog_has_what_they_can_switch(tabs: Tabs, person: NewPerson) -> None:
+    page = tabs.open(email=person().email, phone=True)
+    inbox(page).get_by_role("button", name="When something arrives").tap()
+    dialog = inbox(page).get_by_role("dialog", name="When something arrives")
+    dialog.get_by_label("Play a sound when something arrives").check()
+    expect(dialog.locator("kbd").first).to_be_hidden()
+    expect(dialog.get_by_label("Use these keys")).to_be_hidden()
+    assert dialog.evaluate("dialog => dialog.scrollWidth <= dialog.clientWidth")
+
+
 def test_a_question_mark_shows_the_keys_and_they_can_be_switched_off(page: Page) -> None:
     help_dialog = inbox(page).get_by_role("dialog", name="Keyboard shortcuts")
     press(page, "j", "?")

@@ -136,11 +136,10 @@ export class View {
     this.#sentinel = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.#more(), { rootMargin: "300px" });
     this.#sentinel.observe(parts.more);
     const hint = el("p", { class: "sr", id: "rows-hint", text: words.say("listHint") });
-    const helpButton = el("button", { class: "square help-button", type: "button", title: words.say("keys"), "aria-label": words.say("keys"), on: { click: () => this.#help.open() } }, icon("keyboard"));
     return el(
       isPanel ? "div" : "section",
       { class: "view", part: "view", ...(isPanel ? {} : { "aria-label": words.say("inbox") }) },
-      el("div", { class: "head", part: "head" }, el("h2", { part: "heading", text: words.say(isPanel ? "notifications" : "inbox") }), el("div", { class: "head-end" }, parts.readAll, helpButton), this.#tabs.element, this.#search.element),
+      el("div", { class: "head", part: "head" }, el("h2", { part: "heading", text: words.say(isPanel ? "notifications" : "inbox") }), el("div", { class: "head-end" }, parts.readAll, this.#help.button), this.#tabs.element, this.#search.element),
       parts.banner,
       el("div", { class: "panel", id: "list", role: "tabpanel", "aria-label": words.say("notifications") }, this.#rows.element, hint, parts.instead, parts.more),
       el("div", { class: "low" }, this.#toast.element, this.#selectbar.element),

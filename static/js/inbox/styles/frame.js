@@ -28,7 +28,6 @@ export const frame = `
 .banner { padding: 0.5rem 1.125rem; background: var(--hover); border-bottom: 1px solid var(--line); font-size: 0.8125rem; }
 .banner:empty { display: none; }
 .panel { flex: 1; min-height: 0; }
-@media (hover: none) { .help-button { display: none; } }
 @container inbox (max-width: 38rem) {
   .tabs, .narrow { grid-column: 1 / -1; }
   .narrow { order: 1; justify-self: stretch; margin: 0; padding-bottom: 0; }

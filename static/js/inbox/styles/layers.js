@@ -56,6 +56,8 @@ export const layers = `
 kbd { display: inline-block; min-width: 1.625rem; padding: 0.0625rem 0.4375rem; border: 1px solid var(--line); border-bottom-width: 2px; border-radius: 6px; background: var(--hover); font: inherit; font-size: 0.8125rem; text-align: center; }
 .letters { display: flex; align-items: center; gap: 0.5rem; margin-top: 0.75rem; padding-top: 0.875rem; border-top: 1px solid var(--line); cursor: pointer; }
 .alerts { margin-top: 0.875rem; padding-top: 0.125rem; border-top: 1px solid var(--line); }
+.is-keyless > :is(dl, .letters), .is-keyless h3 { display: none; }
+.is-keyless .alerts { margin: 0; padding: 0; border: 0; }
 .alerts h3 { margin-top: 0.75rem; font-size: 0.875rem; font-weight: 650; }
 .alerts .letters { margin-top: 0.5rem; padding-top: 0; border: 0; }
 .refused { margin-top: 0.375rem; color: var(--muted); font-size: 0.8125rem; }
