@@ -2,6 +2,7 @@
 // The payload is that of notifier/channels/adapters/webpush_vapid.py; it is data of others, so only web addresses are followed.
 
 const HOME = "/inbox";
+const UNNAMED = "You have a new notification"; // in the person's language, as Notifier serves it
 const OPENED = "/api/v1/inbox/opened";
 
 function read(event) {
@@ -29,7 +30,7 @@ self.addEventListener("push", (event) => {
   const options = { body: body || "", tag: tag || "", icon: "/static/favicon.svg", data: { url, delivery } };
   const picture = image && webAddress(image);
   if (picture) options.image = picture;
-  event.waitUntil(self.registration.showNotification(title || "You have a new notification", options));
+  event.waitUntil(self.registration.showNotification(title || UNNAMED, options));
 });
 
 async function open(url) {

@@ -47,9 +47,9 @@ function arrive() {
   const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (!target?.matches("#choices input.switch")) return;
   (target.disabled ? target.closest(".pref-row") : target).focus({ preventScroll: true });
-  const why = target.closest(".pref-cell").querySelector(".pref-why").textContent;
+  const why = target.closest(".pref-cell").querySelector(".pref-why");
   const name = target.labels[0].textContent.trim().replace(/\s+/g, " ");
-  document.getElementById("arrival").textContent = `${page.dataset.arrived} ${name}. ${why}`;
+  document.getElementById("arrival").textContent = `${why.dataset.arrived} ${name}. ${why.textContent}`;
 }
 
 addEventListener("hashchange", arrive);

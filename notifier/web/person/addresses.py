@@ -4,11 +4,12 @@ Plain forms that work without JavaScript; only switching push on in a browser ne
 `address_book` makes the data of `preferences_addresses.html`, for every page that includes it.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from flask import abort, flash, redirect, render_template, request, send_from_directory, url_for
+from flask import Response, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
@@ -46,6 +47,7 @@ _SYSTEMS = {
     "CrOS": "ChromeOS",
     "Linux": "Linux",
 }
+_UNNAMED = N_("You have a new notification")  # as `static/service-worker.js` has it
 _PUSH_WORDS = {  # for static/js/push.js
     "off": N_("Notifications can reach you in this browser even while this page is closed."),
     "on": N_("Notifications are on in this browser."),
@@ -176,11 +178,11 @@ def add_browser() -> ResponseReturnValue:
 @allow(ANYONE)
 def service_worker() -> ResponseReturnValue:
     """At the root, since a service worker controls only the folder it is in; never cached, so that browsers take up a
-    new one.
+    new one. The only words in it are put into the reader's language.
     """
-    answer = send_from_directory(ROOT / "static", "service-worker.js", mimetype="text/javascript", max_age=0)
-    answer.headers["Cache-Control"] = "no-cache"
-    return answer
+    script = (ROOT / "static" / "service-worker.js").read_text()
+    script = script.replace(json.dumps(_UNNAMED), json.dumps(gettext(_UNNAMED)))
+    return Response(script, mimetype="text/javascript", headers={"Cache-Control": "no-cache"})
 
 
 def browser_name(user_agent: str) -> str:

@@ -35,6 +35,7 @@ _HELD = {"wait": N_("arrives afterwards"), "summary": N_("arrives as one summary
 SOURCES = {
     "page": N_("on this page"),
     "link": N_("by the link in a message"),
+    "embedded": N_("in the settings of the service that notifies you"),
     "one_click": N_("by one-click unsubscribe"),
     "provider": N_("by the unsubscribe link of the service that sent it"),
     "api": N_("by the service that notifies you"),

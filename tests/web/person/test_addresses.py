@@ -228,6 +228,15 @@ def test_the_worker_is_served_at_the_root_and_never_from_a_cache(visitor: Visito
     assert 'addEventListener("push"' in answer.text
 
 
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [("de-AT", '"Sie haben eine neue Benachrichtigung"'), ("ja", '"You have a new notification"')],
+)
+def test_the_worker_names_an_empty_push_in_the_readers_language(visitor: Visitor, asked: str, words: str) -> None:
+    script = visitor.get("/service-worker.js", headers={"Accept-Language": asked}).text
+    assert f"const UNNAMED = {words};" in script
+
+
 def test_the_policy_lets_our_own_worker_run_and_no_other(alice: Visitor) -> None:
     assert "worker-src 'self';" in alice.get(PAGE).headers["Content-Security-Policy"]
 

@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 
 from notifier import catalogue
 from notifier.access import accounts
+from notifier.api.own_preferences import EMBEDDED
 from notifier.core.submission import InlineRecipient
 from notifier.ground import tokens
 from notifier.ground.database import transaction
@@ -240,7 +241,7 @@ def test_each_switch_says_which_rule_decided(desk: Desk) -> None:
         ({"channels": {"email": True}}, "On: you chose it for everything by e-mail."),
     ):
         choosing.change("alice", choices, replace=True, source="test")
-        assert re.findall(r'<span class="pref-why" id="like-email-why">([^<]*)<', desk.page()) == [sentence]
+        assert re.findall(r'<span class="pref-why" id="like-email-why"[^>]*>([^<]*)<', desk.page()) == [sentence]
 
 
 def test_what_differs_is_reset_beside_it(desk: Desk) -> None:
@@ -553,6 +554,7 @@ def test_the_history_says_what_changed_when_and_by_which_way(signed_in: Callable
             source="api",
         )
         alice.post("/preferences", {"part": "mute", "mute": "hour"})
+        choosing.change("alice", {"types": {"follow": {"email": False}}}, replace=False, source=EMBEDDED)
         page = alice.get("/preferences").text
     history = re.sub(r"<[^>]+>", " ", page[page.index('id="history"') :])
     assert re.search("Jun 10, 2026, 12:00\u202fPM , by the service that notifies you", history)
@@ -563,6 +565,7 @@ def test_the_history_says_what_changed_when_and_by_which_way(signed_in: Callable
     ):
         assert line in history
     assert "on this page" in history
+    assert "in the settings of the service that notifies you" in history
 
 
 def test_a_long_history_is_shown_in_full_on_request(alice: Visitor) -> None:
