@@ -32,7 +32,7 @@ function made(panel) {
 }
 
 function unfoldTarget() {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const target = document.getElementById(location.hash.slice(1));
   const panel = target?.closest(".panel[id]");
   if (!panel || open.has(panel.id)) return;
   open.add(panel.id);

@@ -44,7 +44,7 @@ page.addEventListener("submit", (event) => {
 });
 
 function arrive() {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const target = document.getElementById(location.hash.slice(1));
   if (!target?.matches("#choices input.switch")) return;
   (target.disabled ? target.closest(".pref-row") : target).focus({ preventScroll: true });
   const why = target.closest(".pref-cell").querySelector(".pref-why");

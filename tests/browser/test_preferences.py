@@ -196,6 +196,11 @@ def test_the_keyboard_alone_is_enough(tabs: Tabs, person: NewPerson) -> None:
     assert chosen(alice) == {}
 
 
+def test_an_address_that_names_nothing_breaks_nothing(tabs: Tabs, person: NewPerson) -> None:
+    page = tabs.open("/preferences#%", email=person().email)  # tabs look for errors
+    expect(page.locator("#like-email")).to_be_visible()
+
+
 @pytest.mark.parametrize("script", [True, False], ids=["with JavaScript", "without"])
 def test_a_mail_leads_to_the_very_switch_without_signing_in(
     tabs: Tabs, letter: Callable[[], tuple[Person, str]], script: bool

@@ -32,7 +32,7 @@ export function translations(base, locale) {
 // → what an attribute `labels` says as JSON.
 export function labelsIn(text) {
   try {
-    return text ? JSON.parse(text) : {};
+    return (text && JSON.parse(text)) || {};
   } catch {
     console.warn("notifier: the attribute labels is no JSON");
     return {};
