@@ -20,6 +20,7 @@ from notifier.ground.extensions import db
 from notifier.ledgers import audit
 from notifier.models import Account, User
 from notifier.models.account import CONSOLE_ROLES, ROLES
+from notifier.people import profiles
 
 _LONGEST_EMAIL = 254
 _LONGEST_PASSWORD_BYTES = 1024
@@ -58,6 +59,8 @@ def create_account(email: str, password: str | None, role: str, user_id: str) ->
         if session.get(User, user_id) is None:
             session.add(User(id=user_id))
             session.flush()
+        elif role in CONSOLE_ROLES:
+            profiles.let_tokens_end(user_id)
         account = Account(email=address, password_hash=password_hash, role=role, user_id=user_id)
         session.add(account)
         audit.write("account.created", address, after={"role": role, "user": user_id})

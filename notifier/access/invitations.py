@@ -210,6 +210,8 @@ def accept(secret: str, password_hash: str | None = None) -> Account | None:
             raise Rejected("conflict", "the account with this e-mail is disabled")
         if not account.has_role(used.role):
             audit.write("account.role_changed", account.email, before={"role": account.role}, after={"role": used.role})
+            if account.role not in CONSOLE_ROLES:
+                profiles.let_tokens_end(account.user_id)
             account.role = used.role
     return account
 
@@ -233,6 +235,7 @@ def _add_account(email: str, role: str, user_id: str, password_hash: str | None)
     ):
         return
     audit.write("account.created", key, after={"role": role, "user": user_id, "by": "invitation"})
+    profiles.let_tokens_end(user_id)
     if (
         db.session.scalar(
             sa.select(Address.id).where(Address.user_id == user_id, Address.channel == _CHANNEL, Address.is_primary)

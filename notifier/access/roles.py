@@ -16,7 +16,8 @@ from notifier.ground.database import retried, transaction
 from notifier.ground.extensions import db
 from notifier.ledgers import audit
 from notifier.models import Account, Invitation
-from notifier.models.account import ROLES
+from notifier.models.account import CONSOLE_ROLES, ROLES
+from notifier.people import profiles
 
 ADMIN = ROLES[-1]
 _IS_ADMIN = sa.and_(Account.role == ADMIN, Account.disabled_at.is_(None))
@@ -32,6 +33,8 @@ def change(account_id: UUID, role: str, *, by: UUID) -> bool:
         if account.role == role:
             return False
         audit.write("account.role_changed", account.email, before={"role": account.role}, after={"role": role})
+        if account.role not in CONSOLE_ROLES:
+            profiles.let_tokens_end(account.user_id)
         account.role = role
         if role != ADMIN:
             _withdraw_invitations_of(account)

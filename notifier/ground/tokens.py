@@ -10,8 +10,8 @@ at once:
 
 | token | ends with |
 |---|---|
-| user token (embedded inbox) | its time, its key, a disabled producer, the person's erasure, `profiles.end_tokens` |
-| preferences (`/p/…`) | a disabled producer, the person's erasure, `profiles.end_tokens` |
+| user token (embedded inbox) | its time, its key, and as the next |
+| preferences (`/p/…`) | a disabled producer, the person's erasure or first role in the console, `profiles.end_tokens` |
 | unsubscribe (`/u/…`) | only the person's erasure: one click works as long as the person exists |
 | unsubscribe at an address that only came with a notification | never: it names no person, and works for that address |
 | tracked link, pixel (`/t/…`, `/o/…`) | the delivery, whose row knows where the link leads; the person's erasure |

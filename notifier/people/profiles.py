@@ -174,12 +174,20 @@ def create(recipients: Sequence[InlineRecipient], *, actors: Mapping[str, str]) 
 @retried
 def end_tokens(user_id: str) -> bool:
     """Ends the person's user tokens and preference links, wherever they are. False for nobody."""
-    with transaction() as session:
-        statement = sa.update(_users).where(_users.c.id == user_id).values(token_version=_users.c.token_version + 1)
-        found = session.execute(statement.returning(_users.c.id)).first() is not None
-        people_cache.changing([user_id] if found else [], is_consent=False)
+    with transaction():
+        found = let_tokens_end(user_id)
         if found and not worlds.is_of_tests(user_id):
             audit.write("person.tokens_ended", user_id)
+    return found
+
+
+def let_tokens_end(user_id: str) -> bool:
+    """The same inside the caller's transaction: of a person who gets a role in the console, whose alerts a token made
+    before could archive or mute.
+    """
+    statement = sa.update(_users).where(_users.c.id == user_id).values(token_version=_users.c.token_version + 1)
+    found = db.session.execute(statement.returning(_users.c.id)).first() is not None
+    people_cache.changing([user_id] if found else [], is_consent=False)
     return found
 
 

@@ -7,12 +7,16 @@ from uuid import UUID
 import pytest
 from apiflask import APIFlask
 
-from notifier.access import accounts, roles
+from notifier.access import accounts, invitations, roles
 from notifier.core.errors import Rejected
+from notifier.ground import tokens
+from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id
-from notifier.models import Account, AuditEntry
+from notifier.models import Account, AuditEntry, Notification, User
 from notifier.models.account import ROLES
+from notifier.queries import valid_tokens
+from tests.conftest import subject_of
 from tests.stored import rows
 
 Change = Callable[[UUID, UUID], object]
@@ -51,6 +55,29 @@ def test_a_role_is_changed_and_that_is_told(app: APIFlask, role: str) -> None:
         {"role": "admin"},
         {"role": role},
     )
+
+
+@pytest.mark.parametrize("way", ["role", "invitation", "account"])
+def test_tokens_of_a_person_end_when_they_get_a_role(app: APIFlask, way: str) -> None:
+    """The pages that have them may be anybody's: they must not archive or mute an admin's alerts."""
+    ann = account("ann")
+    if way == "account":
+        with transaction() as session:
+            session.add(User(id="ben"))
+    else:
+        ben = account("ben", "person")
+    token = tokens.open_user_token(tokens.sign_user_token(subject_of("ben"), 60)[0])
+    assert token is not None
+    assert valid_tokens.holding([token])
+    if way == "account":
+        account("ben", "viewer")
+    elif way == "role":
+        roles.change(ben, "viewer", by=ann)
+    else:
+        invitations.invite("ben@example.test", "viewer", by=db.session.get_one(Account, ann))
+        invitations.accept(str(rows(Notification)[-1].data["url"]).rpartition("/")[2])
+    assert {row.user_id: row.role for row in rows(Account)}["ben"] == "viewer"
+    assert not valid_tokens.holding([token])
 
 
 def test_who_is_disabled_is_nobody_until_enabled_again(app: APIFlask) -> None:
