@@ -32,9 +32,16 @@ def sentence(step: Step, translate: Callable[[str], str] = str, when: Callable[[
 
 def _keys(step: Step) -> tuple[str, ...]:
     """The keys under which its words may stand, the most special first."""
-    kind = step.detail.get("because") or step.detail.get("held") or step.detail.get("cap", {}).get("per")
+    cap = step.detail.get("cap", {})
+    kind = step.detail.get("because") or step.detail.get("held") or cap.get("per")
     outcome = "skip" if step.outcome == SKIPPED else step.outcome
-    return f"{step.rule}.{step.reason}", f"{step.reason}.{kind}", f"{step.reason}.{outcome}", step.reason
+    return (
+        f"{step.rule}.{step.reason}",
+        f"{step.reason}.{kind}.{cap.get('category')}",
+        f"{step.reason}.{kind}",
+        f"{step.reason}.{outcome}",
+        step.reason,
+    )
 
 
 def told(steps: Iterable[Step], when: Callable[[str], str] = str) -> list[dict[str, Any]]:

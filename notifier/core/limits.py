@@ -40,9 +40,9 @@ class Limit:
 
     @property
     def detail(self) -> dict[str, Any]:
-        """As a delivery shows it."""
+        """As a delivery shows it, with the category besides."""
         by = {} if self.scope == EVERY_CHANNEL else {"channel": self.scope}
-        return {"cap": {"per": self.per, "max": self.maximum, **by}}
+        return {"per": self.per, "max": self.maximum, **by}
 
 
 def limits_of(category: str, chosen: Mapping[str, Any], caps: Caps) -> tuple[Limit, ...]:

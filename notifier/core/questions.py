@@ -190,7 +190,8 @@ def _is_under_cap(case: Case) -> No | None:
     if case.channel.name not in facts.over_cap or not facts.is_limited:
         return None
     if facts.preferences.held != "summary":
-        return No("cap", "frequency_cap", case.addresses[0], facts.over_cap[case.channel.name].detail)
+        cap = facts.over_cap[case.channel.name].detail | {"category": facts.type.category}
+        return No("cap", "frequency_cap", case.addresses[0], {"cap": cap})
     key, due_at = digest.key_of(facts.type.category, digest.OVER_CAP), _digest_due_at("daily", facts, case.start.at)
     return _summarised(case, "frequency_cap", key, due_at)
 

@@ -2,7 +2,7 @@
 
 They address nobody, so that the same sentence serves the person, the producer and the admin. Text in brackets is left
 out unless every value in it is known. A key with a dot is a special case of a reason: `rule.reason`, `reason.because`,
-`reason.held`, `reason.per` of a cap, or `reason.outcome`.
+`reason.held`, `reason.per` and `reason.per.category` of a cap, or `reason.outcome`.
 """
 
 from collections.abc import Mapping
@@ -43,6 +43,24 @@ SENTENCES: Mapping[str, str] = {
     "frequency_cap": N_("The limit for this category has been reached for now."),
     "frequency_cap.hour": N_("At most {max} of this category are sent in an hour, and that limit has been reached."),
     "frequency_cap.day": N_("At most {max} of this category are sent in a day, and that limit has been reached."),
+    "frequency_cap.hour.social": N_(
+        "Social messages are limited to {max} in an hour, and that limit has been reached."
+    ),
+    "frequency_cap.hour.marketing": N_(
+        "Marketing messages are limited to {max} in an hour, and that limit has been reached."
+    ),
+    "frequency_cap.hour.system": N_(
+        "System messages are limited to {max} in an hour, and that limit has been reached."
+    ),
+    "frequency_cap.day.social": N_(
+        "Social messages are limited to {max} in a day, and that limit has been reached."
+    ),
+    "frequency_cap.day.marketing": N_(
+        "Marketing messages are limited to {max} in a day, and that limit has been reached."
+    ),
+    "frequency_cap.day.system": N_(
+        "System messages are limited to {max} in a day, and that limit has been reached."
+    ),
     "expired": N_("Its time has passed[: it would have had to wait until {until}]."),
     "digested": N_("It goes into a summary[, due {until}]."),
     "digested.digest": N_("This category comes as a summary, as chosen[; the next one is due {until}]."),

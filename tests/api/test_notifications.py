@@ -489,9 +489,10 @@ def test_what_is_over_a_cap_is_accepted_and_says_which(api: Any, cast: Any) -> N
     ]
     answers = [api.post(SUBMIT, body).json["notifications"][0]["deliveries"] for body in offers]
 
+    day = {"per": "day", "category": "marketing"}
     assert [[(d["channel"], d["reason"], d["detail"].get("cap")) for d in deliveries] for deliveries in answers] == [
-        [("inapp", None, None), ("email", "frequency_cap", {"per": "day", "max": 0, "channel": "email"})],
-        [("inapp", "frequency_cap", {"per": "day", "max": 1}), ("email", "frequency_cap", {"per": "day", "max": 1})],
+        [("inapp", None, None), ("email", "frequency_cap", {"max": 0, "channel": "email", **day})],
+        [(name, "frequency_cap", {"max": 1, **day}) for name in ("inapp", "email")],
     ]
 
 

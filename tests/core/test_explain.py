@@ -92,6 +92,12 @@ TOLD: list[tuple[str, Step, str, str]] = [
         "At most 5 of this category are sent in a day, and that limit has been reached.",
         "Aus dieser Kategorie werden höchstens 5 pro Tag gesendet, und dieses Limit ist erreicht.",
     ),
+    (
+        "over a cap that names its category",
+        Step("cap", "email", "skip", "frequency_cap", {"cap": {"per": "hour", "max": 3, "category": "system"}}),
+        "System messages are limited to 3 in an hour, and that limit has been reached.",
+        "Systemnachrichten sind auf 3 pro Stunde begrenzt, und dieses Limit ist erreicht.",
+    ),
     ("a reason of a version to come", Step("magic", "email", "skip", "bewitched"), "bewitched", "bewitched"),
 ]
 

@@ -103,8 +103,8 @@ def test_all_that_is_wrong_is_named(text: str, faults: list[str]) -> None:
 
 
 def test_a_cap_shows_what_it_is() -> None:
-    assert DAY_5.detail == {"cap": {"per": "day", "max": 5}}
-    assert Limit("email", "hour", 1).detail == {"cap": {"per": "hour", "max": 1, "channel": "email"}}
+    assert DAY_5.detail == {"per": "day", "max": 5}
+    assert Limit("email", "hour", 1).detail == {"per": "hour", "max": 1, "channel": "email"}
 
 
 # ---- what the plan makes of a cap that is used up
@@ -166,7 +166,7 @@ def test_what_becomes_of_what_is_over(case: str, changes: dict[str, Any], fates:
 
 def test_the_skip_says_which_cap_it_was() -> None:
     [skip] = plan(facts(over_cap={"email": DAY_5}), NOON).skips
-    assert skip.detail == {"cap": {"per": "day", "max": 5}}
+    assert skip.detail == {"cap": {"per": "day", "max": 5, "category": "marketing"}}
 
 
 over = st.dictionaries(st.sampled_from(["inapp", "email"]), st.just(DAY_5))

@@ -462,9 +462,12 @@ def last_skip(answer: dict[str, Any], channel: str = "email") -> tuple[str, Any]
 @pytest.mark.parametrize(
     ("chosen", "detail"),
     [
-        ({"day": 0}, {"per": "day", "max": 0}),
-        ({"hour": 0}, {"per": "hour", "max": 0}),
-        ({"channels": {"email": {"day": 0}}}, {"per": "day", "max": 0, "channel": "email"}),
+        ({"day": 0}, {"per": "day", "max": 0, "category": "marketing"}),
+        ({"hour": 0}, {"per": "hour", "max": 0, "category": "marketing"}),
+        (
+            {"channels": {"email": {"day": 0}}},
+            {"per": "day", "max": 0, "channel": "email", "category": "marketing"},
+        ),
     ],
 )
 def test_it_is_said_which_cap_it_was(
