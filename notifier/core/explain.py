@@ -10,10 +10,11 @@ from typing import Any
 
 from notifier.core.decisions import Step
 from notifier.core.lifecycle import SKIPPED
-from notifier.core.sentences import SENTENCES
+from notifier.core.sentences import DECIDED, SENTENCES
 
 _OPTIONAL = re.compile(r"\[([^\]]*)\]")
 _NAMED = re.compile(r"\{(\w+)\}")
+_PAST = {SENTENCES[key]: words for key, words in DECIDED.items()}
 
 
 def sentence(step: Step, translate: Callable[[str], str] = str, when: Callable[[str], str] = str) -> str:
@@ -28,6 +29,11 @@ def sentence(step: Step, translate: Callable[[str], str] = str, when: Callable[[
     text = translate(words)
     text = _OPTIONAL.sub(lambda part: part[1] if known.keys() >= set(_NAMED.findall(part[1])) else "", text)
     return _NAMED.sub(lambda name: known[name[1]], text)
+
+
+def as_decided(step: Step, when: Callable[[str], str] = str) -> str:
+    """The sentence in English, and in the past tense: for a step of a decision that was made some time ago."""
+    return sentence(step, lambda words: _PAST.get(words, words), when)
 
 
 def _keys(step: Step) -> tuple[str, ...]:

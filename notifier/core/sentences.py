@@ -1,8 +1,9 @@
 """The sentences of `core.explain`: one for each reason, in English; the catalogues have them in the other languages.
 
-They address nobody, so that the same sentence serves the person, the producer and the admin. Text in brackets is left
-out unless every value in it is known. A key with a dot is a special case of a reason: `rule.reason`, `reason.because`,
-`reason.held`, `reason.per` and `reason.per.category` of a cap, or `reason.outcome`.
+They address nobody, so that the same sentence serves the person, the producer and the admin; DECIDED has those that an
+admin reads about the past. Text in brackets is left out unless every value in it is known. A key with a dot is a
+special case of a reason: `rule.reason`, `reason.because`, `reason.held`, `reason.per` and `reason.per.category` of a
+cap, or `reason.outcome`.
 """
 
 from collections.abc import Mapping
@@ -52,15 +53,11 @@ SENTENCES: Mapping[str, str] = {
     "frequency_cap.hour.system": N_(
         "System messages are limited to {max} in an hour, and that limit has been reached."
     ),
-    "frequency_cap.day.social": N_(
-        "Social messages are limited to {max} in a day, and that limit has been reached."
-    ),
+    "frequency_cap.day.social": N_("Social messages are limited to {max} in a day, and that limit has been reached."),
     "frequency_cap.day.marketing": N_(
         "Marketing messages are limited to {max} in a day, and that limit has been reached."
     ),
-    "frequency_cap.day.system": N_(
-        "System messages are limited to {max} in a day, and that limit has been reached."
-    ),
+    "frequency_cap.day.system": N_("System messages are limited to {max} in a day, and that limit has been reached."),
     "expired": N_("Its time has passed[: it would have had to wait until {until}]."),
     "digested": N_("It goes into a summary[, due {until}]."),
     "digested.digest": N_("This category comes as a summary, as chosen[; the next one is due {until}]."),
@@ -141,4 +138,63 @@ SENTENCES: Mapping[str, str] = {
     "bounced": N_("It bounced."),
     "unknown": N_("It may have been sent; nobody knows for sure."),
     "skipped": N_("It was left out."),
+}
+
+# Of a decision that was made some time ago, for the console: in English alone, as the console is. What is not among
+# them is in the past tense above, or is said of deliveries only.
+DECIDED: Mapping[str, str] = {
+    "mandatory": "It was mandatory on this channel, whatever had been chosen.",
+    "default": "This channel was on: nobody had switched it off.",
+    "opted_out.default": "This channel was off: nobody had switched it on.",
+    "no_address": "There was no active address for this channel[; one had been switched off: {disabled_reason}].",
+    "suppressed": (
+        "Nothing of this kind could be sent to this address any more: a message had bounced, or somebody had "
+        "complained."
+    ),
+    "channel_off": "The channel was switched off in this installation.",
+    "no_provider": "No provider in this installation sent to this kind of device[ ({platform})].",
+    "not_in_rollout": "The channel was being introduced step by step[, for {percentage} % of all people by then].",
+    "duplicate": "The same message had come a short time before[: {duplicate_of}].",
+    "superseded": "A newer notification had taken its place[: {superseded_by}].",
+    "recipient_limit": "Too many messages of this kind had gone to this person or address in a short time.",
+    "frequency_cap": "The limit for this category had been reached.",
+    "frequency_cap.hour": "At most {max} of this category were sent in an hour, and that limit had been reached.",
+    "frequency_cap.day": "At most {max} of this category were sent in a day, and that limit had been reached.",
+    "frequency_cap.hour.social": "Social messages were limited to {max} in an hour, and that limit had been reached.",
+    "frequency_cap.hour.marketing": (
+        "Marketing messages were limited to {max} in an hour, and that limit had been reached."
+    ),
+    "frequency_cap.hour.system": "System messages were limited to {max} in an hour, and that limit had been reached.",
+    "frequency_cap.day.social": "Social messages were limited to {max} in a day, and that limit had been reached.",
+    "frequency_cap.day.marketing": (
+        "Marketing messages were limited to {max} in a day, and that limit had been reached."
+    ),
+    "frequency_cap.day.system": "System messages were limited to {max} in a day, and that limit had been reached.",
+    "expired": "Its time had passed[: it would have had to wait until {until}].",
+    "digested": "It went into a summary[, due {until}].",
+    "digested.digest": "This category came as a summary, as chosen[; the next one was due {until}].",
+    "digested.frequency_cap": "The limit for this category had been reached; it went into a summary[, due {until}].",
+    "digested.quiet_hours": "It came in quiet hours; it went into a summary[, due {until}].",
+    "digested.muted": "It came while everything was muted; it went into a summary[, due {until}].",
+    "muted": "Everything was muted[ until {until}].",
+    "muted.skip": "It came while everything was muted, and such messages were dropped, as chosen.",
+    "quiet_hours": "These were quiet hours[ until {until}].",
+    "quiet_hours.skip": "It came in quiet hours, and such messages were dropped, as chosen.",
+    "fallback": "It was to go out if the channels before it failed.",
+    "escalation": "It was to go out unless it was read first[, on {until}].",
+    "at_once": "It was to go out at once.",
+    "route.quiet_hours": "It was to go out when the quiet hours ended[, on {until}].",
+    "route.muted": "It was to go out when muting ended[, on {until}].",
+    "first": "The channels were to be tried in order until one succeeded.",
+    "escalate": "The channels were to follow each other until it was read, even while one of them was not working.",
+    "patience": (
+        "A channel that was not working had {seconds} seconds to recover; then the next one was to be tried as well."
+    ),
+    "no_patience": "If a channel was not working, the next one was to be tried at once.",
+    "best": "The channel most likely to be opened came first[: {first}, with {opened} of {sent} opened by then].",
+    "best.proved": "The channel that had been opened most came first: {first}, {opened} of {sent}.",
+    "best.tried": (
+        "It was not clear yet which channel was opened most; this time {first} came first. {opened} of {sent} had been "
+        "opened there by then."
+    ),
 }

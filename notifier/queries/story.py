@@ -16,7 +16,7 @@ from notifier.channels import CHANNELS
 from notifier.channels.receipts import KINDS
 from notifier.channels.serving import mask
 from notifier.core.errors import Rejected
-from notifier.core.explain import sentence, story, unpacked
+from notifier.core.explain import as_decided, sentence, story, unpacked
 from notifier.core.masking import masked
 from notifier.core.receipts import DEVICE, MACHINE
 from notifier.core.tracking import ACCOUNT, DECOY
@@ -158,12 +158,11 @@ def _decided(row: Notification, deliveries: Sequence[Delivery], clock: Callable[
         }
         for d in deliveries
     ]
-    parts: dict[str, list[str]] = {}
+    parts: dict[str, dict[str, str]] = {}  # channel → what is said now → as it is shown: each is said once
     for step in story(unpacked(row.decision), shown):
-        said = sentence(step, when=clock)
-        words = parts.setdefault(step.channel, [])
-        words += [] if said in words else [said]
-    return [Decided(None if channel == "*" else channel, words) for channel, words in parts.items()]
+        now = sentence(step, when=clock)
+        parts.setdefault(step.channel, {}).setdefault(now, now if step.rule == "delivery" else as_decided(step, clock))
+    return [Decided(None if channel == "*" else channel, tuple(words.values())) for channel, words in parts.items()]
 
 
 def _tried(attempt: Attempt) -> str:

@@ -1,5 +1,6 @@
 """A decision in words: every rule has a sentence in every language, with what it knows."""
 
+import re
 from typing import Any
 
 import pytest
@@ -7,14 +8,16 @@ from hypothesis import given
 
 from notifier.core import lifecycle
 from notifier.core.decisions import Step
-from notifier.core.explain import packed, sentence, story, told, unpacked
+from notifier.core.explain import as_decided, packed, sentence, story, told, unpacked
 from notifier.core.facts import Facts
 from notifier.core.plan import plan
 from notifier.core.reasons import BECAUSE, REASONS
+from notifier.core.sentences import DECIDED, SENTENCES
 from notifier.ground.languages import language_for
 from tests.core.planning import NOON, any_facts
 
 LANGUAGES = [language_for(name) for name in ("en", "de", "fr", "es")]
+NAMED = re.compile(r"\{\w+\}")
 UNTIL = "2026-01-16T06:00:00.000Z"
 
 
@@ -32,6 +35,22 @@ def test_whatever_is_planned_can_be_told(facts: Facts) -> None:
             said = sentence(step, language.gettext)
             assert said != step.reason, step
             assert not set("[]{}") & set(said), said
+
+
+_PRESENT = re.compile(r"\b(is|are|has|have|goes|comes|follows|fails|succeeds|cannot|so far)\b")
+
+
+@given(any_facts())
+def test_a_decision_that_was_made_is_told_in_the_past_tense(facts: Facts) -> None:
+    for step in plan(facts, NOON).trace:
+        said = as_decided(step)
+        assert not _PRESENT.search(said), said
+        assert not set("[]{}") & set(said), said
+
+
+@pytest.mark.parametrize("key", DECIDED)
+def test_the_past_tense_knows_what_the_present_knows(key: str) -> None:
+    assert NAMED.findall(DECIDED[key]) == NAMED.findall(SENTENCES[key])
 
 
 @given(any_facts())
