@@ -151,8 +151,9 @@ def test_what_is_told_of_real_messages_makes_the_rate(
     assert re.findall(r'(\d+) <span class="sub">(\d+ %)</span>', row) == [("2", "100 %"), ("1", "50 %")]
 
 
-def test_an_empty_installation_shows_what_to_do_next(signed_in: Callable[..., Visitor]) -> None:
-    steps = signed_in("viewer").get("/admin/").text.partition('<ol class="next-steps">')[2].partition("</ol>")[0]
+@pytest.mark.parametrize("page", ["/admin/", "/admin/notifications"])
+def test_an_empty_installation_shows_what_to_do_next(signed_in: Callable[..., Visitor], page: str) -> None:
+    steps = signed_in("viewer").get(page).text.partition('<ol class="next-steps">')[2].partition("</ol>")[0]
     assert steps.count("<li>") == 3
     for path in ("/admin/producers", "/api/docs", "/admin/sandbox", "/admin/providers"):
         assert f'href="{path}"' in steps
