@@ -25,6 +25,12 @@ KINDS: dict[str, dict[str, Any]] = {
     "count": {"type": "integer", "minimum": 0},
 }
 
+# The patterns in words, for what is refused: `name` must be …
+FORMS: dict[str, str] = {
+    KINDS["url"]["pattern"]: "a link that begins with https:// or http://, without spaces",
+    KINDS["currency"]["pattern"]: "three letters, such as EUR",
+}
+
 
 def schema_of(data: Mapping[str, str], *, required: Sequence[str]) -> dict[str, Any]:
     """The JSON Schema of an object with these keys, each of the named kind."""

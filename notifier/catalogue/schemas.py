@@ -20,6 +20,7 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.validators import create
 from referencing import Registry
 
+from notifier.catalogue.kinds import FORMS
 from notifier.catalogue.plain_schemas import Fits, plain_check
 from notifier.core.errors import Fault, Rejected
 from notifier.core.pointers import pointer_to
@@ -271,6 +272,6 @@ def _sentence(error: Any) -> str:
     if error.validator == "type":
         kinds = error.validator_value
         return f"{name!r} must be of type {kinds if isinstance(kinds, str) else ' or '.join(kinds)}"
-    if error.validator == "pattern":
-        return f"{name!r} does not have the required form"
+    if error.validator == "pattern" and error.validator_value in FORMS:
+        return f"{name!r} must be {FORMS[error.validator_value]}"
     return f"{name!r} does not satisfy {error.validator}: {json.dumps(error.validator_value, ensure_ascii=False)}"[:300]

@@ -191,8 +191,11 @@ def force_provider(settings: Settings, options: argparse.Namespace) -> int:
 
 def show_flags(settings: Settings, _options: argparse.Namespace) -> int:
     with _inside(settings):
-        for name, percentage in flags.listing().items():
-            print(f"{name:<24} {_on(percentage)}")
+        found = flags.listing()
+    for name, percentage in found.items():
+        print(f"{name:<24} {_on(percentage)}")
+    if not found:
+        print("No flag is set: every channel and provider is on for everybody.")
     return 0
 
 

@@ -181,7 +181,12 @@ def test_a_body_that_is_no_json_is_told_why(client: FlaskClient, producer_key: s
 def test_faults_of_data_are_told_in_words_of_json_too(api: Api, cast: Any) -> None:
     schema = {
         "type": "object",
-        "properties": {"is_on": {"const": True}, "count": {"type": ["integer", "null"]}, "size": {"enum": ["S", None]}},
+        "properties": {
+            "is_on": {"const": True},
+            "count": {"type": ["integer", "null"]},
+            "zip": {"pattern": "^[0-9]{5}$"},
+            "size": {"enum": ["S", None]},
+        },
     }
     assert (
         api.put(
@@ -197,10 +202,12 @@ def test_faults_of_data_are_told_in_words_of_json_too(api: Api, cast: Any) -> No
         == 201
     )
     answer = api.post(
-        URL, {"type": "flagged", "recipients": ["alice"], "data": {"is_on": None, "count": "x", "size": "L"}}
+        URL,
+        {"type": "flagged", "recipients": ["alice"], "data": {"is_on": None, "count": "x", "size": "L", "zip": "no"}},
     )
     assert sorted(fault["message"] for fault in answer.json["errors"]) == [
         "'count' must be of type integer or null",
         "'is_on' does not satisfy const: true",
         "'size' does not satisfy enum: [\"S\", null]",
+        "'zip' does not satisfy pattern: \"^[0-9]{5}$\"",
     ]

@@ -123,7 +123,7 @@ def test_wrong_sites_and_unknown_producers_change_nothing(
 
 
 def test_a_flag_is_set_shown_and_cleared(app: APIFlask, run: Run) -> None:
-    assert run("flags").stdout == ""
+    assert run("flags").stdout == "No flag is set: every channel and provider is on for everybody.\n"
     assert run("flags", "set", "sms", "10").stdout.startswith("sms is on for 10 % of the users. ")
     assert run("flags", "list").stdout.split() == ["sms", "on", "for", "10", "%", "of", "the", "users"]
     assert run("flags", "clear", "sms").returncode == 0

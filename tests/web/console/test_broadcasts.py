@@ -191,7 +191,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"type": "fraud_alert"}, "Not a valid choice"),
     ({"data-v-title": ""}, "This is needed."),
     ({"type": "one_time_code", "data-v-code": "1", "data-v-minutes": "many"}, "This must be a whole number."),
-    ({"data-v-url": "not an address"}, "does not have the required form"),
+    ({"data-v-url": "not an address"}, "must be a link that begins with https:// or http://"),
     ({"data-more": "[]"}, "This must be an object"),
     ({"data-more": '{"notification": 1}'}, "is reserved"),
     ({"rows-0-value": "nobody"}, "There is nobody in this audience"),

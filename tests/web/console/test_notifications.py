@@ -181,7 +181,9 @@ def test_the_story_tells_all_in_order(viewer: Visitor, send: Send) -> None:
     assert page.index("Submitted by Shop") < page.index("sandbox refused it")
     assert "Failed job" in page
     assert "<dt>SMS</dt>" in page
-    assert "<dd>This channel was on: nobody had switched it off. It was to go out at once. It could not be sent." in page
+    assert (
+        "<dd>This channel was on: nobody had switched it off. It was to go out at once. It could not be sent." in page
+    )
     assert "rejected@sandbox.test" not in page
     assert [secret for secret in ("998877", "who=ann") if secret in page] == []
 
