@@ -18,8 +18,9 @@ from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id, parse, show
-from notifier.models import Attempt, Delivery, EventType, InboxItem, Notification, Receipt
+from notifier.models import Attempt, AuditEntry, Delivery, EventType, InboxItem, Notification, Receipt
 from notifier.models import Submission as SubmissionRow
+from notifier.people import preferences as choices
 from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.item import Caller, Item
 from notifier.queries import notifications, search
@@ -381,3 +382,78 @@ def test_the_number_of_queries_does_not_grow(viewer: Visitor, sent: str, count_q
     with count_queries() as after:
         viewer.get(path)
     assert after.total == before.total
+
+
+# ---- once more
+
+
+def test_an_operator_sends_a_message_again_once(
+    signed_in: Callable[..., Visitor], sent: str, work: Callable[[], None]
+) -> None:
+    operator, page = signed_in("operator"), f"/admin/notifications/deliveries/{sent}/again"
+    first = notification()
+    assert f'href="{page}"' in operator.get(f"/admin/notifications/{first.shown_id}").text
+    asked = operator.get(page).text
+    assert "Send it again?" in asked
+    [once] = re.findall(r'name="once" value="(\w+)"', asked)
+
+    answers = [operator.post(page, {"once": once}) for _ in range(2)]
+
+    work()
+    [original, again] = db.session.scalars(sa.select(Notification).order_by(Notification.id))
+    assert {answer.location for answer in answers} == {f"/admin/notifications/{again.shown_id}"}
+    assert [(n.type, n.user_id, n.data, n.template_id, n.producer_id) for n in (again,)] == [
+        (original.type, original.user_id, original.data, original.template_id, original.producer_id)
+    ]
+    deliveries = db.session.execute(
+        sa.select(Delivery.channel, Delivery.status).where(Delivery.notification_id == again.id)
+    ).all()
+    assert [tuple(row) for row in deliveries] == [("email", "delivered")]
+    told = set(db.session.execute(sa.select(AuditEntry.subject, AuditEntry.actor).filter_by(action="delivery.resent")))
+    assert told == {(sent, "operator@example.test")}
+
+
+def test_what_was_switched_off_since_is_not_sent_again(
+    signed_in: Callable[..., Visitor], sent: str, work: Callable[[], None]
+) -> None:
+    choices.change("ann", {"channels": {"email": False}}, replace=False, source="test")
+    signed_in("operator").post(f"/admin/notifications/deliveries/{sent}/again", {"once": "0" * 32})
+    assert db.session.scalars(sa.select(Delivery.reason).order_by(Delivery.id)).all() == [None, "opted_out"]
+
+
+@pytest.mark.parametrize(
+    ("case", "delivery", "about", "reason"),
+    [
+        ("failed", {"status": "failed"}, {}, "It has not been sent."),
+        ("skipped", {"status": "skipped"}, {}, "It has not been sent."),
+        ("of a test key", {}, {"is_test": True}, "Messages of test keys"),
+        ("of the product", {}, {"producer_id": None}, "Messages from Notifier itself"),
+        ("of a type with codes and links", {}, {"type": "address_code"}, "Messages from Notifier itself"),
+        ("of a type for every admin", {}, {"type": "fraud_alert"}, "Messages from Notifier itself"),
+        ("without data", {}, {"data": None}, "Its data have been deleted."),
+    ],
+)
+def test_what_may_not_be_sent_again(
+    signed_in: Callable[..., Visitor],
+    sent: str,
+    case: str,
+    delivery: dict[str, Any],
+    about: dict[str, Any],
+    reason: str,
+) -> None:
+    with transaction() as session:
+        for model, values in ((Delivery, delivery), (Notification, about)):
+            if values:
+                session.execute(sa.update(model).values(**values))
+    operator, page = signed_in("operator"), f"/admin/notifications/deliveries/{sent}/again"
+    assert page not in operator.get(f"/admin/notifications/{notification().shown_id}").text
+    for ask in (operator.get, lambda page: operator.post(page, {"once": "0" * 32})):
+        answer = ask(page)
+        assert answer.location == f"/admin/notifications?q={sent}"
+        story = operator.get(operator.get(answer.location).location).text
+        assert f"Nothing was sent again. {reason}" in story
+    assert db.session.scalar(sa.select(sa.func.count()).select_from(Notification)) == 1
+
+
+def test_a_viewer_is_not_offered_it(viewer: Visitor, sent: str) -> None:
+    assert "/again" not in viewer.get(f"/admin/notifications/{notification().shown_id}").text
