@@ -57,8 +57,8 @@ def test_what_went_out_says_what_became_of_it(cast: dict[str, str], submit: Call
     submit("alice", channels=("inapp", "email"))
     assert told("alice") == [
         {
-            "inapp": "This channel was switched on. It goes out at once. It was delivered.",
-            "email": "This channel was switched on. It goes out at once. It is about to be sent.",
+            "inapp": "It was delivered. This channel was switched on.",
+            "email": "It is about to be sent. This channel was switched on. It goes out at once.",
         }
     ]
 
@@ -71,14 +71,14 @@ def test_times_are_those_of_the_reader_in_words_of_their_language(
         session.execute(sa.update(Delivery).values(due_at=SUMMER, detail={}))
     [story] = why.recent("bob")
     assert (story.language, story.title) == ("de", "Bestellung versandt")
-    assert f"01.07.{SUMMER.year}, 18:30" in story.parts[0].sentences[-1]
+    assert f"01.07.{SUMMER.year}, 18:30" in story.parts[0].sentences[0]
 
 
 def test_an_opt_out_after_the_plan_is_told_as_well(cast: dict[str, str], submit: Callable[..., str]) -> None:
     submit("alice", channels=("email",))
     with transaction() as session:
         session.execute(sa.update(Delivery).values(status="skipped", reason="opted_out", detail={"because": "type"}))
-    assert told("alice")[0]["email"].endswith("This kind of message was switched off.")
+    assert told("alice")[0]["email"].startswith("This kind of message was switched off.")
 
 
 def test_the_newest_comes_first_and_there_is_an_end(cast: dict[str, str], submit: Callable[..., str]) -> None:
@@ -107,4 +107,4 @@ def test_a_time_zone_that_is_not_known_any_more_reads_as_utc_and_stops_nobody(
     with transaction() as session:
         session.execute(sa.update(Delivery).values(due_at=SUMMER, detail={}))
     [story] = why.recent("erin")
-    assert f"Jul 1, {SUMMER.year}, 4:30\u202fPM" in story.parts[0].sentences[-1]
+    assert f"Jul 1, {SUMMER.year}, 4:30\u202fPM" in story.parts[0].sentences[0]
