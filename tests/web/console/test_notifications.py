@@ -21,6 +21,7 @@ from notifier.ground.ids import new_id, parse, show
 from notifier.models import Attempt, AuditEntry, Delivery, EventType, InboxItem, Notification, Receipt
 from notifier.models import Submission as SubmissionRow
 from notifier.people import preferences as choices
+from notifier.people import profiles
 from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.item import Caller, Item
 from notifier.queries import notifications, search
@@ -457,3 +458,11 @@ def test_what_may_not_be_sent_again(
 
 def test_a_viewer_is_not_offered_it(viewer: Visitor, sent: str) -> None:
     assert "/again" not in viewer.get(f"/admin/notifications/{notification().shown_id}").text
+
+
+def test_nobody_who_is_erased_comes_back_by_it(signed_in: Callable[..., Visitor], sent: str) -> None:
+    operator, page = signed_in("operator"), f"/admin/notifications/deliveries/{sent}/again"
+    profiles.erase("ann")
+    answer = operator.post(page, {"once": "0" * 32})
+    assert answer.location == f"/admin/notifications?q={sent}"
+    assert db.session.scalar(sa.select(sa.func.count()).select_from(Notification)) == 1
