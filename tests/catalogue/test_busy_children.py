@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from apiflask import APIFlask
 
-from notifier.catalogue import templates
+from notifier.catalogue import templates, types
+from notifier.catalogue.known import load_types
 from notifier.core.errors import Rejected
 from notifier.core.wording import Words
 from notifier.ground import process_pool
@@ -20,7 +21,8 @@ from notifier.pipeline.intake.item import Accepted, Caller, Item
 from tests.submitting import submission
 
 CHEAP = {"order_id": "A1"}
-DEAR = {"order_id": "A2", "items": [{"name": f"thing {number}", "quantity": number} for number in range(1000)]}
+DEAR = {"order_id": "A2", "items": [{"name": f"thing {number}", "quantity": number} for number in range(200)]}
+DEEP = {"type": "object", "properties": {"items": {"type": "array", "items": {"type": "object"}}}}
 Busy = Callable[[str], AbstractContextManager[None]]
 
 
@@ -52,6 +54,16 @@ def busy(app: APIFlask, tmp_path: Path) -> Iterator[Busy]:
         pool.close()
 
 
+@pytest.fixture
+def deep_schema(app: APIFlask) -> Iterator[None]:
+    """`order_placed` with a schema that goes deeper than a look."""
+    placed = load_types(["order_placed"])["order_placed"]
+    fields = {name: getattr(placed, name) for name in types.FIELDS}
+    types.put("order_placed", {**fields, "schema": DEEP})
+    yield
+    types.put("order_placed", fields)
+
+
 def answers(caller: Caller, *data: dict[str, Any]) -> list[str]:
     """What becomes of submissions that came at the same time."""
     found = accept([Item(caller, submission("alice", type="order_placed", data=one)) for one in data])
@@ -66,9 +78,8 @@ def test_submissions_do_not_wait_for_those_who_write_templates(busy: Busy, cast:
         assert answers(caller, CHEAP, DEAR) == ["accepted", "accepted"]
 
 
-def test_what_nobody_is_free_to_check_is_refused_alone_and_may_come_again(
-    busy: Busy, cast: Any, caller: Caller
-) -> None:
+@pytest.mark.usefixtures("cast", "deep_schema")
+def test_what_nobody_is_free_to_check_is_refused_alone_and_may_come_again(busy: Busy, caller: Caller) -> None:
     with busy(process_pool.MESSAGES):
         [first, second] = accept(
             [Item(caller, submission("alice", type="order_placed", data=data)) for data in (CHEAP, DEAR)]

@@ -4,7 +4,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from notifier.words.formats import Reader, locale_for
+from notifier.ground.languages import locale_for
+from notifier.words.formats import Reader
 from notifier.words.language import Budget, Compiled, TemplateFault
 
 BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from notifier.channels import CHANNELS
 from notifier.core.message import Content
 from notifier.core.wording import FIELDS, Words
-from notifier.words.formats import Reader, locale_for
+from notifier.ground.languages import locale_for
+from notifier.words.formats import Reader
 from notifier.words.language import GLOBALS, Budget, Compiled, TemplateFault
 from notifier.words.mail_layout import inlined
 from notifier.words.render import RenderFault, render, render_some, work_for

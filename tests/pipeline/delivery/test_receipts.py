@@ -445,6 +445,7 @@ def test_recording_asks_once_for_kept_ones_and_not_at_all_where_nothing_is_told(
     assert asked() == 0
 
 
+@pytest.mark.usefixtures("wakeful_cast")
 def test_a_worker_that_is_killed_between_acceptance_and_record_leaves_it_to_the_receipt(
     submit: Submit, acme: Server, client: FlaskClient
 ) -> None:
