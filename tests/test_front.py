@@ -18,6 +18,8 @@ def test_no_line_of_a_template_or_stylesheet_is_longer_than_120_columns() -> Non
     assert [line for line in lines if line[2] > WIDTH] == []
 
 
-def test_every_stylesheet_is_linked_by_a_page_and_every_linked_one_is_there() -> None:
+def test_every_stylesheet_is_linked_or_imported_and_every_named_one_is_there() -> None:
     linked = {name for path in PAGES for name in re.findall(r"filename='css/([\w-]+\.css)'", path.read_text())}
-    assert linked == {path.name for path in STYLES}
+    imported = {name for path in STYLES for name in re.findall(r'@import "\./([\w-]+\.css)"', path.read_text())}
+    assert linked | imported == {path.name for path in STYLES}
+    assert not linked & imported  # loaded twice
