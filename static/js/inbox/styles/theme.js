@@ -26,7 +26,7 @@ export const theme = `
 * { box-sizing: border-box; }
 [hidden] { display: none !important; }
 h2, h3, h4, p, ul, dl, dd { margin: 0; padding: 0; }
-p { unicode-bidi: plaintext; } /* English among right-to-left text ends on its right */
+p:not([dir]) { unicode-bidi: plaintext; } /* English among right-to-left text ends on its right */
 ul { list-style: none; }
 button, input, select { font: inherit; color: inherit; }
 button { background: none; border: 0; padding: 0; cursor: pointer; }
