@@ -5,7 +5,7 @@ export const looks = `
 .banner { padding: 0.5rem 1.125rem; background: var(--hover); border-bottom: 1px solid var(--line); font-size: 0.8125rem; }
 .banner:empty { display: none; }
 .section { position: relative; border-bottom: 1px solid var(--line); }
-.section > .switch { position: absolute; top: 0.875rem; inset-inline-start: 1.125rem; }
+.section > .switch { position: absolute; z-index: 1; top: 0.875rem; inset-inline-start: 1.125rem; }
 .fold-head { position: relative; display: flex; flex-wrap: wrap; align-items: baseline; gap: 0 0.75rem; padding-block: 0.875rem; padding-inline: 4.75rem 3rem; cursor: pointer; list-style: none; }
 .fold-head::-webkit-details-marker { display: none; }
 .fold-head::after { content: ""; position: absolute; top: 1.25rem; inset-inline-end: 1.375rem; width: 0.4375rem; height: 0.4375rem; border: solid var(--muted); border-width: 0 2px 2px 0; rotate: 45deg; }
