@@ -1,16 +1,16 @@
 // Makes static/built/, which is all that browsers load, of static/ and the libraries of package.json: bundled, minified,
 // named by content, compressed beforehand. Run by `make run` and `make test`; does nothing where nothing has changed.
 //
-// manifest.json says what became of each file, and what else a script loads first: {"files": {"js/live.js":
-// "js/live-3F2A….js"}, "chunks": {"js/live.js": ["js/chunk-….js"]}, "made_of": digest of all that it depends on, "made":
-// all files}.
+// manifest.json says what became of each file, what else a script loads first, and what is served by a plain name:
+// {"files": {"js/live.js": "js/live-3F2A….js"}, "chunks": {"js/live.js": ["js/chunk-….js"]}, "plain": {"inbox.js":
+// "inbox-plain-….js"}, "made_of": digest of all that it depends on, "made": all files}.
 //
 // Whatever happens here, what the manifest names is there: files are made in a folder of this run alone, moved into place
 // one by one, the manifest last, and those of the build before stay, for pages and servers that know them only.
 
 import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { basename, dirname, extname, join, relative } from "node:path";
+import { dirname, extname, join, relative } from "node:path";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 
 const BUILT = "static/built";
@@ -103,9 +103,18 @@ function copy(into) {
     mkdirSync(join(into, dirname(name)), { recursive: true });
     cpSync(path, join(into, files[name]));
   }
-  // Other people's pages and the service worker know these by their plain names.
-  cpSync("static/favicon.svg", join(into, "favicon.svg"));
   return files;
+}
+
+/** What other people's pages and the service worker know by plain names: files named by content, as all others are. */
+function plain(into, files) {
+  const named = { "favicon.svg": files["favicon.svg"] };
+  for (const name of ["inbox.js", "preferences.js"]) {
+    const content = `export * from "./${files[name]}";\n`;
+    named[name] = name.replace(".js", `-plain-${digest(content)}.js`);
+    writeFileSync(join(into, named[name]), content);
+  }
+  return named;
 }
 
 function compress(folder) {
@@ -139,10 +148,10 @@ function tidy(kept) {
 async function make(madeOf) {
   const { files, chunks } = await bundle(FRESH);
   Object.assign(files, copy(FRESH));
-  for (const name of ["inbox.js", "preferences.js"]) writeFileSync(join(FRESH, name), `export * from "./${basename(files[name])}";\n`);
+  const named = plain(FRESH, files);
   compress(FRESH);
   const made = filesIn(FRESH).map((path) => relative(FRESH, path));
-  writeFileSync(join(FRESH, "manifest.json"), JSON.stringify({ files, chunks, made_of: madeOf, made }, null, 1));
+  writeFileSync(join(FRESH, "manifest.json"), JSON.stringify({ files, chunks, plain: named, made_of: madeOf, made }, null, 1));
   const before = read(MANIFEST).made ?? [];
   put(FRESH);
   tidy([...made, ...before]);

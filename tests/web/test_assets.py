@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
+from werkzeug import Response
+from werkzeug.test import Client
 
 from notifier.ground.config import ROOT
-from notifier.web.assets import BUILT, chunks_of, manifest
+from notifier.web.assets import BUILT, chunks_of, manifest, serving
 
 _FOREVER = "max-age=315360000, public, immutable"
 _NAMED = re.compile(r'(?:src|href)="(/static/[^"]+)"')
@@ -135,6 +137,22 @@ def test_runs_at_the_same_time_leave_each_other_and_what_was_named_before_alone(
     assert _named_in(tree) != before
     assert all(path.is_file() for path in [*before, *_named_in(tree)])
     assert list((tree / "static").glob(".built-*")) == []
+
+
+def test_a_server_that_runs_through_a_build_goes_on_with_the_one_before(tree: Path) -> None:
+    built = tree / "static/built"
+    plain = json.loads((built / "manifest.json").read_bytes())["plain"]
+    browser = Client(serving(Response(status=404), built, plain))
+    before = {name: browser.get(f"/static/{name}").data for name in plain}
+    script = tree / "static/inbox.js"
+    script.write_text(script.read_text() + "console.log('another');")
+    assert _started(tree).wait(240) == 0
+    assert json.loads((built / "manifest.json").read_bytes())["plain"] != plain
+    assert {name: browser.get(f"/static/{name}").data for name in plain} == before
+    bundle = re.search(r'"\./(.+)"', before["inbox.js"].decode())
+    assert bundle
+    answer = browser.get(f"/static/{bundle[1]}")
+    assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (200, "*")
 
 
 def test_a_build_that_fails_leaves_the_one_before(tree: Path) -> None:
