@@ -14,12 +14,9 @@ const EVENTS = {
 const ATTRIBUTES = { inboxUrl: "inbox-url", preferencesUrl: "preferences-url", countIn: "count-in", stateIn: "state-in", className: "class" };
 const NOTHING = Object.freeze({ status: "connecting", unread: 0, unseen: 0, items: Object.freeze([]), state: "loading", hasMore: false, filter: "all", category: "", q: "" });
 
-const loaded = new Map(); // address → the module, or a promise of it
-
+// → a promise of the module. The browser keeps it, and asks again for one that did not come.
 function load(server, file) {
-  const address = new URL(`/static/${file}`, server ?? location.href).href;
-  if (!loaded.has(address)) loaded.set(address, import(/* webpackIgnore: true */ /* @vite-ignore */ address));
-  return loaded.get(address);
+  return import(/* webpackIgnore: true */ /* @vite-ignore */ new URL(`/static/${file}`, server ?? location.href).href);
 }
 
 // `renderItem(item, { act })` → what React shows in a row in place of its words.

@@ -48,15 +48,19 @@ function App() {
                          h("button", { onClick: () => act("archive") }, "Done")) }),
     h(NotifierPreferences, options));
 }
-const root = createRoot(document.getElementById("app"));
-root.render(h(App));
+let root;
+window.begin = () => {
+  root = createRoot(document.getElementById("app"));
+  root.render(h(App));
+};
 window.end = () => root.unmount();
+begin();
 """
 VUE = """
 import { createApp, h } from "vue";
 import { NotifierInbox, NotifierPreferences, useFeed } from "@notifier/vue";
 window.heard = [];
-const app = createApp({
+const App = {
   setup() {
     const { snapshot, feed } = useFeed(options);
     return () => h("main", {}, [
@@ -68,9 +72,14 @@ const app = createApp({
             h("button", { onClick: () => act("archive") }, "Done")]) }),
       h(NotifierPreferences, options)]);
   },
-});
-app.mount("#app");
+};
+let app;
+window.begin = () => {
+  app = createApp(App);
+  app.mount("#app");
+};
 window.end = () => app.unmount();
+begin();
 """
 
 
@@ -161,3 +170,21 @@ def test_a_framework_shows_hears_draws_and_lists_the_inbox(
     assert heard[-1] == 0
     page.evaluate("end()")
     expect(page.locator("notifier-inbox")).to_have_count(0)
+
+
+@pytest.mark.parametrize("program", [REACT, VUE], ids=["React", "Vue"])
+def test_a_component_that_could_not_be_loaded_is_asked_for_again(
+    tabs: Tabs, person: NewPerson, page_of: Callable[[str, Person], str], program: str
+) -> None:
+    tabs.expect("Failed to (load|fetch)")
+    alice = person()
+    alice.notify("First")
+    page = tabs.open()
+    page.route("**/static/inbox.js", lambda route: route.abort())
+    with page.expect_event("requestfailed"):
+        page.goto(page_of(program, alice))
+    expect(page.locator("output")).to_have_text("0 unread of 0")
+    page.unroute("**/static/inbox.js")
+    page.evaluate("end(); begin()")
+    expect(page.locator("output")).to_have_text("1 unread of 1")
+    expect(page.locator(".mine")).to_contain_text("First")
