@@ -82,6 +82,22 @@ def test_the_page_words_it_in_its_own_language(person: NewPerson, embedded: Embe
     expect(page.get_by_role("tab", name="Unread")).to_be_visible()
 
 
+def test_a_language_that_could_not_be_loaded_is_asked_for_again(
+    person: NewPerson, embedded: Embedded, tabs: Tabs
+) -> None:
+    tabs.expect("Failed to load")
+    page = embedded(person())
+    inbox = page.locator("notifier-inbox")
+    expect(inbox.get_by_role("tab", name="Archived")).to_be_visible()
+    page.route("**/labels/de.json", lambda route: route.abort())
+    with page.expect_event("requestfailed"):
+        inbox.evaluate("inbox => inbox.setAttribute('locale', 'de')")
+    expect(inbox.get_by_role("tab", name="Archived")).to_be_visible()
+    page.unroute("**/labels/de.json")
+    inbox.evaluate("inbox => inbox.setAttribute('locale', 'de-AT')")
+    expect(inbox.get_by_role("tab", name="Archiviert")).to_be_visible()
+
+
 def test_every_text_of_the_inbox_can_be_replaced(person: NewPerson, embedded: Embedded, tabs: Tabs) -> None:
     """With each label replaced by ☂, no English is left but what the notification itself says."""
     alice = person()

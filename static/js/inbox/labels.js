@@ -168,14 +168,13 @@ export class Labels {
   }
 }
 
-// The server's dictionary for a locale; without one, or without an answer, everything is English.
-export async function dictionary(base, locale) {
-  const language = (locale ?? "").split("-")[0].toLowerCase();
-  if (!language || language === "en") return {};
+// → the server's dictionary for a language: an empty one where it has none; null: there was no answer.
+export async function dictionary(base, language) {
   try {
     const answer = await fetch(`${base}/labels/${encodeURIComponent(language)}.json`);
-    return answer.ok ? await answer.json() : {};
+    if (answer.status === 404) return {};
+    return answer.ok ? await answer.json() : null;
   } catch {
-    return {};
+    return null;
   }
 }

@@ -3,7 +3,7 @@
 import { Labels, dictionary } from "./labels.js";
 import { When } from "./when.js";
 
-const dictionaries = new Map(); // "server language" → the server's dictionary, once it has come
+const dictionaries = new Map(); // "server language" → the server's dictionary, or a promise of it
 
 export class Words extends Labels {
   // `locale`: a BCP 47 tag; null: the browser's. `zone`: an IANA time zone; null: the browser's. `own`, `translated`: see Labels.
@@ -22,11 +22,19 @@ export function named(kind, one) {
   return kind + one.charAt(0).toUpperCase() + one.slice(1);
 }
 
-// → the server's dictionary for this locale, or a promise of it: it is asked for once.
+// → the server's dictionary for this locale, or a promise of it: it is asked for once, and again if there was no answer;
+// until then everything is English.
 export function translations(base, locale) {
-  const key = `${base} ${locale?.split("-")[0]}`;
-  if (!locale || /^en\b/i.test(locale)) return {};
-  return dictionaries.get(key) ?? dictionary(base, locale).then((found) => dictionaries.set(key, found).get(key));
+  const language = (locale ?? "").split("-")[0].toLowerCase();
+  if (!language || language === "en") return {};
+  const key = `${base} ${language}`;
+  const keep = (found) => {
+    if (found) dictionaries.set(key, found);
+    else dictionaries.delete(key);
+    return found ?? {};
+  };
+  if (!dictionaries.has(key)) dictionaries.set(key, dictionary(base, language).then(keep));
+  return dictionaries.get(key);
 }
 
 // → what an attribute `labels` says as JSON.
