@@ -64,6 +64,7 @@ export class NotifierPreferences extends HTMLElement {
 
   async #begin() {
     const generation = ++this.#generation;
+    this.#shown = null; // a new token may be another person's
     const locale = this.getAttribute("locale") || this.closest("[lang]")?.lang || null;
     this.#server = new Server(this.getAttribute("server"), this.getAttribute("token"));
     const translated = await translations(this.#server.base, locale);
