@@ -16,7 +16,7 @@ from notifier.api.schemas.broadcasts import (
     BroadcastsQuery,
     RecipientsQuery,
 )
-from notifier.api.submitting import digest_of, idempotency_key, replay_header
+from notifier.api.submitting import idempotency, idempotency_key, replay_header
 from notifier.core.broadcasts import STATUSES
 from notifier.core.errors import Fault, Rejected
 from notifier.core.lifecycle import STATUSES as DELIVERY_STATUSES
@@ -43,11 +43,7 @@ def create_broadcast(json_data: BroadcastIn) -> Response:
 
     With an Idempotency-Key header, repeated calls make one broadcast; each is answered with how far it is.
     """
-    key = idempotency_key()
-    if key and json_data.idempotency_key and key != json_data.idempotency_key:
-        fault = Fault("/idempotency_key", "idempotency_keys_differ", "the header has another key")
-        raise Rejected("validation_failed", fault.message, (fault,))
-    key = key or json_data.idempotency_key
+    who, once = caller(), idempotency(request.json, idempotency_key(), json_data.idempotency_key)
     draft = broadcasts.Draft(
         json_data.name,
         json_data.said(),
@@ -57,10 +53,9 @@ def create_broadcast(json_data: BroadcastIn) -> Response:
         json_data.stop_at_failures,
         uploads_of=sight().producer_id,
     )
-    who, digest = caller(), digest_of(request.json)
     db.session.close()  # no connection is held while others have their turn
     with audiences.turn_to_survey():
-        made = broadcasts.create(who, draft, (key, digest) if key else None)
+        made = broadcasts.create(who, draft, once)
     return answer(queries.one(made.broadcast_id, sight()), 202, replay_header(made.is_replay))
 
 

@@ -8,7 +8,7 @@ from notifier.api.notifications import sight
 from notifier.api.schemas.base import Page
 from notifier.api.schemas.schedules import ScheduleIn, ScheduleOut, SchedulePage, SchedulePatch, ScheduleRehearsedOut
 from notifier.api.schemas.submissions import DryRunQuery
-from notifier.api.submitting import check_rehearsal, digest_of, idempotency_key, replay_header, submission_from
+from notifier.api.submitting import check_rehearsal, idempotency, idempotency_key, replay_header, submission_from
 from notifier.core.errors import Fault, Rejected
 from notifier.ground.ids import parse
 from notifier.pipeline.intake import schedules
@@ -47,14 +47,13 @@ def create_schedule(query_data: DryRunQuery, json_data: ScheduleIn) -> Response:
     if query_data.is_rehearsal:
         check_rehearsal(len(submission.recipients), "/notification/recipients")
         return answer(schedules.rehearse(caller(), json_data.cron, json_data.time_zone, submission))
-    key = idempotency_key()
     made = schedules.create(
         caller(),
         g.key.key_id,
         json_data.cron,
         json_data.time_zone,
         submission,
-        (key, digest_of(request.json)) if key else None,
+        idempotency(request.json, idempotency_key()),
     )
     return answer(queries.one(made.schedule_id, sight()), 201, replay_header(made.is_replay))
 

@@ -1,6 +1,6 @@
 """From a request's body to the canonical Submission, and from the pipeline's result to an answer.
 
-Shared by `api.notifications`, `api.schedules` and `api.seeds`, so that all submit in the same way.
+Shared by all that submit or create something, so that they do it in the same way.
 """
 
 import hashlib
@@ -36,12 +36,20 @@ Translate = Callable[[Any, Rejected], Rejected]
 
 def submission_from(body: SubmissionIn, given: Mapping[str, Any], header_key: str | None = None) -> Submission:
     """The canonical form. `given` is the body as it came; `header_key` the Idempotency-Key header's."""
-    if header_key and body.idempotency_key and header_key != body.idempotency_key:
+    once = idempotency(given, header_key, body.idempotency_key)
+    recipients = tuple(InlineRecipient(auth.stored_id(one.id), one.changes()) for one in body.recipients)
+    return body.canonical(recipients, once)
+
+
+def idempotency(
+    given: Mapping[str, Any], header_key: str | None, body_key: str | None = None
+) -> tuple[str, str] | None:
+    """The key of a call, with the digest of its body as it came. Raises Rejected if header and body have two keys."""
+    if header_key and body_key and header_key != body_key:
         fault = Fault("/idempotency_key", "idempotency_keys_differ", "the header has another key")
         raise Rejected("validation_failed", fault.message, (fault,))
-    key = header_key or body.idempotency_key
-    recipients = tuple(InlineRecipient(auth.stored_id(one.id), one.changes()) for one in body.recipients)
-    return body.canonical(recipients, (key, digest_of(given)) if key else None)
+    key = header_key or body_key
+    return (key, digest_of(given)) if key else None
 
 
 def digest_of(body: Mapping[str, Any]) -> str:

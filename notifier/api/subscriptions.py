@@ -20,7 +20,7 @@ from notifier.api.schemas.subscriptions import (
     SubscriptionPage,
     SubscriptionPatch,
 )
-from notifier.api.submitting import digest_of, idempotency_key, replay_header
+from notifier.api.submitting import idempotency, idempotency_key, replay_header
 from notifier.ground.ids import parse
 from notifier.ground.shapes import timestamp
 from notifier.queries import subscriptions as queries
@@ -48,9 +48,8 @@ def create_subscription(json_data: SubscriptionIn) -> Response:
     `users`, `all_producers` the scope `admin`; both end with the key that asked for them. A producer has at most 1,000
     subscriptions. With an Idempotency-Key header, repeated calls make one subscription and get the same secret.
     """
-    key = idempotency_key()
-    idempotency = (key, digest_of(request.json)) if key else None
-    made = registered.create(caller(), _rights(), json_data.model_dump(), idempotency)
+    once = idempotency(request.json, idempotency_key())
+    made = registered.create(caller(), _rights(), json_data.model_dump(), once)
     shown = queries.one(made.subscription_id, sight())
     return answer({**shown, "secret": made.secret}, 201, replay_header(made.is_replay))
 

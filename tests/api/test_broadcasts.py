@@ -195,6 +195,10 @@ BAD: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
     "no pace": ({"per_second": 0}, [("/per_second", "too_small")]),
     "a share of more than all": ({"stop_at_failures": 1.5}, [("/stop_at_failures", "too_large")]),
     "another field": ({"recipients": ["alice"]}, [("/recipients", "unknown_field")]),
+    "another key than the header's": (
+        {"idempotency_key": "k-2"},
+        [("/idempotency_key", "idempotency_keys_differ")],
+    ),
 }
 
 
