@@ -9,6 +9,7 @@ from notifier.core.lifecycle import BOUNCED, CLICKED, DEAD, DELIVERED, OPENED, S
 SCHEDULED, RUNNING, PAUSED, CANCELLED, FINISHED = "scheduled", "running", "paused", "cancelled", "finished"
 STATUSES = (SCHEDULED, RUNNING, PAUSED, CANCELLED, FINISHED)
 UNENDED = (SCHEDULED, RUNNING, PAUSED)
+RETRYABLE = (RUNNING, FINISHED)  # if a part of it has failed
 
 FEWEST_SENDS = 100  # before these a share of failures says nothing
 MOST_PER_SECOND = 100_000

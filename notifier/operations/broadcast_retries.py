@@ -10,7 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from notifier.core import broadcasts as rules
-from notifier.core.broadcasts import FINISHED, RUNNING
+from notifier.core.broadcasts import RETRYABLE, RUNNING
 from notifier.core.errors import Rejected
 from notifier.core.lifecycle import DEAD
 from notifier.ground.clock import now as clock_now
@@ -36,7 +36,7 @@ def begin(broadcast_id: UUID) -> None:
         row = session.get(Broadcast, broadcast_id, with_for_update={"key_share": True}, populate_existing=True)
         if row is None:
             raise Rejected("not_found", f"there is no {show(KIND, broadcast_id)}")
-        if row.status not in (RUNNING, FINISHED):
+        if row.status not in RETRYABLE:
             raise Rejected("conflict", f"a broadcast that is {row.status} sends nothing again")
         if row.retrying is not None:
             return

@@ -5,6 +5,7 @@ what cannot asks first, on a page of its own.
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 from uuid import UUID
 
 from flask import Flask, Response, current_app, flash, redirect, render_template, request, url_for
@@ -58,6 +59,8 @@ def one(broadcast_id: str) -> ResponseReturnValue:
         producer=queries.producers_of([broadcast_id]).get(broadcast_id),
         progress=queries.progress(shown),
         funnels=queries.funnels(shown),
+        is_open=shown["status"] in rules.UNENDED,
+        may_retry=_may_retry(shown),
         failed=queries.total(shown, DEAD),
         statuses=DELIVERY_STATUSES,
         totals={status: queries.total(shown, [status]) for status in DELIVERY_STATUSES},
@@ -82,7 +85,7 @@ def resume(broadcast_id: str) -> ResponseReturnValue:
 @allow("operator")
 def ask_to_cancel(broadcast_id: str) -> ResponseReturnValue:
     shown = queries.one(parse(broadcasts.KIND, broadcast_id), EVERYTHING)
-    if shown["status"] not in (rules.SCHEDULED, rules.RUNNING, rules.PAUSED):
+    if shown["status"] not in rules.UNENDED:
         return _too_late(shown)
     return render_template("admin/broadcast_cancel.html", broadcast=shown, progress=queries.progress(shown))
 
@@ -97,7 +100,7 @@ def cancel(broadcast_id: str) -> ResponseReturnValue:
 @allow("operator")
 def ask_to_retry(broadcast_id: str) -> ResponseReturnValue:
     shown = queries.one(parse(broadcasts.KIND, broadcast_id), EVERYTHING)
-    if shown["status"] not in (rules.RUNNING, rules.FINISHED) or not queries.total(shown, DEAD):
+    if not _may_retry(shown):
         return _too_late(shown)
     return render_template(
         "admin/broadcast_retry.html", broadcast=shown, dead={status: queries.total(shown, [status]) for status in DEAD}
@@ -171,6 +174,11 @@ def _change(broadcast_id: str, change: Callable[[UUID], object], done: str) -> R
     else:
         flash(done)
     return redirect(url_for("broadcasts.one", broadcast_id=broadcast_id), 303)
+
+
+def _may_retry(shown: dict[str, Any]) -> bool:
+    """Whether a part of it has failed that may be sent again: what has expired is known only by trying."""
+    return shown["status"] in rules.RETRYABLE and queries.total(shown, DEAD) > 0
 
 
 def _too_late(shown: dict[str, object]) -> ResponseReturnValue:

@@ -241,6 +241,19 @@ def test_times_are_those_of_the_chosen_zone_or_of_each_person(admin: Visitor, fo
 
 
 @pytest.mark.usefixtures("people")
+def test_the_last_look_and_the_page_say_pace_and_stop_in_the_same_words(admin: Visitor, form: dict[str, Any]) -> None:
+    limits = {"per_second": "5000", "stop_at_failures": "29"}
+    for chosen, pace, stop in [
+        (limits, "at most 5,000 people a second", "when 29 % of at least 100 sends have failed"),
+        ({}, "as fast as it goes", "never"),
+    ]:
+        look = admin.post("/admin/broadcasts/new", {**form, **chosen}).text
+        for text in (look, admin.get(started(admin, form, **chosen)).text):
+            said = [" ".join(words.split()) for words in re.findall(r"<dd>([^<]*)</dd>", text)]
+            assert {pace, stop} <= {*said}
+
+
+@pytest.mark.usefixtures("people")
 def test_the_last_look_leads_back_with_all_that_was_typed(admin: Visitor, form: dict[str, Any]) -> None:
     look = looked_at(admin, form, channels=["email", "inapp"])
     assert look["name"] == "Spring news"
