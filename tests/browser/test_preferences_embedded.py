@@ -106,6 +106,23 @@ def test_it_speaks_the_language_of_the_page(person: NewPerson, opened: Open) -> 
     expect(page.get_by_role("heading", name="Ruhe!")).to_be_visible()
 
 
+def test_an_element_that_is_defined_late_begins_once_with_what_was_set_before(
+    tabs: Tabs, person: NewPerson, elsewhere: Callable[[str, str], str]
+) -> None:
+    page = tabs.open()
+    given = f'server="{tabs.base}" token="{person().token()}" locale="de"'
+    html = f"<!doctype html><title>Shop</title><notifier-preferences {given}></notifier-preferences>"
+    page.goto(elsewhere(html, policy(tabs.base)))
+    asked = []
+    page.on("request", lambda request: asked.append(request.url.removeprefix(tabs.base)))
+    page.evaluate("document.querySelector('notifier-preferences').labels = { mute: 'Ruhe!' }")
+    page.evaluate("address => import(address)", f"{tabs.base}/static/preferences.js")
+    expect(page.locator("[aria-busy=false]")).to_have_count(1)
+    expect(page.get_by_role("heading", name="Werbung")).to_be_visible()
+    expect(page.get_by_role("heading", name="Ruhe!")).to_be_visible()
+    assert [path for path in asked if path.startswith("/labels/")] == ["/labels/de.json"]
+
+
 @pytest.mark.parametrize(("dark", "width"), [(False, 1440), (True, 390), (False, 320)])
 def test_axe_finds_nothing_and_nothing_is_too_wide(person: NewPerson, opened: Open, dark: bool, width: int) -> None:
     page = opened(person(), attributes="open='all'", width=width, dark=dark)

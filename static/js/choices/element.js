@@ -1,6 +1,6 @@
 // The custom element: reads its attributes, loads the choices, sends what is switched, and draws again what the server says.
 
-import { el } from "../inbox/dom.js";
+import { el, localeOf, sheet, takeUp } from "../inbox/dom.js";
 import { Server } from "../inbox/server.js";
 import { theme } from "../inbox/styles/theme.js";
 import { Toast } from "../inbox/toast.js";
@@ -9,11 +9,7 @@ import { grid } from "./grid.js";
 import { times } from "./times.js";
 import { looks } from "./looks.js";
 
-const sheets = [theme, looks].map((text) => {
-  const sheet = new CSSStyleSheet();
-  sheet.replaceSync(text);
-  return sheet;
-});
+const sheets = [theme, looks].map(sheet);
 
 export class NotifierPreferences extends HTMLElement {
   static observedAttributes = ["server", "token", "locale", "labels"];
@@ -41,16 +37,11 @@ export class NotifierPreferences extends HTMLElement {
     // Frameworks give another object with the same texts whenever they draw
     const isSame = JSON.stringify(labels) === JSON.stringify(this.#labels);
     this.#labels = labels;
-    if (!isSame && this.isConnected) this.#begin();
+    if (!isSame) this.#beginAnew();
   }
 
   connectedCallback() {
-    if (Object.hasOwn(this, "labels")) {
-      // What a page has set before the element was defined
-      const { labels } = this;
-      delete this.labels;
-      this.#labels = labels;
-    }
+    takeUp(this, "labels");
     this.#begin();
   }
 
@@ -59,13 +50,18 @@ export class NotifierPreferences extends HTMLElement {
   }
 
   attributeChangedCallback(_name, before, after) {
-    if (before !== after && this.isConnected) this.#begin();
+    if (before !== after) this.#beginAnew();
+  }
+
+  // Not before it has begun: an element that is defined late is told of each of its attributes first.
+  #beginAnew() {
+    if (this.isConnected && this.#server) this.#begin();
   }
 
   async #begin() {
     const generation = ++this.#generation;
     this.#shown = null; // a new token may be another person's
-    const locale = this.getAttribute("locale") || this.closest("[lang]")?.lang || null;
+    const locale = localeOf(this);
     this.#server = new Server(this.getAttribute("server"), this.getAttribute("token"));
     const translated = await translations(this.#server.base, locale);
     if (generation !== this.#generation) return;

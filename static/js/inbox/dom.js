@@ -14,6 +14,28 @@ export function el(tag, { text, on, data, ...attributes } = {}, ...children) {
   return element;
 }
 
+// → what a shadow root adopts: a strict Content-Security-Policy allows such sheets, also on other people's pages.
+export function sheet(text) {
+  const made = new CSSStyleSheet();
+  made.replaceSync(text);
+  return made;
+}
+
+// Of a custom element that is connected: what a page has set on it before it was defined goes through its setters.
+export function takeUp(host, ...names) {
+  for (const name of names) {
+    if (!Object.hasOwn(host, name)) continue;
+    const value = host[name];
+    delete host[name];
+    host[name] = value;
+  }
+}
+
+// → its attribute `locale`, or the language of the page around it; null: neither says.
+export function localeOf(host) {
+  return host.getAttribute("locale") || host.closest("[lang]")?.lang || null;
+}
+
 const SVG = "http://www.w3.org/2000/svg";
 
 // Line icons on a grid of 24.

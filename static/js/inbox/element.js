@@ -2,6 +2,7 @@
 
 import { keepPlace, placeToReturnTo, readView, writeView } from "./address.js";
 import { Bell } from "./bell.js";
+import { localeOf, takeUp } from "./dom.js";
 import { feedFor } from "./feed.js";
 import { Server } from "./server.js";
 import { sheets } from "./styles.js";
@@ -52,13 +53,7 @@ export class NotifierInbox extends HTMLElement {
   }
 
   connectedCallback() {
-    // What a page has set before the element was defined
-    for (const name of ["labels", "renderItem"]) {
-      if (!Object.hasOwn(this, name)) continue;
-      const value = this[name];
-      delete this[name];
-      this[name] = value;
-    }
+    takeUp(this, "labels", "renderItem");
     this.#begin();
   }
 
@@ -85,14 +80,9 @@ export class NotifierInbox extends HTMLElement {
     const server = new Server(this.getAttribute("server"), this.getAttribute("token"));
     const beginning = { start };
     this.#beginning = beginning;
-    const found = translations(server.base, this.#locale);
+    const found = translations(server.base, localeOf(this));
     const translated = found instanceof Promise ? await found : found;
     if (this.#beginning === beginning) this.#open(server, translated, start);
-  }
-
-  // The attribute, or the language of the page around it.
-  get #locale() {
-    return this.getAttribute("locale") || this.closest("[lang]")?.lang || null;
   }
 
   #open(server, translated, start) {
@@ -106,7 +96,7 @@ export class NotifierInbox extends HTMLElement {
       host: this,
       server,
       feed: this.#feed,
-      words: new Words({ locale: this.#locale, zone: server.isEmbedded ? null : document.documentElement.dataset.zone, own: this.labels, translated }),
+      words: new Words({ locale: localeOf(this), zone: server.isEmbedded ? null : document.documentElement.dataset.zone, own: this.labels, translated }),
       start: start ?? (isKept ? readView() : undefined),
       place: isKept && !start ? placeToReturnTo() : null,
       onView: isKept ? writeView : undefined,
