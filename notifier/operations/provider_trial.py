@@ -18,7 +18,6 @@ from notifier.core.errors import Fault, Rejected
 from notifier.core.flags import is_in_rollout
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.ground.clock import now
-from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ledgers import audit, flood
 from notifier.models import Address, Provider
@@ -76,8 +75,6 @@ def send(account: str, user_id: str, to: UUID | str) -> str:
     channel = _channel_of(account)
     _count(user_id)
     address = _theirs(account, channel, user_id, to) if isinstance(to, UUID) else _new(channel, user_id, to)
-    with transaction():
-        audit.write("provider.tested", account, after={"channel": channel.name, "to": address.masked})
     submission = Submission(
         TYPE,
         (InlineRecipient(user_id),),
@@ -88,7 +85,8 @@ def send(account: str, user_id: str, to: UUID | str) -> str:
         address_id=address.id,
         only_through=account,
     )
-    [notification] = own.submit(submission).answer["notifications"]
+    noted = audit.Entry("provider.tested", account, {"channel": channel.name, "to": address.masked})
+    [notification] = own.submit(submission, noted=noted).answer["notifications"]
     return str(notification["id"])
 
 

@@ -13,13 +13,12 @@ import sqlalchemy as sa
 from notifier.core.errors import Rejected
 from notifier.core.lifecycle import SUCCEEDED
 from notifier.core.submission import InlineRecipient, Submission
-from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.ledgers import audit
 from notifier.models import Delivery, Notification, Producer
-from notifier.pipeline.intake.accept import accept
-from notifier.pipeline.intake.item import Accepted, Caller, Item
+from notifier.pipeline.intake.accept import accept_one
+from notifier.pipeline.intake.item import Caller, Item
 from notifier.queries.types import keys_for_audiences
 
 
@@ -70,10 +69,5 @@ def send(key: UUID, caller_for: Callable[[UUID], Caller], once: str) -> str:
         template_id=notification.template_id,
         idempotency=(f"resend:{delivery.shown_id}:{once}", delivery.id.hex),
     )
-    with transaction():  # before it is sent: a crash in between leaves a word too many, and never one too few
-        audit.write("delivery.resent", delivery.shown_id, after={"to": notification.user_id, "once": once})
-    (answer,) = accept([Item(caller, submission)])
-    if isinstance(answer, Rejected):
-        raise answer
-    assert isinstance(answer, Accepted)
-    return str(answer.answer["notifications"][0]["id"])
+    noted = audit.Entry("delivery.resent", delivery.shown_id, {"to": notification.user_id})
+    return str(accept_one(Item(caller, submission, noted)).answer["notifications"][0]["id"])

@@ -28,7 +28,7 @@ from notifier.ground.database import (
 )
 from notifier.ground.extensions import db, redis_store
 from notifier.ground.many_rows import insert_rows
-from notifier.ledgers import flood
+from notifier.ledgers import audit, flood
 from notifier.ledgers.flood import Trigger
 from notifier.models import EventType, IdempotencyKey
 from notifier.models import Submission as SubmissionRow
@@ -92,6 +92,14 @@ def accept(batch: Sequence[Item]) -> list[Accepted | Rejected]:
     raise failure
 
 
+def accept_one(item: Item) -> Accepted:
+    """As `accept`. Raises Rejected, too."""
+    (answer,) = accept([item])
+    if isinstance(answer, Rejected):
+        raise answer
+    return answer
+
+
 def accept_part(batch: Sequence[Item]) -> list[Accepted | Rejected]:
     """As `accept`, after other items of the call were answered: an error becomes the answer of these items."""
     try:
@@ -124,6 +132,7 @@ def _accept(batch: Sequence[Item], flooded: Collection[Trigger], *, is_last: boo
         if words.is_surprised and not is_last:
             raise _Overtaken
         _store_keys(fresh, answers, now)
+        audit.write_each(_noted(work.item.noted, answers[work.submission_id]) for work in fresh if work.item.noted)
     announce(stored)
     queueing.ring_expand(work.submission_id for work in fresh if work.is_expanded_later)
     log.info("submissions.accepted", items=len(batch), stored=len(fresh), deliveries=len(stored.doorbells))
@@ -132,6 +141,11 @@ def _accept(batch: Sequence[Item], flooded: Collection[Trigger], *, is_last: boo
 
 def _answered(work: Work, answers: Mapping[UUID, dict[str, Any]]) -> Accepted:
     return Accepted(answers[(work.repeats or work).submission_id], replayed=work.repeats is not None)
+
+
+def _noted(entry: audit.Entry, answer: Mapping[str, Any]) -> audit.Entry:
+    [notification] = answer["notifications"]
+    return entry._replace(after={**(entry.after or {}), "notification": notification["id"]})
 
 
 def _words_of(batch: Sequence[Item]) -> Beforehand:

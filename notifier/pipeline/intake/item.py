@@ -10,6 +10,7 @@ from uuid import UUID
 
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient, Submission
+from notifier.ledgers import audit
 from notifier.people.person import Given
 from notifier.pipeline.planning.orders import Order
 
@@ -63,8 +64,11 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Item:
+    """`noted`: what the audit trail says of it once it is stored, with the notification's id; of one recipient only."""
+
     caller: Caller
     submission: Submission
+    noted: audit.Entry | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ Called for alarms, address codes, sign-in links, invitations, provider tests and
 
 from dataclasses import replace
 
-from notifier.core.errors import Rejected
 from notifier.core.submission import Submission
-from notifier.pipeline.intake.accept import accept
+from notifier.ledgers import audit
+from notifier.pipeline.intake.accept import accept_one
 from notifier.pipeline.intake.item import Accepted, Caller, Item
 
 _CALLER = Caller(
@@ -15,9 +15,8 @@ _CALLER = Caller(
 )
 
 
-def submit(submission: Submission, *, is_test: bool = False) -> Accepted:
-    """Submits one, as for any producer. `is_test`: the sandbox keeps it. Raises Rejected, and the database's errors."""
-    (answer,) = accept([Item(replace(_CALLER, is_test=is_test), submission)])
-    if isinstance(answer, Rejected):
-        raise answer
-    return answer
+def submit(submission: Submission, *, is_test: bool = False, noted: audit.Entry | None = None) -> Accepted:
+    """Submits one, as for any producer. `is_test`: the sandbox keeps it. `noted`: see `Item`. Raises Rejected, and the
+    database's errors.
+    """
+    return accept_one(Item(replace(_CALLER, is_test=is_test), submission, noted))

@@ -24,8 +24,8 @@ from notifier.ground.ids import parse, show
 from notifier.people import audiences
 from notifier.people.person import load_people
 from notifier.pipeline.intake import broadcasts, idempotency_keys
-from notifier.pipeline.intake.accept import accept
-from notifier.pipeline.intake.item import Accepted, Caller, Item
+from notifier.pipeline.intake.accept import accept_one
+from notifier.pipeline.intake.item import Caller, Item
 from notifier.queries import producers, types, uploads
 from notifier.web.access import allow, page_blueprint
 from notifier.web.console.acting import on_behalf_of
@@ -157,11 +157,7 @@ def test() -> ResponseReturnValue:
 def _send_to(user_id: str, form: BroadcastForm) -> str:
     """→ the shown id of the notification. Raises Rejected."""
     submission = replace(form.said(), recipients=(InlineRecipient(user_id),), dedupe=False)
-    (answer,) = accept([Item(_caller(form), submission)])
-    if isinstance(answer, Rejected):
-        raise answer
-    assert isinstance(answer, Accepted)
-    return str(answer.answer["notifications"][0]["id"])
+    return str(accept_one(Item(_caller(form), submission)).answer["notifications"][0]["id"])
 
 
 def _prepared(form: BroadcastForm) -> BroadcastForm:

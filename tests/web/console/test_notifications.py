@@ -410,8 +410,11 @@ def test_an_operator_sends_a_message_again_once(
         sa.select(Delivery.channel, Delivery.status).where(Delivery.notification_id == again.id)
     ).all()
     assert [tuple(row) for row in deliveries] == [("email", "delivered")]
-    told = set(db.session.execute(sa.select(AuditEntry.subject, AuditEntry.actor).filter_by(action="delivery.resent")))
-    assert told == {(sent, "operator@example.test")}
+    told = db.session.execute(
+        sa.select(AuditEntry.subject, AuditEntry.actor, AuditEntry.after).filter_by(action="delivery.resent")
+    ).all()
+    after = {"to": "ann", "notification": again.shown_id}
+    assert [tuple(row) for row in told] == [(sent, "operator@example.test", after)]
 
 
 def test_what_was_switched_off_since_is_not_sent_again(
@@ -466,3 +469,12 @@ def test_nobody_who_is_erased_comes_back_by_it(signed_in: Callable[..., Visitor]
     answer = operator.post(page, {"once": "0" * 32})
     assert answer.location == f"/admin/notifications?q={sent}"
     assert db.session.scalar(sa.select(sa.func.count()).select_from(Notification)) == 1
+
+
+def test_what_the_submission_is_refused_for_is_not_written_down(signed_in: Callable[..., Visitor], sent: str) -> None:
+    profiles.erase("ann")
+    with transaction() as session:
+        session.execute(sa.update(Notification).values(data={}))
+    signed_in("operator").post(f"/admin/notifications/deliveries/{sent}/again", {"once": "0" * 32})
+    assert db.session.scalar(sa.select(sa.func.count()).select_from(Notification)) == 1
+    assert not db.session.scalars(sa.select(AuditEntry).filter_by(action="delivery.resent")).all()
