@@ -88,6 +88,13 @@ def of(broadcast_ids: Iterable[UUID]) -> dict[UUID, Counter[str]]:
     return found
 
 
+def has_open(broadcast_id: "UUID | sa.SQLColumnExpression[UUID]") -> "sa.ColumnElement[bool]":
+    """Is something still to happen to one of its deliveries? For a WHERE, or a column."""
+    is_open = sa.and_(BROADCAST.in_([broadcast_id]), _table.c.status.in_(sorted(lifecycle.OPEN)))
+    number = sa.select(sa.func.sum(_table.c["count"])).where(is_open).scalar_subquery()
+    return sa.func.coalesce(number, 0) > 0
+
+
 class AddingUp:
     """Makes one row of several of a place. Remembers the last row it has seen: mostly nothing has changed since."""
 

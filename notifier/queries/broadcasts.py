@@ -24,6 +24,9 @@ from notifier.queries.notifications import Sight
 
 KIND = "brd"
 _COUNTED = lifecycle.STATUSES
+# Of a finished one, a delivery has been retried by itself: it runs, and `intake.broadcasts` changes it as such
+_RUNS_AGAIN = sa.and_(Broadcast.status == FINISHED, broadcast_counts.has_open(Broadcast.id))
+_STATUS = sa.case((_RUNS_AGAIN, RUNNING), else_=Broadcast.status)
 _DRAWN = ("sent", "delivered", "opened", "clicked")
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 _MOST_HOURS = timedelta(days=3)  # longer ones are drawn by the day
@@ -32,7 +35,7 @@ _MOST_STEPS = 400
 
 def one(broadcast_id: UUID, sight: Sight) -> dict[str, Any]:
     """Raises Rejected('not_found') for none, and for one the caller may not see."""
-    found = _read(sa.select(Broadcast.id).where(Broadcast.id == broadcast_id, *sight.conditions(Broadcast)))
+    found = _read(_ids().where(Broadcast.id == broadcast_id, *sight.conditions(Broadcast)))
     if not found:
         raise Rejected("not_found", "there is no such broadcast")
     return found[0]
@@ -40,24 +43,28 @@ def one(broadcast_id: UUID, sight: Sight) -> dict[str, Any]:
 
 def page(after: str | None, limit: int, sight: Sight, statuses: Sequence[str] = ()) -> dict[str, Any]:
     """Newest first."""
-    chosen = sa.select(Broadcast.id).where(*sight.conditions(Broadcast)).order_by(Broadcast.id.desc()).limit(limit + 1)
+    chosen = _ids().where(*sight.conditions(Broadcast)).order_by(Broadcast.id.desc()).limit(limit + 1)
     if after:
         chosen = chosen.where(Broadcast.id < parse(KIND, after))
     if statuses:
-        chosen = chosen.where(Broadcast.status.in_(statuses))
+        chosen = chosen.where(_STATUS.in_(statuses))
     found = _read(chosen)
     return {"data": found[:limit], "next": found[limit - 1]["id"] if len(found) > limit else None}
 
 
-def _read(chosen: "sa.Select[UUID]") -> list[dict[str, Any]]:
+def _ids() -> "sa.Select[UUID, str]":
+    return sa.select(Broadcast.id, _STATUS.label("standing"))
+
+
+def _read(chosen: "sa.Select[UUID, str]") -> list[dict[str, Any]]:
     """One statement, and so one moment: the counts and the number of people belong together."""
     wanted = chosen.subquery()
     tallies = broadcast_counts.sums().where(broadcast_counts.BROADCAST.in_(sa.select(wanted.c.id))).subquery()
     statement = (
-        sa.select(Broadcast, Submission.recipients, Submission.expanded, *tallies.c)
+        sa.select(Broadcast, wanted.c.standing, Submission.recipients, Submission.expanded, *tallies.c)
+        .join(wanted, wanted.c.id == Broadcast.id)
         .join(Submission, Submission.id == Broadcast.id)
         .outerjoin(tallies, tallies.c.broadcast_id == Broadcast.id)
-        .where(Broadcast.id.in_(sa.select(wanted.c.id)))
         .order_by(Broadcast.id.desc())
         .execution_options(populate_existing=True)
     )
@@ -71,15 +78,13 @@ def _shown(places: Sequence[Any]) -> dict[str, Any]:
     """`places`: a row for each channel, status and reason that is counted."""
     row, recipients, expanded = places[0].Broadcast, places[0].recipients, places[0].expanded
     counts = _counts(place for place in places if place.channel is not None)
-    is_open = any(by_status[status] for by_status in counts["channels"].values() for status in lifecycle.OPEN)
     return {
         "id": show(KIND, row.id),
         "submission": show("sub", row.id),
         "name": row.name,
         "type": row.type,
         "test": row.is_test,
-        # One of a finished one's has been retried by itself
-        "status": RUNNING if row.status == FINISHED and is_open else row.status,
+        "status": places[0].standing,
         "to": _to(row.audience),
         "audience": recipients,
         "expanded": expanded,

@@ -360,6 +360,8 @@ def _change(
         submission, row = _locked(broadcast_id)
         if row is None:
             raise Rejected("not_found", f"there is no {show(KIND, broadcast_id)}")
+        if row.status == FINISHED and session.scalar(sa.select(broadcast_counts.has_open(broadcast_id))):
+            row.status, row.finished_at = RUNNING, None  # as it is shown: one of its deliveries has been retried
         if row.status == becomes or row.status in ignored:
             return False
         if row.status not in allowed:

@@ -22,11 +22,12 @@ from notifier.core.submission import InlineRecipient, Submission
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
+from notifier.ground.ids import show
 from notifier.ledgers import broadcast_counts
 from notifier.ledgers.broadcast_counts import AddingUp
 from notifier.models import AuditEntry, Broadcast, Delivery, Digest, DigestEntry, Event, Notification
 from notifier.models import Submission as SubmissionRow
-from notifier.operations import broadcast_retries
+from notifier.operations import broadcast_retries, retry_dead
 from notifier.people import preferences, profiles
 from notifier.pipeline.delivery.deliver import deliver
 from notifier.pipeline.delivery.outages import Outages
@@ -36,7 +37,7 @@ from notifier.pipeline.intake.item import Caller
 from notifier.pipeline.planning import pacing
 from notifier.pipeline.upkeep import broadcasts as watching
 from notifier.pipeline.upkeep import due, lost, summaries
-from notifier.queries.broadcasts import one
+from notifier.queries.broadcasts import one, page
 from notifier.queries.notifications import Sight
 from notifier.signals import queueing
 from notifier.signals.queueing import EXPAND_QUEUE, queue
@@ -103,6 +104,13 @@ def statuses(broadcast_id: UUID) -> dict[str, int]:
     skipped = [row.reason for row in deliveries(broadcast_id=broadcast_id) if row.status == "skipped"]
     assert document["counts"]["skipped"] == Counter(skipped)
     return dict(counts)
+
+
+def listed_as(status: str) -> list[str]:
+    db.session.close()
+    found = [one["id"] for one in page(None, 10, Sight(), (status,))["data"]]
+    db.session.close()
+    return found
 
 
 def send_all() -> None:
@@ -526,6 +534,30 @@ def test_the_failed_part_alone_is_sent_again_and_counted(app: APIFlask, failing:
     assert watching.watch() == 1
     assert shown(failing)["status"] == "finished"
     assert Counter(row.tries for row in deliveries() if row.status == "delivered") == {1: 60, 2: 58}
+
+
+@pytest.mark.parametrize(
+    ("change", "becomes"),
+    [(broadcasts.pause, "paused"), (broadcasts.resume, "running"), (broadcasts.cancel, "cancelled")],
+)
+def test_a_finished_one_with_a_delivery_that_is_retried_by_itself_runs(
+    failing: UUID, change: Callable[[UUID], Any], becomes: str
+) -> None:
+    with transaction() as session:
+        session.execute(sa.update(Broadcast).values(stop_at_failures=None))
+    watching.watch()
+    [failed, *_] = [row.id for row in deliveries() if row.status == "failed"]
+    assert listed_as("finished") == [show("brd", failing)]
+    retry_dead.retry([failed])
+    assert (listed_as("finished"), listed_as("running")) == ([], [show("brd", failing)])
+    change(failing)
+    assert (shown(failing)["status"], listed_as(becomes)) == (becomes, [show("brd", failing)])
+    assert shown(failing)["finished_at"] is None
+    if becomes == "paused":
+        broadcasts.resume(failing)
+    for step in (watching.cancel_rest, send_all, watching.watch, watching.cancel_rest):
+        step()
+    assert shown(failing)["finished_at"] is not None
 
 
 @pytest.mark.parametrize("change", [{"reason": "discarded"}, {"expires_at": datetime(2026, 1, 1, tzinfo=UTC)}])
