@@ -99,12 +99,11 @@ def cancel(broadcast_id: str) -> ResponseReturnValue:
 @pages.get("/<broadcast_id>/retry")
 @allow("operator")
 def ask_to_retry(broadcast_id: str) -> ResponseReturnValue:
-    shown = queries.one(parse(broadcasts.KIND, broadcast_id), EVERYTHING)
-    if not _may_retry(shown):
+    key = parse(broadcasts.KIND, broadcast_id)
+    shown, dead = queries.one(key, EVERYTHING), broadcast_retries.to_retry(key)
+    if shown["status"] not in rules.RETRYABLE or not any(dead.values()):
         return _too_late(shown)
-    return render_template(
-        "admin/broadcast_retry.html", broadcast=shown, dead={status: queries.total(shown, [status]) for status in DEAD}
-    )
+    return render_template("admin/broadcast_retry.html", broadcast=shown, dead=dead)
 
 
 @pages.post("/<broadcast_id>/retry")

@@ -25,6 +25,7 @@ from notifier.people import audiences, profiles
 from notifier.pipeline.intake import expand
 from notifier.pipeline.upkeep import broadcasts as upkeep
 from notifier.web.console import broadcast_compose, broadcasts
+from tests.stored import rows
 from tests.web.conftest import Visitor
 
 PEOPLE = [f"u{number:02}" for number in range(12)]
@@ -344,8 +345,14 @@ def test_the_failed_part_is_sent_again_after_a_question(admin: Visitor, running:
     set_status("failed", number=3, outcome="permanent", code="mailbox_full")
     assert "3 failed, or may have gone out" in admin.get(running).text
     assert "Send 3 failed deliveries again?" in admin.get(f"{running}/retry").text
+    with transaction() as session:
+        failed = session.scalars(sa.select(Delivery).filter_by(status="failed").order_by(Delivery.id)).all()
+        failed[0].reason, failed[1].expires_at = "discarded", now() - timedelta(seconds=1)
+    assert "Send 1 failed delivery again?" in admin.get(f"{running}/retry").text
     admin.post(f"{running}/retry")
     assert stored()[0].retrying is not None
+    [told] = [row.after for row in rows(AuditEntry, action="broadcast.retried")]
+    assert told == {"failed": 1}
     assert ("broadcast.retried", "admin@example.test") in actions()
 
 
