@@ -16,7 +16,7 @@ from notifier.ground.extensions import db
 from notifier.ground.ids import parse, show
 from notifier.ledgers import broadcast_counts
 from notifier.models import Attempt, Broadcast, Delivery, Notification, Receipt, Schedule, Submission, Subscription
-from notifier.queries.search import furthest, of_window
+from notifier.queries.search import furthest, narrowed, of_window
 from notifier.queries.types import internal_keys
 
 
@@ -94,15 +94,7 @@ def _narrowed(looked_at: "sa.Select[UUID, str]", filters: Filters) -> "sa.Select
     """Those that are wanted of a window."""
     window = looked_at.subquery()
     chosen = sa.select(Notification).join(window, window.c.id == Notification.id).order_by(window.c.id.desc())
-    if filters.type:
-        chosen = chosen.where(window.c.type.in_(filters.type))
-    if filters.status or filters.channel:
-        wanted = sa.select(Delivery.id).where(Delivery.notification_id == window.c.id)
-        wanted = wanted.where(Delivery.status.in_(filters.status)) if filters.status else wanted
-        wanted = wanted.where(Delivery.channel.in_(filters.channel)) if filters.channel else wanted
-        # Looked up for each: without the offset PostgreSQL may make a join of it, and read all deliveries
-        chosen = chosen.where(wanted.offset(0).exists())
-    return chosen
+    return narrowed(chosen, window, filters.type, filters.status, filters.channel)
 
 
 def submission(submission_id: UUID, sight: Sight) -> dict[str, Any]:

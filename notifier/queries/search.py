@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, time, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -78,6 +78,7 @@ class Meaning:
 
 
 ANYTHING = Meaning()
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,15 +192,8 @@ def page(search: Search, after: str | None = None, meaning: Meaning = ANYTHING) 
     last = furthest(looked_at)
     window = of_window(looked_at, last).subquery()
     chosen = sa.select(window.c.id).order_by(window.c.id.desc()).limit(PAGE_SIZE + 1)
-    if search.type:
-        chosen = chosen.where(window.c.type == search.type)
-    if search.status or search.channel:
-        wanted = sa.select(Delivery.id).where(Delivery.notification_id == window.c.id)
-        wanted = wanted.where(Delivery.status == search.status) if search.status else wanted
-        wanted = wanted.where(Delivery.channel == search.channel) if search.channel else wanted
-        # Looked up for each: without the offset PostgreSQL may make a join of it, and read all deliveries
-        chosen = chosen.where(wanted.offset(0).exists())
-    keys = list(db.session.scalars(chosen))
+    one_each = ((value,) if value else () for value in (search.type, search.status, search.channel))
+    keys = list(db.session.scalars(narrowed(chosen, window, *one_each)))
     found = these(keys[:PAGE_SIZE])
     if len(keys) > PAGE_SIZE:
         return Found(found.lines, show("ntf", keys[PAGE_SIZE - 1]), is_cut_short=False)
@@ -217,6 +211,25 @@ def of_window(looked_at: "sa.Select[*tuple[Any, ...]]", last: UUID | None) -> "s
     """Their ids and types. Without the offset PostgreSQL may look for what is wanted among all."""
     statement = looked_at.with_only_columns(Notification.id, Notification.type).offset(0)
     return statement if last is None else statement.where(Notification.id >= last)
+
+
+def narrowed(
+    chosen: "sa.Select[T]",
+    window: sa.Subquery,
+    types: Sequence[str],
+    statuses: Sequence[str],
+    channels: Sequence[str],
+) -> "sa.Select[T]":
+    """Those of a window (`of_window`) that are of one of these; none given: of any."""
+    if types:
+        chosen = chosen.where(window.c.type.in_(types))
+    if statuses or channels:
+        wanted = sa.select(Delivery.id).where(Delivery.notification_id == window.c.id)
+        wanted = wanted.where(Delivery.status.in_(statuses)) if statuses else wanted
+        wanted = wanted.where(Delivery.channel.in_(channels)) if channels else wanted
+        # Looked up for each: without the offset PostgreSQL may make a join of it, and read all deliveries
+        chosen = chosen.where(wanted.offset(0).exists())
+    return chosen
 
 
 def _whole(looked_at: "sa.Select[UUID, str]") -> Found:
