@@ -1,7 +1,11 @@
 """JSON that is written fast says what the standard library's says."""
 
 import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 from markupsafe import Markup
@@ -43,6 +47,35 @@ def test_what_is_written_is_read_as_the_standard_library_has_it(value: Any) -> N
     assert decoded(encoded(value)) == expected
     assert json.loads(encoded(value)) == expected
     assert decoded(json.dumps(value)) == expected
+
+
+@dataclass
+class _Pair:
+    left: int
+    right: Any
+
+
+@pytest.mark.parametrize("beside", ["", Markup("<b>"), "\ud800"], ids=ascii)
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (datetime(2026, 12, 3, 9, tzinfo=UTC), '"2026-12-03T09:00:00Z"'),
+        (UUID(int=1), '"00000000-0000-0000-0000-000000000001"'),
+        (Decimal("1.20"), '"1.20"'),
+        (b"x", '"eA=="'),
+        ({1}, "[1]"),
+        (_Pair(1, {2}), '{"left":1,"right":[2]}'),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_json_has_no_type_for_is_written_alike_beside_every_text(value: Any, text: str, beside: str) -> None:
+    assert json.loads(encoded([value, beside])) == [json.loads(text), beside]
+
+
+@pytest.mark.parametrize("beside", ["", "\ud800"], ids=ascii)
+def test_what_nothing_is_known_of_is_refused(beside: str) -> None:
+    with pytest.raises(TypeError):
+        encoded([object(), beside])
 
 
 @pytest.mark.parametrize("text", ["", "{", "nothing"])
