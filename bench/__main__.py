@@ -93,7 +93,7 @@ def main() -> int:
             chosen = given.only or list(shares.kept(database))
         if GROWTH in chosen:
             found = growth(database, larger)
-            lines.append(_grown(database, found))
+            lines += _grown(database, found)
             grown[database] = found
         chosen = [name for name in chosen if name != GROWTH]
         if not chosen:
@@ -108,8 +108,8 @@ def main() -> int:
                 rounds,
                 is_check=given.check,
             )
-    print("\n" + _table(results) + "\n")
-    print("\n".join(lines))
+    if results:
+        print("\n" + _table(results) + "\n")
     have_held = True
     if is_of_shares:
         if given.keep:
@@ -117,9 +117,10 @@ def main() -> int:
         for database, found in results.items():
             judged, holds = shares.judged(database, found)
             have_held &= holds
-            print("\n".join(judged))
+            lines += judged
     else:
-        print(_targets(results))
+        lines += _targets(results)
+    print("\n".join(lines))
     print(f"\nTook {time.monotonic() - begun:.0f} s.")
     machine = {"python": platform.python_version(), "machine": platform.machine(), "cores": _cores()}
     figures = json.dumps(
@@ -132,13 +133,13 @@ def main() -> int:
     return 0 if have_held else 1
 
 
-def _grown(database: str, found: dict[str, Found]) -> str:
+def _grown(database: str, found: dict[str, Found]) -> list[str]:
     """The operations that cost more with the larger past than they may."""
     dear = {name: costs["times"] for name, costs in found.items() if costs["times"] > LARGEST_GROWTH}
     told = [
         f"MISSED {database:<11} {name:<50} {times:>6.2f} × CPU with the larger past" for name, times in dear.items()
     ]
-    return "\n".join([*told, f"met    {database:<11} {len(found) - len(dear)} of {len(found)} operations"])
+    return [*told, f"met    {database:<11} {len(found) - len(dear)} of {len(found)} operations"]
 
 
 def _cpu_shares(found: dict[str, Found]) -> dict[str, float]:
@@ -227,7 +228,7 @@ def _shown(value: float | None) -> str:
     return "" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:,.1f}"
 
 
-def _targets(results: dict[str, dict[str, Found]]) -> str:
+def _targets(results: dict[str, dict[str, Found]]) -> list[str]:
     """Each target beside what was measured, and how much dearer an operation is with the larger history."""
     lines = []
     for database, found in results.items():
@@ -258,7 +259,7 @@ def _targets(results: dict[str, dict[str, Found]]) -> str:
                     f"       {database:<11} {name:<15} {figures['times']:>9.2f}          × as cheap from Redis "
                     "as from the database"
                 )
-    return "\n".join(lines)
+    return lines
 
 
 def _cores() -> int | None:

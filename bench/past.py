@@ -154,7 +154,7 @@ def _add_people(people: int, prefix: str) -> None:
 
 
 class _Part:
-    """The notifications of two days, numbered from 0; `first`: how many came before. `at`: their beginning."""
+    """The notifications of four days, numbered from 0; `first`: how many came before. `at`: their beginning."""
 
     def __init__(self, part: int, first: int, some: int, at: datetime, people: int, prefix: str) -> None:
         self.part, self.first, self.some, self.at, self.people, self.prefix = part, first, some, at, people, prefix
