@@ -21,6 +21,8 @@ from tests.web.conftest import Visitor
 OTHERS = tuple(name for name in names() if name != SOURCE)
 SPOKEN = ("aria-label", "alt", "placeholder", "title", "label")  # attributes that people read or hear
 _UNSPOKEN = {"icons.html", "api_docs.html"}
+# What strangers see is read from no database
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
 
 
 class Reading(HTMLParser):
@@ -73,6 +75,7 @@ def root_of(visitor: Visitor, path: str, accepts: str | None = None) -> tuple[st
     return page.root.get("lang"), page.root.get("dir"), page.root.get("data-zone")
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("accepts", "lang", "direction"),
     [
@@ -169,6 +172,7 @@ def _strings(node: nodes.Node) -> Iterator[str]:
         yield from _strings(child)
 
 
+@on_sqlite
 @pytest.mark.parametrize("language", OTHERS)
 @pytest.mark.parametrize("path", ["/login", "/login/link/nonsense", "/nowhere", "/t/nonsense", "/u/nonsense"])
 def test_a_strangers_page_is_in_one_language(visitor: Visitor, path: str, language: str) -> None:
@@ -245,6 +249,7 @@ def test_a_link_that_has_ended_tells_nobody_the_persons_language(
     assert root_of(visitor, f"/p/{ended}", "es") == ("es", "ltr", None)
 
 
+@on_sqlite
 def test_the_component_gets_its_texts_from_the_same_catalogue(visitor: Visitor) -> None:
     answer = visitor.get("/labels/de.json")
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
