@@ -253,8 +253,8 @@ def _kind_of_row(columns: tuple[str, ...]) -> Any:
 
 
 def set_each(table: Table, key: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Sets the other columns of the rows that have these keys, as one executemany. Inside the caller's
-    transaction.
+    """Sets the other columns of the rows that have these keys, one at least, as one executemany. All `rows` have the
+    same names. Inside the caller's transaction.
     """
     values = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in rows[0] if name != key}
     db.session.connection().execute(

@@ -16,7 +16,7 @@ def new_id() -> UUID:
 
 
 def new_hex() -> str:
-    """A new key's digits, where nothing but these is wanted: a tenth of the work."""
+    """A new key's digits, where nothing but these is wanted: a fifth of the work."""
     return uuid_utils.uuid7().hex
 
 

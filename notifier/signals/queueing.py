@@ -150,8 +150,9 @@ def _ring_missing(function: str, name: str, ids: Sequence[str]) -> bool:
 def _enqueue(function: str, by_queue: dict[str, list[str]]) -> bool:
     """`by_queue`: queue → ids, each of a job and of what its function is called with.
 
-    What RQ's enqueue_many would write, at a tenth of its cost: the jobs of a queue differ in nothing but their id. Only
-    RQ compresses the call, which makes it a little shorter and takes longer than all the rest; it reads both.
+    What RQ's enqueue_many would write, at less than a tenth of its cost: the jobs of a queue differ in nothing but
+    their id. Only RQ compresses the call, which makes it a little shorter and takes longer than all the rest; it reads
+    both.
     """
     if not by_queue:
         return True
