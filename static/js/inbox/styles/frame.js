@@ -29,10 +29,14 @@ export const frame = `
 .banner:empty { display: none; }
 .panel { flex: 1; min-height: 0; }
 @container inbox (max-width: 38rem) {
+  .head { grid-template-columns: auto minmax(0, 1fr); }
+  .head-end .quiet { white-space: normal; text-align: end; }
   .tabs, .narrow { grid-column: 1 / -1; }
-  .narrow { order: 1; justify-self: stretch; margin: 0; padding-bottom: 0; }
-  .tabs { order: 2; }
+  .narrow { order: 1; justify-self: stretch; margin: 0; padding-bottom: 0; min-width: 0; }
+  .tabs { order: 2; min-width: 0; overflow-x: auto; scrollbar-width: none; }
+  .tab { flex: none; }
   .words-wanted { width: 100%; }
+  .field, .category { min-width: 0; }
 }
 @container inbox (max-width: 20rem) {
   .tabs { gap: 0.75rem; }
