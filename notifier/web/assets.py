@@ -9,11 +9,11 @@ import functools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NoReturn, TypedDict
 from wsgiref.headers import Headers
 from wsgiref.types import WSGIApplication
 
-from flask import Flask
+from flask import Flask, abort
 from whitenoise import WhiteNoise
 
 from notifier.ground.config import ROOT
@@ -35,6 +35,7 @@ class Manifest(TypedDict):
 
 
 def init_app(app: Flask) -> None:
+    app.view_functions["static"] = _nothing_else  # Flask's own would serve what a later build makes
     app.url_defaults(_name_by_content)
     app.add_template_global(chunks_of)
     if (BUILT / _MANIFEST).is_file():
@@ -70,6 +71,11 @@ def manifest() -> Manifest:
 def chunks_of(script: str) -> Sequence[str]:
     """What a script imports, named by content: a page that names these too does not wait for one after the other."""
     return manifest()["chunks"].get(script, ())
+
+
+def _nothing_else(filename: str) -> NoReturn:
+    """What is not in the list is not there."""
+    abort(404)
 
 
 def _name_by_content(endpoint: str, values: dict[str, Any]) -> None:

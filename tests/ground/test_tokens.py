@@ -198,7 +198,7 @@ def test_a_dry_run_gives_away_no_link_of_the_person(client: FlaskClient, shop: S
     assert document("alice")["categories"] == {}
 
 
-def test_the_check_costs_no_statement_where_the_person_is_read_anyway(
+def test_the_check_is_part_of_the_statements_that_read_the_person(
     shop: Shop, client: FlaskClient, statements: Statements
 ) -> None:
     with statements() as asked:

@@ -95,6 +95,16 @@ def test_nothing_else_is_served(visitor: Visitor, path: str) -> None:
 
 
 @on_sqlite
+def test_what_is_put_beside_them_later_is_not_served(visitor: Visitor) -> None:
+    later = BUILT / "later.js"
+    later.write_text("export {};")
+    try:
+        assert visitor.get("/static/later.js").status_code == 404
+    finally:
+        later.unlink()
+
+
+@on_sqlite
 def test_a_file_is_only_read(visitor: Visitor) -> None:
     assert visitor.post("/static/inbox.js").status_code == 405
 
