@@ -6,6 +6,7 @@ green-threaded web process, so the busy timeout is short and this module waits a
 
 import contextlib
 import functools
+import re
 import sqlite3
 import time
 from collections import namedtuple
@@ -22,6 +23,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    ExceptionContext,
     Result,
     Table,
     bindparam,
@@ -49,6 +51,7 @@ WRITE_REFUSED = "write_refused"  # in the app's extensions: when a transaction c
 UNAVAILABLE_RETRY_S = 5  # when a caller may try again
 DEADLOCK_DETECTED, UNIQUE_VIOLATION = "40P01", "23505"  # SQLSTATE
 LOCK_NOT_AVAILABLE = "55P03"  # lock_timeout's
+_DATA_EXCEPTION, _TRANSACTION_ROLLBACK = "22", "40"  # classes of SQLSTATE
 _PRUNED_AT_ONCE = 1_000
 
 _REFUSED_BY_SQLITE = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_CANTOPEN")
@@ -139,6 +142,27 @@ def retried(work: Callable[P, T]) -> Callable[P, T]:
 def sqlstate(error: Exception) -> str | None:
     """PostgreSQL's word for what went wrong, if it said one."""
     return getattr(getattr(error, "orig", None), "pgcode", None)
+
+
+@event.listens_for(Engine, "handle_error")
+def _quote_no_values(context: ExceptionContext) -> None:
+    """Of every engine. `hide_parameters` knows only SQLAlchemy's own words: PostgreSQL quotes the row that broke a
+    constraint in a DETAIL line, and the statement, values and all, where it could not be read.
+
+    Only the first line is kept, without what it quotes of data it could not read. Lost deadlocks name processes and
+    rows by number, and errors without a code, such as a server that is away, hold nothing of a statement.
+    """
+    driver: Any = context.original_exception
+    told = context.sqlalchemy_exception
+    code = getattr(driver, "pgcode", None)
+    if code is None or code.startswith(_TRANSACTION_ROLLBACK):
+        return
+    whole, kept = str(driver), str(driver.diag.message_primary)
+    if code.startswith(_DATA_EXCEPTION):
+        kept = re.sub(r'".*"', '"…"', kept, flags=re.DOTALL)
+    driver.args = (kept,)
+    if told is not None:
+        told.args = tuple(part.replace(whole, kept) if isinstance(part, str) else part for part in told.args)
 
 
 def prepare_engine(engine: Engine) -> None:
