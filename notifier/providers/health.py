@@ -135,16 +135,17 @@ def force(scope: str, state: str) -> None:
     if state not in FORCED:
         raise ValueError(f"a breaker can be forced {', '.join(FORCED)}")
     client, key = redis_store.client, key_of(scope)
-    with transaction():  # it is told only if it has happened
+    seconds, micros = client.time()
+    # Whatever happens from here on, it is told; where Redis did not answer, nothing was
+    with transaction():
         audit.write(f"breaker.{_DONE[state]}", scope)
-        if state == "auto":
-            client.hdel(key, "forced", "forced_at", "forced_by")
-            client.expire(key, KEPT_S)
-        else:
-            seconds, micros = client.time()
-            since = seconds * 1000 + micros // 1000
-            client.hset(key, mapping={"forced": state, "forced_at": since, "forced_by": audit.actor()})
-            client.persist(key)  # and reports in the meantime do not delete it
+    if state == "auto":
+        client.hdel(key, "forced", "forced_at", "forced_by")
+        client.expire(key, KEPT_S)
+    else:
+        since = seconds * 1000 + micros // 1000
+        client.hset(key, mapping={"forced": state, "forced_at": since, "forced_by": audit.actor()})
+        client.persist(key)  # and reports in the meantime do not delete it
     publish.hint(publish.OVERVIEW, publish.QUEUES)
 
 

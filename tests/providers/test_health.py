@@ -1,9 +1,12 @@
 """Breakers and pace, shared through a real Redis."""
 
+from typing import Any
+
 import pytest
+import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier.ground.extensions import redis_store
+from notifier.ground.extensions import db, redis_store
 from notifier.providers import health
 from notifier.providers.health import Grant, Tally, Want, admit, force, report, states
 
@@ -129,6 +132,19 @@ def test_a_persons_word_holds_until_it_is_taken_back(app: APIFlask, state: str) 
     assert redis_store.client.ttl("notifier:health:smtp") == -1
     force("smtp", "auto")
     assert redis_store.client.ttl("notifier:health:smtp") > 0
+
+
+def test_a_breaker_that_nobody_could_note_is_left_as_it_is(app: APIFlask) -> None:
+    def die(_session: Any) -> None:
+        raise InterruptedError
+
+    sa.event.listen(db.session, "before_commit", die)
+    try:
+        with pytest.raises(InterruptedError):
+            force("smtp", "open")
+    finally:
+        sa.event.remove(db.session, "before_commit", die)
+    assert states() == {}
 
 
 def test_states_are_told_apart(app: APIFlask) -> None:
