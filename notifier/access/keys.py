@@ -146,7 +146,7 @@ def _add_key(
 
 
 def revoke_key(key_id: UUID) -> bool:
-    """False if there is no such key, or it was revoked before."""
+    """False if there is no such key, or it was revoked before. `upkeep.broadcasts` pauses the broadcasts it began."""
     with transaction() as session:
         statement = (
             sa.update(ApiKey)

@@ -124,7 +124,13 @@ def caller() -> Caller:
     """The authenticated producer, in the pipeline's form."""
     key = g.key
     return Caller.of_key(
-        key.producer_id, key.scopes, key.types, is_test=key.is_test, request_id=g.request_id, label=key.label
+        key.producer_id,
+        key.scopes,
+        key.types,
+        is_test=key.is_test,
+        request_id=g.request_id,
+        label=key.label,
+        key_id=key.key_id,
     )
 
 

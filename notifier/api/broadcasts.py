@@ -1,6 +1,7 @@
 """Broadcasts: one notification for a whole audience."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from uuid import UUID
 
 from flask import Response, request
@@ -99,9 +100,10 @@ def pause_broadcast(broadcast_id: str) -> Response:
 def resume_broadcast(broadcast_id: str) -> Response:
     """Let a paused broadcast go on where it stopped
 
-    Failures up to now no longer count for `stop_at_failures`. 409 if it has ended, or its producer is switched off.
+    Failures up to now no longer count for `stop_at_failures`. It goes on in the name of the key that resumes it, and
+    pauses when that is revoked. 409 if it has ended, or its producer is switched off.
     """
-    return _change(broadcast_id, broadcasts.resume)
+    return _change(broadcast_id, partial(broadcasts.resume, key_id=caller().key_id))
 
 
 @bp.post("/<broadcast_id>/cancel")
@@ -125,7 +127,7 @@ def retry_failed(broadcast_id: str) -> Response:
     not sent. An `unknown` one may have arrived. 409 if nothing has failed that may still be sent, or the
     broadcast is paused or cancelled.
     """
-    return _change(broadcast_id, broadcast_retries.begin)
+    return _change(broadcast_id, partial(broadcast_retries.begin, key_id=caller().key_id))
 
 
 @bp.get("/<broadcast_id>/recipients")

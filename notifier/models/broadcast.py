@@ -18,6 +18,8 @@ class Broadcast(Base):
     """One notification for a whole audience. It shares its id with its submission, which holds what is said, how many
     people it is for and how many have had their turn; each person is there once, as in every submission.
 
+    `key_id`: of the key in whose name it goes on, until that is revoked (None: of somebody in the console). No foreign
+    key, which SQLite could add only by writing the table anew; keys are revoked, and never deleted.
     `audience`: as `core.audience` reads it; of people by name only their number, once all have had their turn.
     `cursor`: the last user id that has had its turn. `turn_at`: when the pace allows the next chunk (None: at once).
     `starts_at`: when the expansion is to begin. `ended_before` and `failed_before`: sends and failures that do not
@@ -32,6 +34,7 @@ class Broadcast(Base):
 
     id: Mapped[UUID] = mapped_column(ForeignKey("submission.id", ondelete="CASCADE"), primary_key=True)
     producer_id: Mapped[UUID | None] = mapped_column(ForeignKey("producer.id"), index=True)
+    key_id: Mapped[UUID | None] = mapped_column()
     is_test: Mapped[bool] = mapped_column(default=False)
     name: Mapped[str] = mapped_column(String(200))
     type: Mapped[str] = mapped_column(String(64))

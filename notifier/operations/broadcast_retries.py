@@ -20,7 +20,7 @@ from notifier.ground.ids import show
 from notifier.ledgers import audit, broadcast_counts
 from notifier.models import Broadcast, Delivery
 from notifier.operations import retry_dead
-from notifier.pipeline.intake.broadcasts import KIND, check_producer
+from notifier.pipeline.intake.broadcasts import KIND, take_over
 from notifier.pipeline.planning import pacing
 from notifier.queries.dead_letters import is_dead
 
@@ -37,9 +37,10 @@ def to_retry(broadcast_id: UUID) -> dict[str, int]:
 
 
 @retried
-def begin(broadcast_id: UUID) -> None:
-    """What has failed up to now. While that is being done, asking again changes nothing. Raises Rejected('conflict')
-    where nothing has failed that may still be sent, or the broadcast is not to send anything.
+def begin(broadcast_id: UUID, key_id: UUID | None = None) -> None:
+    """What has failed up to now, in the name of that key (None: somebody in the console). While that is being done,
+    asking again changes nothing. Raises Rejected('conflict') where nothing has failed that may still be sent, or the
+    broadcast is not to send anything.
     """
     failed = sum(to_retry(broadcast_id).values())
     db.session.close()
@@ -51,7 +52,7 @@ def begin(broadcast_id: UUID) -> None:
             raise Rejected("conflict", f"a broadcast that is {row.status} sends nothing again")
         if row.retrying is not None:
             return
-        check_producer(row)
+        take_over(row, key_id)
         if not failed:
             raise Rejected("conflict", "there is nothing to retry: nothing has failed that may still be sent")
         row.status, row.finished_at = RUNNING, None

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from apiflask import APIFlask
 
-from notifier.access.keys import create_key, create_producer
+from notifier.access.keys import create_key, create_producer, revoke_key
 from notifier.core.lifecycle import STATUSES
 from notifier.ground.ids import parse
 from notifier.models import Broadcast, IdempotencyKey, Submission
@@ -124,6 +124,17 @@ def test_pausing_resuming_and_cancelling_answer_what_it_is_now(api: Any) -> None
         ("pause", 409, "conflict"),
         ("retry-failed", 409, "conflict"),
     ]
+
+
+@pytest.mark.usefixtures("cast")
+def test_a_revoked_key_takes_its_broadcasts_along_until_another_resumes_them(api: Any) -> None:
+    row, plain = create_key(create_producer("Other").id, scopes=["broadcast"])
+    path = f"{PATH}/{made(Api(api.client, plain))['id']}"
+    revoke_key(row.id)
+    assert watching.watch() == 1
+    assert api.get(path).json["paused_reason"] == "its key was revoked"
+    assert api.post(f"{path}/resume").json["status"] == "scheduled"
+    assert watching.watch() == 0
 
 
 @pytest.mark.usefixtures("cast")

@@ -27,7 +27,7 @@ from notifier.ground.database import retried, transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id, show
 from notifier.ledgers import audit, broadcast_counts, events
-from notifier.models import Broadcast, Producer
+from notifier.models import ApiKey, Broadcast, Producer
 from notifier.models import Submission as SubmissionRow
 from notifier.people import audiences
 from notifier.people.audiences import People
@@ -40,6 +40,7 @@ from notifier.signals import queueing
 
 KIND = "brd"
 SWITCHED_OFF = "its producer is switched off"
+KEY_REVOKED = "its key was revoked"
 
 log = structlog.get_logger()
 
@@ -186,6 +187,7 @@ def _broadcast(work: Work, draft: Draft, starts_at: datetime, now: datetime) -> 
     return Broadcast(
         id=work.submission_id,
         producer_id=caller.producer_id,
+        key_id=caller.key_id,
         is_test=caller.is_test,
         name=draft.name,
         type=order.type.key,
@@ -301,14 +303,14 @@ def pause(broadcast_id: UUID, judge: Callable[[Broadcast], str | None] | None = 
     return _change(broadcast_id, PAUSED, (SCHEDULED, RUNNING), change, ignored=(CANCELLED, FINISHED) if judge else ())
 
 
-def resume(broadcast_id: UUID) -> None:
-    """Goes on where it stopped. What had failed by then no longer counts for `stop_at_failures`: somebody has looked.
-    One that is not paused stays as it is. Raises Rejected('conflict') for one that has ended, or whose producer is
-    switched off.
+def resume(broadcast_id: UUID, key_id: UUID | None = None) -> None:
+    """Goes on where it stopped, in the name of that key from now on (None: somebody in the console). What had failed by
+    then no longer counts for `stop_at_failures`: somebody has looked. One that is not paused stays as it is. Raises
+    Rejected('conflict') for one that has ended, or whose producer is switched off.
     """
 
     def change(submission: SubmissionRow, row: Broadcast) -> bool:
-        check_producer(row)
+        take_over(row, key_id)
         row.status = SCHEDULED if row.started_at is None else RUNNING
         row.paused_reason = None
         row.ended_before, row.failed_before = rules.ended(broadcast_counts.of([row.id])[row.id])
@@ -320,16 +322,34 @@ def resume(broadcast_id: UUID) -> None:
         queueing.ring_expand([broadcast_id])
 
 
-def check_producer(row: Broadcast) -> None:
-    """Raises Rejected('conflict') where it is switched off."""
-    if is_switched_off(row):
+def take_over(row: Broadcast, key_id: UUID | None) -> None:
+    """It goes on in the name of this key. Raises Rejected('conflict') where the producer is switched off."""
+    row.key_id = key_id
+    db.session.flush()
+    if why_stopped(row.id) == SWITCHED_OFF:
         raise Rejected("conflict", SWITCHED_OFF)
 
 
-def is_switched_off(row: Broadcast) -> bool:
-    """Its producer: whoever switches all its keys off wants to hear no more of it."""
-    off = sa.select(Producer.id).where(Producer.id == row.producer_id, Producer.disabled_at.is_not(None))
-    return db.session.scalar(off) is not None
+def is_switched_off() -> "sa.ColumnElement[bool]":
+    return Producer.disabled_at.is_not(None)
+
+
+def is_key_revoked() -> "sa.ColumnElement[bool]":
+    """That began it, or has resumed it. One that has expired, as after a rotation, began it while it could."""
+    return ApiKey.revoked_at.is_not(None)
+
+
+def with_its_key(chosen: "sa.Select[*tuple[Any, ...]]") -> "sa.Select[*tuple[Any, ...]]":
+    return chosen.outerjoin(Producer, Producer.id == Broadcast.producer_id).outerjoin(
+        ApiKey, ApiKey.id == Broadcast.key_id
+    )
+
+
+def why_stopped(broadcast_id: UUID) -> str | None:
+    """Whoever switches its producer off, or revokes its key, wants to hear no more of it."""
+    asked = with_its_key(sa.select(is_switched_off(), is_key_revoked()).select_from(Broadcast))
+    is_off, is_revoked = db.session.execute(asked.where(Broadcast.id == broadcast_id)).one()
+    return SWITCHED_OFF if is_off else KEY_REVOKED if is_revoked else None
 
 
 def cancel(broadcast_id: UUID) -> None:

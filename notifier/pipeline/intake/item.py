@@ -25,7 +25,7 @@ class Caller:
     itself.
 
     `may_change_people`: known people, by values given inline; `may_change_staff`: even people with a role in the
-    console. `label`: its name in the audit trail.
+    console. `label`: its name in the audit trail. `key_id`: of that key; None for somebody in the console.
     """
 
     producer_id: UUID | None
@@ -37,6 +37,7 @@ class Caller:
     may_change_people: bool = False
     may_change_staff: bool = False
     label: str = "Notifier"
+    key_id: UUID | None = None
 
     @classmethod
     def of_key(
@@ -48,6 +49,7 @@ class Caller:
         is_test: bool,
         request_id: str,
         label: str,
+        key_id: UUID | None = None,
     ) -> "Caller":
         """The rights of a key with these scopes. `types`: those it is limited to."""
         return cls(
@@ -59,6 +61,7 @@ class Caller:
             may_change_people="users" in scopes,
             may_change_staff="users" in scopes and "admin" in scopes,
             label=label,
+            key_id=key_id,
         )
 
 

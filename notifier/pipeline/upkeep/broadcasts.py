@@ -1,5 +1,5 @@
-"""Broadcasts that are under way: pauses those that fail too often, or whose producer is switched off; cancels what is
-left of the cancelled ones, and ends those of which nothing is to come any more.
+"""Broadcasts that are under way: pauses those that fail too often, whose producer is switched off or whose key is
+revoked; cancels what is left of the cancelled ones, and ends those of which nothing is to come any more.
 
 Called by the scheduler. The tallies say how far each is; those who decide by them look again under the broadcast's
 lock, so that each is paused, and ended, once.
@@ -22,9 +22,8 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.ledgers import audit, broadcast_counts, digests, events, moves
-from notifier.models import Broadcast, Delivery, DigestEntry, Producer
+from notifier.models import Broadcast, Delivery, DigestEntry
 from notifier.pipeline.intake import broadcasts
-from notifier.pipeline.intake.broadcasts import SWITCHED_OFF
 
 BATCH = 500  # deliveries cancelled in one transaction
 
@@ -35,22 +34,21 @@ def watch() -> int:
     """Pauses and ends those for which it is time. → how many. Two statements whatever their number, and no more where
     nothing is to be done.
     """
-    is_off = Producer.disabled_at.is_not(None)
+    is_to_stop = sa.or_(broadcasts.is_switched_off(), broadcasts.is_key_revoked())
     going = (
-        sa.select(Broadcast, is_off)
-        .outerjoin(Producer, Producer.id == Broadcast.producer_id)
-        .where(_is_open(), sa.or_(Broadcast.status == RUNNING, sa.and_(Broadcast.status == SCHEDULED, is_off)))
+        broadcasts.with_its_key(sa.select(Broadcast, is_to_stop))
+        .where(_is_open(), sa.or_(Broadcast.status == RUNNING, sa.and_(Broadcast.status == SCHEDULED, is_to_stop)))
         .options(defer(Broadcast.audience))  # it may name 10,000 people
     )
     rows = db.session.execute(going).all()
     counts = broadcast_counts.of(row.id for row, _ in rows if row.status == RUNNING)
     stopping, over = list[UUID](), list[UUID]()
-    for row, is_switched_off in rows:
+    for row, is_stopped in rows:
         if row.status == RUNNING and _share(row, counts[row.id]):
             stopping.append(row.id)
         elif row.status == RUNNING and _is_over(row, counts[row.id]):
             over.append(row.id)
-        elif is_switched_off:
+        elif is_stopped:
             stopping.append(row.id)
     db.session.close()
     return sum(map(_stop, stopping)) + sum(map(_end, over))
@@ -75,7 +73,7 @@ def _stop(broadcast_id: UUID) -> bool:
 
     def why(row: Broadcast) -> str | None:
         share = _share(row, broadcast_counts.of([broadcast_id])[broadcast_id]) if row.status == RUNNING else None
-        return share or (SWITCHED_OFF if broadcasts.is_switched_off(row) else None)
+        return share or broadcasts.why_stopped(broadcast_id)
 
     return broadcasts.pause(broadcast_id, why)
 

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -469,6 +470,29 @@ def test_it_pauses_itself_when_its_producer_is_switched_off(
     with pytest.raises(Rejected, match="its producer is switched off"):
         broadcasts.resume(key)
     keys.disable_producer(caller.producer_id, disabled=False)
+    broadcasts.resume(key)
+    assert (watching.watch(), shown(key)["status"]) == (0, "running" if is_begun else "scheduled")
+
+
+@pytest.mark.parametrize("is_begun", [True, False])
+def test_it_pauses_itself_when_the_key_in_whose_name_it_goes_on_is_revoked(
+    people: list[str], begin: Begin, caller: Caller, is_begun: bool
+) -> None:
+    assert caller.producer_id is not None
+    first, second = (keys.create_key(caller.producer_id, scopes=["broadcast"])[0].id for _ in range(2))
+    mine = replace(caller, key_id=first)
+    key = begin(caller=mine) if is_begun else begin(caller=mine, send_at=now() + timedelta(hours=1))
+    expand.expand(key)
+    assert watching.watch() == 0
+    keys.revoke_key(first)
+    assert (watching.watch(), watching.watch()) == (1, 0)
+    send_all()
+    assert (shown(key)["status"], shown(key)["paused_reason"]) == ("paused", "its key was revoked")
+    assert statuses(key) == ({"waiting": 12} if is_begun else {})
+    broadcasts.resume(key, second)
+    assert (watching.watch(), shown(key)["status"]) == (0, "running" if is_begun else "scheduled")
+    keys.revoke_key(second)
+    assert watching.watch() == 1
     broadcasts.resume(key)
     assert (watching.watch(), shown(key)["status"]) == (0, "running" if is_begun else "scheduled")
 
