@@ -117,7 +117,7 @@ def singles(prefix: str, users: int, channels: Sequence[str], priority: str | No
     """One person each, somebody else every time."""
     for number in itertools.count():
         body = {"type": TYPE, "recipients": [f"{prefix}{number % users}"], "data": data(number), "channels": channels}
-        yield request("/api/v1/notifications", {**body, "priority": priority} if priority else body)
+        yield request("/api/v1/notifications", {**body, "priority": priority, "dedupe": False} if priority else body)
 
 
 def bulks(prefix: str, users: int, channels: Sequence[str], size: int) -> Iterator[bytes]:
