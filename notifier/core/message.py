@@ -13,6 +13,7 @@ PLATFORMS = (IOS, ANDROID)
 class Content:
     """One notification rendered for one channel. Everything is final text; `html` is a whole document. `approved`: name
     and language of a message template that the provider has approved ("order_shipped de"), then its parameters.
+    `language`: of the words, as a BCP 47 tag; None where it is not known.
     """
 
     title: str
@@ -23,6 +24,7 @@ class Content:
     action_url: str | None = None
     image: str | None = None
     approved: tuple[str, ...] = ()
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

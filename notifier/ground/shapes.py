@@ -8,6 +8,7 @@ from uuid import UUID
 from notifier.core import digest, timestamps
 from notifier.core.worlds import shown_id
 from notifier.ground.ids import show
+from notifier.ground.languages import is_rtl
 
 HOW_OFTEN = "often-panel"  # the place of digests on the preference page
 
@@ -77,6 +78,10 @@ def submission(key: UUID, status: str, notifications: Sequence[Mapping[str, Any]
     }
 
 
+def _direction(language: str | None) -> str:
+    return "auto" if language is None else "rtl" if is_rtl(language) else "ltr"
+
+
 def inbox_item(item: Mapping[Any, Any]) -> dict[str, Any]:
     """API.md, Item, from the columns of `models.InboxItem`. `why` links to the setting that let it through, or to the
     digest's frequency.
@@ -89,6 +94,8 @@ def inbox_item(item: Mapping[Any, Any]) -> dict[str, Any]:
         "category": item["category"],
         "title": item["title"],
         "body": item["body"],
+        "language": item["language"],
+        "dir": _direction(item["language"]),
         "action": {"label": item["action_label"] or "", "url": item["action_url"]} if item["action_url"] else None,
         "image": item["image"],
         "data": item["data"] or {},

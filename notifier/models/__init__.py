@@ -4,7 +4,7 @@ from notifier.models.account import Account, AccountSession, Invitation, SignInL
 from notifier.models.broadcast import Broadcast, BroadcastHour, BroadcastTally
 from notifier.models.console import BulkAction, PausedChannel, Tally
 from notifier.models.event import Event, EventReader, EventStream
-from notifier.models.event_type import EventType, Template, TemplateContent
+from notifier.models.event_type import EventType, Template, TemplateAbout, TemplateContent
 from notifier.models.inbox import InboxItem, InboxState
 from notifier.models.installation import AuditEntry, InstallationSecret, Provider, Revision
 from notifier.models.notification import Attempt, Capture, Delivery, Notification, Receipt
@@ -71,6 +71,7 @@ __all__ = [
     "Suppression",
     "Tally",
     "Template",
+    "TemplateAbout",
     "TemplateContent",
     "Upload",
     "UploadMember",

@@ -79,6 +79,20 @@ class Template(Base):
     published_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
+class TemplateAbout(Base):
+    """What people keep about a template, all its versions together: never sent, and no part of its words.
+
+    `pairs` are free keys and values, bounded by `catalogue.about`.
+    """
+
+    __tablename__ = "template_about"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(200), default="")
+    description: Mapped[str] = mapped_column(Text, default="")
+    pairs: Mapped[dict[str, str]] = mapped_column("metadata", PlainJSON)
+
+
 class TemplateContent(Base):
     """The words of a template for one channel (`*`: any channel that has none of its own) and locale.
 

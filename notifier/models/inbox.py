@@ -21,6 +21,8 @@ class InboxItem(Base):
 
     `replaced_by`: a newer item of the same collapse key took its place; it is archived too, and in no list.
 
+    `language`: of its words (BCP 47); None for items from before it was kept.
+
     A list is in the order of `created_at`, which for a scheduled item is later than its id. An item is
     snoozed until the scheduler has woken it: as long as `snoozed_until` is set, whatever the time.
     """
@@ -66,6 +68,7 @@ class InboxItem(Base):
     category: Mapped[str] = mapped_column(String(32))
     title: Mapped[str] = mapped_column(Text)
     body: Mapped[str] = mapped_column(Text)
+    language: Mapped[str | None] = mapped_column(String(35))
     action_label: Mapped[str | None] = mapped_column(Text)
     action_url: Mapped[str | None] = mapped_column(Text)
     image: Mapped[str | None] = mapped_column(Text)

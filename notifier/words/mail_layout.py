@@ -9,12 +9,14 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from urllib.parse import urlsplit
 
 from css_inline import CSSInliner
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup, escape
 
 from notifier.ground.config import ROOT
+from notifier.ground.languages import is_rtl, locale_for
 from notifier.words.clean import cut, harmless_html, without_comments
 from notifier.words.filters import Budget
 
@@ -25,15 +27,37 @@ ACCENTS = {"transactional": "#2456d6", "marketing": "#b0369b", "social": "#0b7a6
 _PLAIN_ACCENT = "#2456d6"
 
 WORDS: Mapping[str, Mapping[str, str]] = {
-    "en": {"why": "Why did I get this?", "unsubscribe": "Unsubscribe", "open": "Open", "hello": "Hello"},
+    "en": {
+        "why": "Why did I get this?",
+        "unsubscribe": "Unsubscribe",
+        "open": "Open",
+        "hello": "Hello,",
+        "hello_you": "Hello {name},",
+    },
     "de": {
         "why": "Warum erhalte ich diese Nachricht?",
         "unsubscribe": "Abbestellen",
         "open": "Öffnen",
-        "hello": "Guten Tag",
+        "hello": "Guten Tag,",
+        "hello_you": "Guten Tag {name},",
+    },
+    "fr": {
+        "why": "Pourquoi ai-je reçu ce message ?",
+        "unsubscribe": "Se désabonner",
+        "open": "Ouvrir",
+        "hello": "Bonjour,",
+        "hello_you": "Bonjour {name},",
+    },
+    "es": {
+        "why": "¿Por qué he recibido este mensaje?",
+        "unsubscribe": "Darse de baja",
+        "open": "Abrir",
+        "hello": "Hola:",
+        "hello_you": "Hola, {name}:",
     },
 }
 
+_LAST_RESORT = "en"
 MOST_TAGS = 5_000
 DEEPEST = 100  # the parser takes time with the square of it, and ends the whole process at some ten thousand
 MOST_ATTRIBUTES = 50  # of one tag: the parser compares each with all before it
@@ -53,6 +77,7 @@ _FORMATTING = frozenset(
 _CLOSED_BY_ITSELF = frozenset({"p", "li", "dd", "dt", "tr", "td", "th", "option"})  # one ends where the next begins
 # Taken from measurements of the dearest fragments, as all charges are: see Budget.
 _FIXED, _UNITS_A_TAG, _CHARACTERS_PARSED = 60, 2, 10
+_FOUR = " ".join([r"([^\s;]+)"] * 4)  # values of a property, one for each side
 _UNPARSED = re.compile(
     r"<(?=/?(?:script|xmp|iframe|noembed|noframes|noscript|plaintext|textarea|title|template|svg|math)\b)",
     re.IGNORECASE,
@@ -61,11 +86,13 @@ _UNPARSED = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """The parts of one mail, as plain text but for `content`, which is inlined HTML (`inlined`)."""
+    """The parts of one mail, as plain text but for `content`, which is inlined HTML (`inlined`). `language`: of all
+    its words, as a BCP 47 tag.
+    """
 
     language: str
     category: str
-    kicker: str
+    kicker: str | None
     title: str
     preheader: str
     content: str
@@ -76,11 +103,32 @@ class Mail:
     unsubscribe_url: str | None = None
 
 
-def words_of(language: str) -> Mapping[str, str]:
-    return WORDS.get(language, WORDS["en"])
+def words_in(locale: str) -> Mapping[str, str] | None:
+    """The fixed words around a mail in that language; None where they are not translated."""
+    return WORDS.get(locale_for(locale).language)
 
 
-def inlined(fragment: str, budget: Budget) -> str:
+def words_of(locale: str) -> Mapping[str, str]:
+    """In that language, or in English, which the HTML then says of them (`lang`)."""
+    return words_in(locale) or WORDS[_LAST_RESORT]
+
+
+def open_word(locale: str, url: str | None) -> str:
+    """The label of a button that has none: in a language without fixed words the host that it leads to."""
+    words = words_in(locale)
+    return words["open"] if words else urlsplit(url or "").hostname or WORDS[_LAST_RESORT]["open"]
+
+
+def mirrored(css: str) -> str:
+    """The style sheet for text from right to left: left and right change places. Mail programs know no logical
+    properties.
+    """
+    css = re.sub(r"\b(?:left|right)\b", lambda found: "right" if found[0] == "left" else "left", css)
+    css = re.sub(rf"(\b(?:padding|margin): ){_FOUR}", r"\1\2 \5 \4 \3", css)
+    return re.sub(rf"(\bborder-radius: ){_FOUR}", r"\1\3 \2 \5 \4", css)
+
+
+def inlined(fragment: str, budget: Budget, *, is_rtl: bool = False) -> str:
     """A template's HTML made well-formed, harmless and styled: the inner part of a mail. Raises ValueError and
     TooMuchWork.
     """
@@ -92,7 +140,7 @@ def inlined(fragment: str, budget: Budget) -> str:
     fragment = _INLINER_HINT.sub("data-ignored=", _UNPARSED.sub("&lt;", without_comments(fragment)))
     fragment = _sane_tags(fragment)
     budget.spend(_FIXED + _UNITS_A_TAG * _made_of(fragment))
-    made = _INLINER.inline_fragment(fragment, _content_css())
+    made = _INLINER.inline_fragment(fragment, _content_css(is_rtl))
     budget.spend(len(made) // _CHARACTERS_PARSED)
     return harmless_html(made)
 
@@ -142,10 +190,11 @@ def lay_out(mail: Mail) -> str:
         mail.image is not None,
         mail.why_url is not None,
         mail.unsubscribe_url is not None,
+        mail.kicker is not None,
     )
     filling = {
         "title": escape(mail.title),
-        "kicker": escape(mail.kicker),
+        "kicker": escape(mail.kicker or ""),
         "preheader": escape(cut(mail.preheader, _LONGEST_PREHEADER)),
         "content": mail.content,
         "action_label": escape(mail.action_label or ""),
@@ -159,27 +208,38 @@ def lay_out(mail: Mail) -> str:
 
 @lru_cache(maxsize=256)
 def _variant(
-    language: str, accent: str, has_action: bool, has_image: bool, has_why: bool, has_unsubscribe: bool
+    language: str,
+    accent: str,
+    has_action: bool,
+    has_image: bool,
+    has_why: bool,
+    has_unsubscribe: bool,
+    has_kicker: bool,
 ) -> tuple[tuple[bool, str], ...]:
     """The layout as literal parts and the names of slots between them: (is_slot, text)."""
     environment = Environment(loader=FileSystemLoader(FOLDER), autoescape=True, keep_trailing_newline=True)
+    direct = mirrored if is_rtl(language) else str
     document = environment.get_template("layout.html").render(
         slot=lambda name: f"\ue000{name}\ue000",
         language=language,
+        direction="rtl" if is_rtl(language) else "ltr",
         words=words_of(language),
+        words_language=None if words_in(language) else _LAST_RESORT,
         accent=accent,
         has_action=has_action,
         has_image=has_image,
         has_why=has_why,
         has_unsubscribe=has_unsubscribe,
-        css=Markup((FOLDER / "layout.css").read_text()),
-        responsive_css=Markup((FOLDER / "responsive.css").read_text().strip()),
+        has_kicker=has_kicker,
+        css=Markup(direct((FOLDER / "layout.css").read_text())),
+        responsive_css=Markup(direct((FOLDER / "responsive.css").read_text().strip())),
         padding=_PADDING,
     )
     parts = _INLINER.inline(document).replace(' data-css-inline="keep"', "").split("\ue000")
     return tuple((index % 2 == 1, part) for index, part in enumerate(parts))
 
 
-@lru_cache(maxsize=1)
-def _content_css() -> str:
-    return (FOLDER / "content.css").read_text()
+@lru_cache(maxsize=2)
+def _content_css(is_rtl: bool) -> str:
+    css = (FOLDER / "content.css").read_text()
+    return mirrored(css) if is_rtl else css

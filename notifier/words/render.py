@@ -13,7 +13,7 @@ from notifier.channels import CHANNELS
 from notifier.channels.contract import Shape
 from notifier.core.message import Content
 from notifier.core.wording import FIELDS, TemplateSource, Words, sources
-from notifier.ground.languages import locale_for
+from notifier.ground.languages import is_rtl, locale_for
 from notifier.words.clean import (
     action_address,
     cut,
@@ -24,12 +24,12 @@ from notifier.words.clean import (
     text_of_html,
     web_address,
 )
-from notifier.words.fallback import DEFAULT_LOCALE, fall_backs, find_words
+from notifier.words.fallback import DEFAULT_LOCALE, fall_backs, find_words, lineage
 from notifier.words.filters import paragraphs
 from notifier.words.formats import Reader
 from notifier.words.language import GLOBALS, Budget, Compile, TemplateFault, TooMuchWork, compiled
 from notifier.words.link_hosts import MESSAGE, strange_link
-from notifier.words.mail_layout import Mail, inlined, lay_out, words_of
+from notifier.words.mail_layout import Mail, inlined, lay_out, open_word, words_in, words_of
 
 LONGEST_TITLE = 200
 # Units of `Budget`. With the channels there are this adds up to 60,000.
@@ -179,10 +179,8 @@ def _from_words(
     request: RenderRequest, words: Words, owner: str, locale: str, compile: Compile, budget: Budget
 ) -> Content:
     shape = CHANNELS[request.channel].shape
-    # A German text for a reader from Austria has Austrian dates; an English one for a Brazilian has English dates.
-    spoken = fall_backs(request.locale)[0]
-    reader = Reader(locale_for(spoken if spoken.split("-")[0] == locale.split("-")[0] else locale), request.zone)
-    greeting = _greeting(reader.locale.language, request.user_name)
+    reader = Reader(locale_for(_spoken(request.locale, locale)), request.zone)
+    greeting = _greeting(locale, request.user_name)
     variables = {
         **GLOBALS,
         **request.data,
@@ -192,14 +190,16 @@ def _from_words(
     }
     write = _Writer(variables, reader, compile, budget).write
 
-    title = cut(one_line(write("title", words.title)), LONGEST_TITLE) or type_title(
-        request.type, request.titles, locale
-    )
+    title = cut(one_line(write("title", words.title)), LONGEST_TITLE)
     body = many_lines(write("body", words.body))
+    html = write("html", words.html, is_html=True) if shape.has_html else ""
+    title = title or _title_in(locale, request.titles) or _first_line(body or _text_of(html, budget))
+    if not title:
+        return _from_titles(request, budget)  # nothing has been written
     action_url = action_address(write("action_url", words.action_url), request.site_url if shape.has_html else None)
     if shape.has_html and action_url is not None:
         action_url = web_address(action_url)  # a path leads nowhere from a mail
-    action_label = one_line(write("action_label", words.action_label)) or words_of(reader.locale.language)["open"]
+    action_label = one_line(write("action_label", words.action_label)) or open_word(locale, action_url)
     content = Content(
         title=title,
         body=body,
@@ -208,13 +208,21 @@ def _from_words(
         action_url=action_url,
         image=web_address(write("image", words.image)),
         approved=_approved(words.approved or "", locale, write) if shape.has_approved else (),
+        language=locale,
     )
-    html = write("html", words.html, is_html=True) if shape.has_html else ""
     if request.is_mandatory:
         _refuse_strange_links(request, words, {**_texts(content), "html": html})
     if shape.has_html:
-        return _as_mail(request, content, html, reader.locale.language, greeting, budget)
+        return _as_mail(request, content, html, locale, greeting, budget)
     return _as_text(content, shape, is_own=owner == request.channel)
+
+
+def _spoken(reader: str | None, words: str) -> str:
+    """The locale whose dates and numbers go with the words: a German text for a reader from Austria has Austrian dates;
+    an English one for a Brazilian has English dates.
+    """
+    own = lineage(reader)
+    return own[0] if words in own and own[0].split("-")[0] == words.split("-")[0] else words
 
 
 def _approved(source: str, locale: str, write: Callable[..., str]) -> tuple[str, ...]:
@@ -229,14 +237,13 @@ def _approved(source: str, locale: str, write: Callable[..., str]) -> tuple[str,
 
 
 def _from_titles(request: RenderRequest, budget: Budget) -> Content:
-    locale = next((tag for tag in fall_backs(request.locale) if tag in request.titles), DEFAULT_LOCALE)
+    tags = (*fall_backs(request.locale), *sorted(request.titles))
+    locale = next((tag for tag in tags if tag in request.titles), DEFAULT_LOCALE)
     title = type_title(request.type, request.titles, locale)
     shape = CHANNELS[request.channel].shape
-    content = Content(title=title, body=title, subject=title if shape.has_subject else None)
+    content = Content(title=title, body=title, subject=title if shape.has_subject else None, language=locale)
     return (
-        _as_mail(request, content, "", locale_for(locale).language, "", budget)
-        if shape.has_html
-        else _as_text(content, shape, is_own=True)
+        _as_mail(request, content, "", locale, "", budget) if shape.has_html else _as_text(content, shape, is_own=True)
     )
 
 
@@ -247,9 +254,20 @@ def type_title(key: str, titles: Mapping[str, str], locale: str | None) -> str:
     return cut(one_line(title), LONGEST_TITLE)
 
 
-def _greeting(language: str, name: str | None) -> str:
-    hello = words_of(language)["hello"]
-    return f"{hello} {one_line(name)}," if name else f"{hello},"
+def _first_line(text: str) -> str:
+    return cut(one_line(text.partition("\n")[0]), LONGEST_TITLE)
+
+
+def _title_in(locale: str, titles: Mapping[str, str]) -> str | None:
+    """The type's name in the language of the words; None where it has none there."""
+    title = next((titles[tag] for tag in lineage(locale) if tag in titles), None)
+    return title and cut(one_line(title), LONGEST_TITLE)
+
+
+def _greeting(locale: str, name: str | None) -> str:
+    """In a language that has no fixed words: the name alone."""
+    words = words_in(locale) or {"hello": "", "hello_you": "{name},"}
+    return words["hello_you"].replace("{name}", one_line(name)) if name else words["hello"]
 
 
 def _as_text(content: Content, shape: Shape, *, is_own: bool) -> Content:
@@ -274,21 +292,21 @@ def _once(*parts: str | None) -> Iterator[str]:
 
 
 def _as_mail(
-    request: RenderRequest, content: Content, html: str, language: str, greeting: str, budget: Budget
+    request: RenderRequest, content: Content, html: str, locale: str, greeting: str, budget: Budget
 ) -> Content:
     """Both parts of a mail. Each is made from the other where the template has only one."""
-    words = words_of(language)
+    words = words_of(locale)
     try:
-        inner = inlined(many_lines(html or paragraphs(content.body)), budget)
+        inner = inlined(many_lines(html or paragraphs(content.body)), budget, is_rtl=is_rtl(locale))
         body = content.body or _text_of(inner, budget) or content.title
     except (TemplateFault, ValueError) as fault:
         raise _in_field("html" if html else "body", fault) from fault
     body = cut(body, CHANNELS[request.channel].shape.longest_body)
     document = lay_out(
         Mail(
-            language=language,
+            language=locale,
             category=request.category,
-            kicker=type_title(request.type, request.titles, language),
+            kicker=_title_in(locale, request.titles),
             title=content.title,
             preheader=one_line(body.removeprefix(greeting)),
             content=inner,

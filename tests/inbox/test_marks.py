@@ -75,6 +75,8 @@ def test_a_new_item_is_unread_and_unseen_and_its_user_is_told(app: APIFlask, arr
         "category": "transactional",
         "title": "Your order is on its way",
         "body": "It left us this morning.",
+        "language": None,
+        "dir": "auto",
         "action": {"label": "Track it", "url": "https://shop.test/a"},
         "image": "https://shop.test/a.png",
         "data": {"order_id": "A123"},

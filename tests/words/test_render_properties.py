@@ -205,4 +205,6 @@ def test_any_source_is_fine_or_a_fault(source):
 
 @pytest.mark.parametrize("key", ["items", "keys", "name"])
 def test_keys_that_are_methods_of_a_dict_are_data(key):
-    assert outcome("inapp", Words("{{ x." + key + " }}"), {"x": {key: "found"}}) == Content(title="found", body="")
+    assert outcome("inapp", Words("{{ x." + key + " }}"), {"x": {key: "found"}}) == Content(
+        title="found", body="", language="en"
+    )

@@ -87,6 +87,8 @@ class ItemOut(Answer):
     category: str
     title: str
     body: str
+    language: str | None = Field(description="Of title and body (BCP 47); null where it is not known.")
+    dir: Literal["ltr", "rtl", "auto"] = Field(description="The direction of that language, for `dir`.")
     action: ActionOut | None
     image: str | None
     data: dict[str, Any]

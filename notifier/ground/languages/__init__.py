@@ -117,6 +117,11 @@ def locale_for(tag: str) -> Locale:
     return Locale(SOURCE)
 
 
+def is_rtl(tag: str) -> bool:
+    """Whether the language is written from right to left."""
+    return bool(locale_for(tag).text_direction == "rtl")
+
+
 @cache
 def catalogue(name: str) -> Catalog:
     """The messages of one language, as its file has them."""

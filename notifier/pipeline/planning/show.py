@@ -86,6 +86,7 @@ def _row(one: Showing, content: Content, now: datetime) -> dict[str, Any]:
         "category": one.type.category,
         "title": content.title,
         "body": content.body,
+        "language": content.language,
         "action_label": content.action_label,
         "action_url": content.action_url,
         "image": content.image,

@@ -9,14 +9,15 @@ export function row(item, { base, isEmbedded, isOpen, isSelected, isCustom, word
   const at = new Date(item.created_at);
   const url = safeUrl(item.action?.url, base);
   const titleId = `t-${item.id}`;
-  const names = { class: isCustom ? "title is-covered" : "title", part: "title", id: titleId, dir: "auto", text: item.title, data: { do: "open" } };
+  const written = { dir: item.dir ?? "auto", lang: item.language };
+  const names = { class: isCustom ? "title is-covered" : "title", part: "title", id: titleId, ...written, text: item.title, data: { do: "open" } };
   const title = url ? el("a", { ...names, href: url }) : el("button", { ...names, type: "button", "aria-expanded": isOpen });
   const actionsOf = (action) => words.say("actionsOf", { action, title: item.title });
   const own = isCustom
     ? [el("div", { class: "custom", part: "custom" }, el("slot", { name: `item-${item.id}` }))]
     : [
-        item.body ? el("p", { class: "body", part: "body", dir: "auto", text: item.body }) : null,
-        url && item.action.label ? el("p", { class: "links" }, el("a", { class: "action", part: "action", href: url, dir: "auto", text: item.action.label, data: { do: "open" } })) : null,
+        item.body ? el("p", { class: "body", part: "body", ...written, text: item.body }) : null,
+        url && item.action.label ? el("p", { class: "links" }, el("a", { class: "action", part: "action", href: url, ...written, text: item.action.label, data: { do: "open" } })) : null,
       ];
   const article = el(
     "article",
