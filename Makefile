@@ -7,38 +7,45 @@ ARGS ?=
 LANGUAGES := notifier/ground/languages
 POT := .venv/languages/messages.pot
 
-.PHONY: run setup test faults lint bench languages install install-dev assets
+.PHONY: run setup help test suite browser faults lint bench languages install install-dev assets
 
-run: setup
+run: setup  ## serves on http://127.0.0.1:5000, with everything it needs
 	@exec $(BIN)/python -m notifier up
 
 setup: install assets
 	@$(BIN)/python -m notifier migrate
 
-# ARGS="tests/core -k quiet" runs just those. Two processes share the tests out as tests/sharing_out.py says.
-test: install install-dev assets
+help:  ## this list
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+test: install install-dev assets  ## suite and browser; ARGS="tests/core -k quiet" runs just those
 ifeq ($(ARGS),)
-	@$(BIN)/python -m pytest -n 2 --ignore=tests/browser --ignore=tests/faults
-	@$(BIN)/python -m pytest tests/browser
+	@$(MAKE) --no-print-directory suite browser
 else
 	@$(BIN)/python -m pytest $(ARGS)
 endif
 
-# Kills and restarts real processes under load; takes some minutes.
-faults: install install-dev assets
+# Two processes share the tests out as tests/sharing_out.py says.
+suite: install install-dev assets  ## all tests but those of the browser and the faults
+	@$(BIN)/python -m pytest -n 2 --ignore=tests/browser --ignore=tests/faults
+
+browser: install install-dev assets  ## the pages in a real Chromium
+	@$(BIN)/python -m pytest tests/browser
+
+# Takes some minutes.
+faults: install install-dev assets  ## kills and restarts real processes under load
 	@$(BIN)/python -m pytest tests/faults $(ARGS)
 
-lint: install install-dev
+lint: install install-dev  ## ruff and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-# ARGS="--quick", ARGS="--only sms --database sqlite": see --help.
-bench: install install-dev assets
+bench: install install-dev assets  ## how fast this machine is; ARGS="--quick", ARGS="--only sms", ARGS=--help
 	@$(BIN)/python -W ignore -m bench $(ARGS)
 
 # Brings the catalogues up to date with the texts in code and templates; `ARGS=it` begins another language.
-languages: install
+languages: install  ## brings the catalogues of translations up to date
 	@mkdir -p .venv/languages
 	@$(BIN)/python -m babel.messages.frontend -q extract -F pyproject.toml -k N_ -k lazy -k plural:1,2 --no-default-keywords \
 		-k _ -k gettext -k ngettext:1,2 --add-location=file --omit-header -w 120 -o $(POT) .

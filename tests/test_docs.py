@@ -69,11 +69,13 @@ def test_the_table_of_the_providers_has_no_other() -> None:
 
 
 def test_the_two_commands_are_targets_and_ci_runs_the_tests_by_theirs() -> None:
+    makefile, ci = (ROOT / "Makefile").read_text(), (ROOT / ".ci" / "run").read_text()
     shown = re.findall(r"^make (\w+)", README, re.MULTILINE)
-    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    targets = re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)
     assert shown == ["run", "test"]
-    assert set(shown) <= set(targets)
-    assert "make test" in (ROOT / ".ci" / "run").read_text()
+    tests = re.findall(r"\$\(MAKE\) --no-print-directory (.+)", makefile)[0].split()
+    assert {*shown, *tests} <= set(targets)
+    assert set(tests) <= set(" ".join(re.findall(r"^  beside (.+)", ci, re.MULTILINE)).split())
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/operations.md", "docs/architecture.md", "Procfile"])

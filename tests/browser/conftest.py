@@ -33,7 +33,7 @@ FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
-PATIENCE_MS = 15_000
+PATIENCE_MS = 60_000  # a safety net: nothing is waited for longer than it takes
 
 _MAKE_PEOPLE = f"""
 import sqlalchemy as sa
