@@ -145,6 +145,11 @@ def arguments() -> argparse.ArgumentParser:
     export.add_argument("--until", metavar="T", help="up to, and without, this date or time (now)")
     export.add_argument("--format", choices=["ndjson", "parquet"], default="ndjson", help="(ndjson)")
     export.add_argument("file", metavar="FILE", help="where to; - is the standard output")
+    command(
+        "replace-signing-keys",
+        "notifier.programs.cli:replace_signing_keys",
+        "for keys that may be known to others: end all access tokens, and sign new ones with a new key",
+    )
     command("demo", "notifier.programs.cli:demo", "add a demo person and a handful of notifications")
     return parser
 

@@ -2,13 +2,15 @@
 
 Called by the API's `auth`, the console and the commands. Keys are stored as SHA-256 hashes. A small cache makes
 look-ups free of queries: a revoked key is refused here at once, and in other processes after CACHED_S.
+
+An access token of OAuth 2 is looked up as a key is, and stands for the key it was issued for.
 """
 
 import hashlib
 import secrets
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -16,6 +18,7 @@ import sqlalchemy as sa
 from flask import current_app
 from sqlalchemy.orm import Session, scoped_session
 
+from notifier.access import access_tokens
 from notifier.core.errors import Rejected
 from notifier.core.networks import Network
 from notifier.core.networks import parse as parse_networks
@@ -41,10 +44,11 @@ _CHOSEN_PREFIX_LENGTH = 4  # of a key that somebody chose: it may be short, and 
 
 @dataclass(frozen=True, slots=True)
 class KeyIdentity:
-    """The caller behind a key. `types` limits it to those event types, `networks` to where it may be used from (None:
-    all).
+    """The caller behind a key or an access token. `types` limits it to those event types, `networks` to where it may be
+    used from (None: all).
 
-    `label`: the key's name for people.
+    `label`: the key's name for people. `prefix`: what it begins with, its `client_id`. `token`: the access token that
+    was shown instead of the key.
     """
 
     key_id: UUID
@@ -54,7 +58,9 @@ class KeyIdentity:
     is_test: bool
     expires_at: datetime | None
     label: str
+    prefix: str
     networks: tuple[Network, ...] | None = None
+    token: access_tokens.AccessToken | None = None
 
 
 def create_producer(name: str, *, allowed_origins: list[str] | None = None) -> Producer:
@@ -207,21 +213,34 @@ def disable_producer(producer_id: UUID, *, disabled: bool = True) -> None:
 
 
 def find_key(plain: str) -> KeyIdentity | None:
-    """The owner of a key; None for an unknown, revoked or expired key, or one of a disabled producer."""
+    """The owner of a key, or of the key that an access token was issued for; None for an unknown, revoked or expired
+    key or token, or one of a disabled producer.
+    """
     place = (str(current_app.config["SQLALCHEMY_DATABASE_URI"]), _digest(plain))
     at = now()
     identity, is_known = _known_keys.get(place, at)
     if not is_known:
         identity, is_known = _unknown_keys.get(place, at)
     if not is_known:
-        identity = _load_key(place[1])
+        identity = _load(plain, place[1])
         (_unknown_keys if identity is None else _known_keys).put(place, identity, at)
     if identity is None or (identity.expires_at is not None and identity.expires_at <= at):
         return None
     return identity
 
 
-def _load_key(digest: bytes) -> KeyIdentity | None:
+def _load(plain: str, digest: bytes) -> KeyIdentity | None:
+    token = access_tokens.read(plain)
+    if token is None:
+        return _load_key(ApiKey.hash == digest)
+    key = _load_key(ApiKey.id == token.key_id, access_tokens.is_unrevoked(token.jti))
+    if key is None:
+        return None
+    ends = token.expires_at if key.expires_at is None else min(key.expires_at, token.expires_at)
+    return replace(key, scopes=key.scopes & token.scopes, expires_at=ends, token=token)
+
+
+def _load_key(*which: sa.ColumnElement[bool]) -> KeyIdentity | None:
     row = db.session.execute(
         sa.select(
             *(
@@ -237,7 +256,7 @@ def _load_key(digest: bytes) -> KeyIdentity | None:
             )
         )
         .join(Producer, Producer.id == ApiKey.producer_id)
-        .where(ApiKey.hash == digest, ApiKey.revoked_at.is_(None), Producer.disabled_at.is_(None))
+        .where(*which, ApiKey.revoked_at.is_(None), Producer.disabled_at.is_(None))
     ).first()
     if row is None:
         return None
@@ -245,7 +264,7 @@ def _load_key(digest: bytes) -> KeyIdentity | None:
     label = label_of(row.name, row.prefix)
     networks = None if row.networks is None else parse_networks(row.networks)
     return KeyIdentity(
-        row.id, row.producer_id, frozenset(row.scopes), types, row.is_test, row.expires_at, label, networks
+        row.id, row.producer_id, frozenset(row.scopes), types, row.is_test, row.expires_at, label, row.prefix, networks
     )
 
 

@@ -17,6 +17,7 @@ from notifier.api import (
     limits,
     metrics,
     notifications,
+    oauth,
     openapi,
     own_preferences,
     preferences,
@@ -48,6 +49,7 @@ blueprints = (
     own_preferences.bp,  # with the inbox's calls, which it adds to
     seeds.bp,
     hooks.bp,
+    oauth.bp,
     openapi.bp,
     health.bp,
 )
@@ -60,6 +62,7 @@ def init_app(app: APIFlask) -> None:
     errors.init_app(app)
     limits.init_app(app)
     auth.init_app(app)
+    oauth.init_app(app)
     openapi.init_app(app)
     for blueprint in blueprints:
         csrf.exempt(blueprint)  # keys and tokens are no cookies; the inbox checks its own

@@ -38,13 +38,13 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The rule of a route: open to the public, to a signed-in person, to keys with one of `scopes`, or to a provider,
-    whose signature its adapter checks.
+    """The rule of a route: open to the public, to a signed-in person, to keys with one of `scopes`, to a client
+    of OAuth 2, or to a provider, whose signature its adapter checks.
 
     `is_live_only`: the route changes what test and live keys share, so test keys are refused.
     """
 
-    kind: Literal["public", "person", "producer", "provider"]
+    kind: Literal["public", "person", "producer", "client", "provider"]
     scopes: tuple[str, ...] = ()
     body_is_optional: bool = False
     is_live_only: bool = False
@@ -97,6 +97,11 @@ def public(view: View) -> View:
 def person(view: View) -> View:
     """A signed-in person or a user's token; the blueprint itself identifies the person."""
     return _declare(Access("person"))(view)
+
+
+def client(view: View) -> View:
+    """A key that shows itself as RFC 6749 has it; the view identifies it."""
+    return _declare(Access("client"))(view)
 
 
 def provider(view: View) -> View:
@@ -160,18 +165,14 @@ def _admit(access: Access) -> None:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
-        raise Rejected("unauthenticated", "send the key as 'Authorization: Bearer <key>'")
+        raise Rejected("unauthenticated", "send the key, or an access token, as 'Authorization: Bearer <key>'")
     key = keys.find_key(token)
     if key is None:
         limits.charge_guess()
         if tokens.open_user_token(token) is not None:
             raise Rejected("user_token_refused", "this is a user's token; this call needs a producer's key")
         raise Rejected("invalid_key", "the key is unknown, expired or revoked")
-    if key.networks is not None and not is_within(request.remote_addr, key.networks):
-        raise Rejected(
-            "network_refused", f"this key may not be used from {request.remote_addr or 'an unknown address'}"
-        )
-    key_use.note(key.key_id)
+    use(key)
     if key.scopes.isdisjoint(access.scopes):
         g.scopes_wanted = access.scopes
         raise Rejected("scope_missing", f"this call needs the scope {' or '.join(access.scopes)}")
@@ -181,6 +182,17 @@ def _admit(access: Access) -> None:
     if request.view_args and "user_id" in request.view_args:
         request.view_args["user_id"] = stored_id(request.view_args["user_id"])  # every path, also of a route to come
     audit.acting_as(key.label, request.remote_addr)
+
+
+def use(key: keys.KeyIdentity) -> None:
+    """Notes the use of a key, by itself or by an access token. Raises Rejected if it may not be used from where the
+    caller is.
+    """
+    if key.networks is not None and not is_within(request.remote_addr, key.networks):
+        raise Rejected(
+            "network_refused", f"this key may not be used from {request.remote_addr or 'an unknown address'}"
+        )
+    key_use.note(key.key_id)
 
 
 def stored_id(user_id: str) -> str:

@@ -16,10 +16,16 @@ VERSION = "1.0"
 _DESCRIPTION = """\
 Notifier sends one event to people by the channels they want. Keys are sent as `Authorization: Bearer <key>`.
 Each has scopes, and may be limited to event types (else 403, `type_not_allowed`) and to the networks it is used \
-from (`network_refused`).
+from (`network_refused`). Instead of a key, an access token of OAuth 2 may be sent; it has the rights of the key \
+it was issued for.
 Errors are RFC 9457 problems: match `code`, never the texts. Lists are paged by `limit` and `after`."""
 _SCHEMES = {
-    "key": {"type": "http", "scheme": "bearer", "description": "A producer's key."},
+    "key": {"type": "http", "scheme": "bearer", "description": "A producer's key, or an access token issued for it."},
+    "client": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "OAuth 2: `client_id` is what the key begins with, `client_secret` the key itself.",
+    },
     "userToken": {"type": "http", "scheme": "bearer", "description": "A token from POST /api/v1/users/{id}/token."},
     "provider": {
         "type": "http",
@@ -156,6 +162,7 @@ def _complete_operation(operation: dict[str, Any], access: Access, endpoint: str
         "public": [],
         "person": [{"session": []}, {"userToken": []}],
         "producer": [{"key": []}],
+        "client": [{"client": []}],
         "provider": [{"provider": []}],
     }[access.kind]
     if access.scopes:
@@ -178,7 +185,9 @@ def _complete_operation(operation: dict[str, Any], access: Access, endpoint: str
                 "description": "Quoted or bare. The same key and body within 24 hours get the first answer again.",
             }
         )
-    if access.kind == "provider":
+    if access.kind == "client":  # others of its errors are of the form of RFC 6749
+        expected = {"413", "429", "503"}
+    elif access.kind == "provider":
         expected = {"400", "401", "413", "429", "503"}
     else:
         expected = {"401", "403", "429", "503"} if access.kind == "producer" else {"401", "403", "503"}

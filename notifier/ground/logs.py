@@ -16,8 +16,8 @@ from typing import Any
 import structlog
 from structlog.types import Processor
 
-# Heard from warnings upwards; urllib3 less: see channels.http
-_QUIET = ("engineio", "socketio", "rq", "alembic", "werkzeug")
+# Heard from warnings upwards; urllib3 less: see channels.http. (Authlib would say the tokens it issues.)
+_QUIET = ("engineio", "socketio", "rq", "alembic", "werkzeug", "authlib")
 
 _AS_JSON: tuple[Processor, ...] = (structlog.processors.format_exc_info, structlog.processors.JSONRenderer())
 

@@ -8,6 +8,7 @@ from notifier.models.event_type import EventType, Template, TemplateAbout, Templ
 from notifier.models.inbox import InboxItem, InboxState
 from notifier.models.installation import AuditEntry, InstallationSecret, Provider, Revision
 from notifier.models.notification import Attempt, Capture, Delivery, Notification, Receipt
+from notifier.models.oauth import RevokedToken, SigningKey
 from notifier.models.policy import (
     ChannelPrior,
     ChannelScore,
@@ -62,8 +63,10 @@ __all__ = [
     "Provider",
     "Receipt",
     "Revision",
+    "RevokedToken",
     "Schedule",
     "SignInLink",
+    "SigningKey",
     "Submission",
     "Subscription",
     "SubscriptionAttempt",

@@ -1,4 +1,5 @@
-"""The commands that do one thing and end: migrate, create-admin, create-producer, producers, providers, flags, demo.
+"""The commands that do one thing and end: migrate, create-admin, create-producer, producers, providers, flags,
+replace-signing-keys, demo.
 
 Each takes the settings and its parsed arguments, prints text for people, and returns the exit code.
 """
@@ -17,7 +18,7 @@ import redis
 from flask_migrate import upgrade
 from sqlalchemy import select
 
-from notifier.access import keys, origins
+from notifier.access import keys, origins, signing_keys
 from notifier.app import create_app
 from notifier.channels import CHANNELS
 from notifier.core import networks
@@ -219,6 +220,13 @@ def clear_flag(settings: Settings, options: argparse.Namespace) -> int:
 
 def _on(percentage: int) -> str:
     return "off" if percentage == 0 else "on" if percentage == 100 else f"on for {percentage} % of the users"
+
+
+def replace_signing_keys(settings: Settings, _options: argparse.Namespace) -> int:
+    with _inside(settings):
+        signing_keys.replace_now()
+    print("Within 5 seconds no access token that was issued until now is accepted any more.")
+    return 0
 
 
 def demo(settings: Settings, _options: argparse.Namespace) -> int:

@@ -78,6 +78,7 @@ def test_a_key_is_found_with_what_it_may_do(app: APIFlask) -> None:
         is_test=True,
         expires_at=until,
         label=f"Shop, key {plain[:16]}…",
+        prefix=plain[:16],
     )
 
 

@@ -1,5 +1,6 @@
 """Who may call what. Closed by default: every route of the product has a rule, and each scope opens its calls only."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from flask.testing import FlaskClient
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import Client
 
-from notifier.access import accounts, sessions
+from notifier.access import access_tokens, accounts, keys, sessions
 from notifier.access.keys import create_key, create_producer, revoke_key
 from notifier.api.auth import Access, Door
 from notifier.core.networks import parse
@@ -17,7 +18,10 @@ from notifier.models.producer import SCOPES
 from tests.conftest import subject_of
 
 # The calls that need no key. Whatever is added here is open to the whole world.
-PUBLIC = {"/healthz", "/readyz", "/metrics", "/api/openapi.json", "/api/docs"}
+PUBLIC = {
+    *("/healthz", "/readyz", "/metrics", "/api/openapi.json", "/api/docs"),
+    *("/oauth/jwks.json", "/.well-known/oauth-authorization-server"),
+}
 
 
 def rules(app: APIFlask) -> list[tuple[str, str, Any]]:
@@ -60,6 +64,13 @@ def test_only_the_hooks_are_for_providers(app: APIFlask) -> None:
     assert calls == {("POST", "/hooks/<account>"), ("GET", "/hooks/<account>")}
 
 
+def test_clients_of_oauth_show_their_key_at_these_calls_only(app: APIFlask) -> None:
+    calls = {
+        (method, path) for path, method, view in rules(app) if hasattr(view, "access") and view.access.kind == "client"
+    }
+    assert calls == {("POST", "/oauth/token"), ("POST", "/oauth/revoke")}
+
+
 def test_a_route_without_a_rule_cannot_be_declared() -> None:
     door = Door("open", __name__)
 
@@ -87,6 +98,37 @@ def test_every_producers_call_needs_one_of_its_scopes(app: APIFlask, client: Fla
             is_refused = response.status_code == 403 and response.json["code"] == "scope_missing"
             if is_refused == (scope in access.scopes):
                 wrong.append((path, method, scope, response.status_code))
+    assert wrong == []
+
+
+ON_ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
+
+
+@ON_ONE_DATABASE
+def test_every_producers_call_takes_an_access_token_as_it_takes_a_key(app: APIFlask, client: FlaskClient) -> None:
+    """Of a key that may do everything: the token without the call's scopes is refused, one that has ended is none."""
+    _, plain = create_key(create_producer("Shop").id, scopes=SCOPES)
+    key = keys.find_key(plain)
+    assert key is not None
+
+    def token(scopes: Iterable[str], lifetime_s: int = 600) -> str:
+        return access_tokens.sign(key.key_id, key.prefix, scopes, lifetime_s)
+
+    revoked = token(SCOPES)
+    found = access_tokens.read(revoked)
+    assert found is not None
+    access_tokens.revoke(found)
+    ended = {"revoked": revoked, "expired": token(SCOPES, -1)}
+    wrong = []
+    for number, (path, method, access) in enumerate(producers_calls(app)):
+        shown = {"narrower": token(set(SCOPES) - set(access.scopes)), **ended}
+        for identity, text in shown.items():
+            response = client.open(
+                path, method=method, headers=bearer(text), environ_overrides={"REMOTE_ADDR": f"203.0.113.{number}"}
+            )
+            expected = (403, "scope_missing") if identity == "narrower" else (401, "invalid_key")
+            if (response.status_code, response.json["code"]) != expected:
+                wrong.append((path, method, identity, response.status_code))
     assert wrong == []
 
 

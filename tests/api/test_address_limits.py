@@ -113,6 +113,15 @@ def test_guesses_are_answered_with_429_and_a_good_key_all_the_same(
     assert statuses(ask(client, path, 1, THERE, headers=headers)) == [401]
 
 
+def test_guesses_of_a_clients_secret_count_too(client: FlaskClient, producer_key: str) -> None:
+    data = {"grant_type": "client_credentials", "client_id": producer_key[:16]}
+
+    guesses = ask(client, "/oauth/token", 4, method="POST", data=data | {"client_secret": "ntf_live_guessed"})
+
+    assert statuses(guesses) == [401] * 3 + [429]
+    assert statuses(ask(client, "/api/v1/types", 1, headers={"Authorization": f"Bearer {producer_key}"})) == [200]
+
+
 def test_a_token_of_ours_that_has_ended_is_no_guess(client: FlaskClient, arrive: Any) -> None:
     arrive("alice")
     headers = {"Authorization": f"Bearer {tokens.sign_user_token(subject_of('alice'), -1)[0]}"}

@@ -12,7 +12,7 @@ import pytest
 from apiflask import APIFlask
 from sqlalchemy import func, select
 
-from notifier.access import accounts, keys
+from notifier.access import accounts, keys, signing_keys
 from notifier.ground.encryption import KeyRing
 from notifier.ground.extensions import db
 from notifier.models import Account, AuditEntry, Flag, Notification, Producer, User
@@ -84,6 +84,15 @@ def test_a_key_is_limited_to_networks(app: APIFlask, run: Run) -> None:
     identity = keys.find_key(made.stdout.splitlines()[-1])
     assert identity is not None
     assert [str(network) for network in identity.networks or ()] == ["203.0.113.0/24", "2001:db8::/32"]
+
+
+def test_signing_keys_are_replaced(app: APIFlask, run: Run) -> None:
+    first = signing_keys.current().kid
+
+    assert run("replace-signing-keys").returncode == 0
+
+    signing_keys.forget_cached()
+    assert [key["kid"] == first for key in signing_keys.published()] == [False]
 
 
 def test_a_producers_sites_are_set_shown_and_lifted(app: APIFlask, run: Run) -> None:

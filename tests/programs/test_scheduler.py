@@ -95,6 +95,8 @@ def test_every_periodic_work_has_its_task() -> None:
         "prune_sign_in_links",
         "prune_invitations",
         "prune_sessions",
+        "prune_access_tokens",
+        "rotate_signing_keys",
         "prune_marks",
     }
 
