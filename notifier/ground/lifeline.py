@@ -35,12 +35,10 @@ _SURE_AFTER_S = 0.7
 YOUNG_S = 20.0
 _EXTENSION = "lifeline"
 
-_HELD = sa.text(
-    "SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND classid = :class AND objsubid = 2 AND granted"
-    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-)
-_SERVER = sa.text(
-    "SELECT concat_ws(' ', pg_postmaster_start_time(), inet_server_addr(), inet_server_port()),"
+_LOOK = sa.text(
+    "SELECT ARRAY(SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND classid = :class AND objsubid = 2"
+    " AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())),"
+    " concat_ws(' ', pg_postmaster_start_time(), inet_server_addr(), inet_server_port()),"
     " pg_postmaster_start_time() > now() - make_interval(secs => :young)"
 )
 
@@ -186,10 +184,9 @@ def look() -> Look:
     database = sqlite_file(str(current_app.config["SQLALCHEMY_DATABASE_URI"]))
     if database is not None:
         return Look(frozenset(found for found in _files(database) if not _is_free(_beside(database, found))))
-    living = frozenset(db.session.scalars(_HELD, {"class": _CLASS}))
-    server, is_young = db.session.execute(_SERVER, {"young": YOUNG_S}).one()
+    living, server, is_young = db.session.execute(_LOOK, {"class": _CLASS, "young": YOUNG_S}).one()
     db.session.close()
-    return Look(living, _SURE_AFTER_S, server, is_young)
+    return Look(frozenset(living), _SURE_AFTER_S, server, is_young)
 
 
 def left_behind() -> frozenset[int]:

@@ -32,6 +32,7 @@ from notifier.pipeline.intake import schedules
 from notifier.pipeline.planning import repeats, replacing
 from notifier.pipeline.upkeep import abandoned, broadcast_hours, broadcasts, due, ghosts, lapsed, lost, summaries
 from notifier.programs.starting import wait_for_app
+from notifier.queries import due_work
 from notifier.queries.events import WINDOW
 from notifier.signals import liveness
 from notifier.subscriptions import due as subscriptions
@@ -39,6 +40,7 @@ from notifier.subscriptions import due as subscriptions
 LONGEST_PAUSE_S = 5.0
 OUTAGES = (*UNAVAILABLE, redis.RedisError)
 _TICK_S = 0.05
+_LOOK_EVERY_S = 0.25  # of the most frequent of them
 
 log = structlog.get_logger()
 
@@ -76,11 +78,16 @@ class Task:
         self.failures = 0
         self.due_at = time.monotonic() + (0.0 if self.full is not None and done == self.full else self.every_s)
 
+    def pass_over(self) -> None:
+        """There is nothing to do."""
+        self.failures = 0
+        self.due_at = time.monotonic() + self.every_s
+
 
 def tasks(name: str) -> list[Task]:
     return [
         Task("alive", lambda: liveness.beat_scheduler(redis_store.client, name), liveness.SCHEDULER_BEAT_S),
-        Task("free_abandoned", abandoned.Abandoned().free, 0.2),
+        Task("free_abandoned", abandoned.Abandoned().free, 0.4),
         Task("ring_due", due.ring_due, 0.25, full=due.BATCH),
         Task("let_out", outages.Outages().let_out, 0.5),
         Task("ring_lost", lambda: lost.ring_lost().rows, 2.0, full=due.BATCH),
@@ -146,11 +153,38 @@ def run(settings: Settings, _options: argparse.Namespace) -> int:
 
 
 def work(app: Flask, todo: list[Task], is_stopping: Callable[[], bool]) -> None:
-    """Runs due tasks until told to stop; a running task is finished."""
+    """Runs due tasks until told to stop; a running task is finished. Those of which `due_work` knows that there is
+    nothing to do are passed over.
+    """
+    look = Look()
     while not is_stopping():
         for task in todo:
             if task.due_at <= time.monotonic() and not is_stopping():
                 with app.app_context():
-                    task.run()
+                    if look.is_wanted(task.name):
+                        task.run()
+                    else:
+                        task.pass_over()
                     db.session.remove()
         time.sleep(_TICK_S)
+
+
+class Look:
+    """What `due_work` said a moment ago."""
+
+    def __init__(self) -> None:
+        self._waiting: set[str] | None = None
+        self._until = 0.0
+
+    def is_wanted(self, name: str) -> bool:
+        """Always, when nobody can say: the task itself finds out what is wrong, and waits longer each time."""
+        if name not in due_work.CONDITIONS:
+            return True
+        if time.monotonic() >= self._until:
+            try:
+                self._waiting = due_work.waiting(now())
+            except UNAVAILABLE:
+                db.session.rollback()
+                self._waiting = None
+            self._until = time.monotonic() + _LOOK_EVERY_S
+        return self._waiting is None or name in self._waiting

@@ -9,8 +9,10 @@ from collections.abc import Callable
 
 import pytest
 from apiflask import APIFlask
+from sqlalchemy.exc import OperationalError
 
 from notifier.ground.config import ROOT
+from notifier.ground.extensions import db
 from notifier.pipeline.upkeep import due
 from notifier.programs import scheduler
 from notifier.signals import liveness
@@ -48,6 +50,26 @@ def test_a_task_that_fails_waits_longer_each_time_and_recovers() -> None:
         task.run()
         assert before + pause_s <= task.due_at <= time.monotonic() + pause_s
     assert task.failures == 0
+
+
+def test_a_task_for_which_nothing_waits_is_passed_over(app: APIFlask) -> None:
+    idle, unknown = Work(), Work()
+    scheduler.work(
+        app, [scheduler.Task("bulk_actions", idle, 0.0), scheduler.Task("else", unknown, 0.0)], until(unknown, 3)
+    )
+    assert not idle.calls
+
+
+def test_nothing_is_passed_over_while_nobody_can_say(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = Work()
+    with monkeypatch.context() as away:
+        away.setattr(db.engine.pool, "connect", _refused)
+        scheduler.work(app, [scheduler.Task("bulk_actions", task, 0.0)], until(task, 1))
+    assert task.calls == 1
+
+
+def _refused() -> None:
+    raise OperationalError("SELECT 1", None, Exception("the database is away"))
 
 
 @pytest.mark.parametrize(("done", "is_due_at_once"), [(due.BATCH, True), (due.BATCH - 1, False)])
