@@ -6,6 +6,7 @@ Compiles its texts and renders them with sample data in every channel and langua
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from notifier.channels import CHANNELS
@@ -89,7 +90,7 @@ def _dear(contents: Mapping[Place, Words], about: About, names: set[str]) -> lis
     places = list(contents)
     found: dict[str, Fault] = {}
     for (channel, locale), result in zip(
-        tried, render_some(requests, _MOST_WORK, compile=_compiled_once()), strict=True
+        tried, render_some(requests, _MOST_WORK, compile=lru_cache(maxsize=None)(Compiled)), strict=True
     ):
         if result is None:
             return [
@@ -102,16 +103,3 @@ def _dear(contents: Mapping[Place, Words], about: About, names: set[str]) -> lis
             pointer = f"/contents/{places.index((words[1], words[2]))}" + (f"/{result.field}" if result.field else "")
             found.setdefault(pointer, Fault(pointer, "too_much_work", result.message, result.line))
     return list(found.values())
-
-
-def _compiled_once() -> Any:
-    """The same source for every channel; nothing is kept beyond this check."""
-    made: dict[tuple[str, bool], Compiled] = {}
-
-    def compile(source: str, *, is_html: bool = False) -> Compiled:
-        key = source, is_html
-        if key not in made:
-            made[key] = Compiled(source, is_html=is_html)
-        return made[key]
-
-    return compile

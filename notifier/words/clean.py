@@ -5,6 +5,7 @@ Called by `words.render` for everything that a template made from a producer's d
 
 import html
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import urljoin, urlsplit
 
@@ -14,6 +15,8 @@ LONGEST_URL = 2_048
 
 # Control characters but tab and newline, overrides that write text backwards, surrogates, what is no character.
 _UNSHOWABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+# Either of the two
+_UNCLEAN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 _LINE_END = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _NO_BREAK = re.compile("[\u00a0\u2007\u202f]")
 # Each run is tried once: otherwise it takes time with the square of its length
@@ -21,9 +24,10 @@ _SPACE_BEFORE_END = re.compile(r"(?<![ \t])[ \t]++(?=\n|\Z)")
 _MANY_EMPTY_LINES = re.compile(r"\n{3,}")
 
 # For well-formed HTML only: with tags that never end, matching would take time with the square of the length.
-_TAG = re.compile(r"""<(/?)([a-zA-Z][a-zA-Z0-9]*+)((?:[^>"']++|"[^"]*+"|'[^']*+')*+)>""")
-_ATTRIBUTE = re.compile(r"""\s+([^\s=>"'/]+)(?:\s*=\s*("[^"]*"|'[^']*'|[^\s>"']+))?""")
-_ADDRESS_ATTRIBUTES = frozenset({"href", "src", "background", "action", "formaction", "poster", "srcset", "xlink:href"})
+TAG = re.compile(r"""<(/?)([a-zA-Z][a-zA-Z0-9]*+)((?:[^>"']++|"[^"]*+"|'[^']*+')*+)>""")
+_ANY_TAG = re.compile(r"(<[^<>]*>)")
+ATTRIBUTE = re.compile(r"""\s+([^\s=>"'/]+)(?:\s*=\s*("[^"]*"|'[^']*'|[^\s>"']+))?""")
+ADDRESS_ATTRIBUTES = frozenset({"href", "src", "background", "action", "formaction", "poster", "srcset", "xlink:href"})
 _ACTIVE_TAGS = frozenset({
     "script", "style", "link", "meta", "base", "iframe", "frame", "frameset", "object", "embed", "applet", "form",
     "input", "button", "select",
@@ -35,13 +39,21 @@ _LINK_SCHEMES = ("http:", "https:", "mailto:", "tel:", "cid:")
 
 def many_lines(text: str) -> str:
     """Text of several lines: line ends are \\n, no control characters, never two empty lines together."""
-    text = _UNSHOWABLE.sub("", _LINE_END.sub("\n", text))
-    return _MANY_EMPTY_LINES.sub("\n\n", _SPACE_BEFORE_END.sub("", text)).strip()
+    if _UNCLEAN.search(text):
+        text = _UNSHOWABLE.sub("", _LINE_END.sub("\n", text))
+    # Looking whether there is any is much quicker than a pattern that finds none
+    if " \n" in text or "\t\n" in text:
+        text = _SPACE_BEFORE_END.sub("", text)
+    if "\n\n\n" in text:
+        text = _MANY_EMPTY_LINES.sub("\n\n", text)
+    return text.strip()
 
 
 def one_line(text: str) -> str:
     """A title or subject: whatever breaks a line or a header becomes one space."""
-    return " ".join(_UNSHOWABLE.sub("", _LINE_END.sub(" ", text)).split())
+    if _UNCLEAN.search(text):
+        text = _UNSHOWABLE.sub("", _LINE_END.sub(" ", text))
+    return " ".join(text.split())
 
 
 def plain_spaces(text: str) -> str:
@@ -103,7 +115,7 @@ def harmless_html(fragment: str) -> str:
 
     The data in it is escaped already; this guards against what a template's writer puts around it.
     """
-    return _TAG.sub(lambda match: _harmless_tag(match[0]), without_comments(fragment))
+    return TAG.sub(lambda match: _harmless_tag(match[0]), without_comments(fragment))
 
 
 def without_comments(fragment: str) -> str:
@@ -119,52 +131,77 @@ def without_comments(fragment: str) -> str:
 
 @lru_cache(maxsize=4096)  # the tags of a mail are much the same from mail to mail
 def _harmless_tag(tag: str) -> str:
-    match = _TAG.fullmatch(tag)
+    match = TAG.fullmatch(tag)
     # The latter: a name that no plain tag has
     if match is None or match[2].lower() in _ACTIVE_TAGS or match[3][:1] not in ("", " ", "/"):
         return ""
-    return f"<{match[1]}{match[2]}{_ATTRIBUTE.sub(_harmless_attribute, match[3])}>" if match[3] else tag
+    return f"<{match[1]}{match[2]}{ATTRIBUTE.sub(_harmless_attribute, match[3])}>" if match[3] else tag
 
 
 def _harmless_attribute(match: re.Match[str]) -> str:
     name, value = match[1].lower(), match[2] or ""
     if name.startswith("on"):
         return ""
-    if name in _ADDRESS_ATTRIBUTES:
-        scheme = _SCHEME.match("".join(html.unescape(value.strip("\"'")).split()))
-        if scheme and scheme[0].lower() not in _LINK_SCHEMES:
-            return ""
+    if name in ADDRESS_ATTRIBUTES and not is_harmless_address(html.unescape(value.strip("\"'"))):
+        return ""
     # A parser writes these unescaped into attributes; escaped, no reader takes them for a tag.
     return match[0].replace("<", "&lt;").replace(">", "&gt;")
 
 
+def is_harmless_address(text: str) -> bool:
+    """Whether a link, or the address of an image, may stand in a mail: no `javascript:`, `data:` or `file:`."""
+    scheme = _SCHEME.match("".join(text.split()))
+    return scheme is None or scheme[0].lower() in _LINK_SCHEMES
+
+
 def text_of_html(fragment: str) -> str:
-    """The plain-text twin of a mail's well-formed HTML.
+    """The plain-text twin of a mail's HTML, as `harmless_html` leaves it: `<` and `>` stand for tags only.
 
     Paragraphs, list items, table rows as `label: value`, links behind their text, images by their `alt`.
     """
     links: list[str] = []
-
-    def replace(match: re.Match[str]) -> str:
-        closes, tag, attributes = match[1], match[2].lower(), match[3]
-        if tag == "a":
-            if not closes:
-                links.append(html.unescape(_attribute(attributes, "href")))
-                return ""
+    for space in "\t\n\r\f":  # as in HTML
+        fragment = fragment.replace(space, " ")
+    while "  " in fragment:
+        fragment = fragment.replace("  ", " ")
+    parts = _ANY_TAG.split(fragment)
+    for index in range(1, len(parts), 2):
+        said = _said_by(parts[index])
+        if isinstance(said, str):
+            parts[index] = said
+        elif said.target is not None:
+            links.append(said.target)
+            parts[index] = ""
+        else:
             target = links.pop() if links else ""
-            return f" ({html.escape(target)})" if target and target != "#" else ""
-        if tag == "img":
-            return _attribute(attributes, "alt")
-        return _CLOSED_BY[tag] if closes and tag in _CLOSED_BY else "" if closes else _OPENED_BY.get(tag, "")
+            parts[index] = f" ({html.escape(target)})" if target and target != "#" else ""
+    return many_lines("\n".join([line.strip(" ") for line in html.unescape("".join(parts)).split("\n")]))
 
-    text = " ".join(without_comments(fragment).split())  # in HTML, a line break is a space
-    text = html.unescape(_TAG.sub(replace, text))
-    return many_lines("\n".join(line.strip(" ") for line in text.split("\n")))
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """Where a link leads; None at its end."""
+
+    target: str | None
+
+
+@lru_cache(maxsize=4096)  # as above
+def _said_by(tag: str) -> "str | _Link":
+    """What a tag is in plain text."""
+    match = TAG.fullmatch(tag)
+    if match is None:
+        return ""
+    closes, name, attributes = match[1], match[2].lower(), match[3]
+    if name == "a":
+        return _Link(None if closes else html.unescape(_attribute(attributes, "href")))
+    if name == "img":
+        return _attribute(attributes, "alt")
+    return _CLOSED_BY.get(name, "") if closes else _OPENED_BY.get(name, "")
 
 
 def _attribute(attributes: str, name: str) -> str:
     """Its value as it is written, escaped; empty without one."""
-    value = next((match[2] for match in _ATTRIBUTE.finditer(attributes) if match[1].lower() == name and match[2]), "")
+    value = next((match[2] for match in ATTRIBUTE.finditer(attributes) if match[1].lower() == name and match[2]), "")
     return value[1:-1] if value[:1] in ("'", '"') else value
 
 

@@ -15,6 +15,7 @@ from jinja2.runtime import Context, Undefined
 from markupsafe import Markup, escape
 
 from notifier.words import formats
+from notifier.words.clean import is_harmless_address
 
 LONGEST_TEXT = 400_000  # of one field, in characters; also of any value made on the way there
 LONGEST_RANGE = 1_000
@@ -190,10 +191,21 @@ def _round(value: float, digits: int = 0) -> float:
     return round(value, min(max(digits, 0), 10))
 
 
-def paragraphs(text: Any) -> Markup:
-    """Plain text as HTML: an empty line ends a paragraph, a single one breaks the line."""
+def paragraphs(text: Any, begins: str = "<p>") -> Markup:
+    """Plain text as HTML: an empty line ends a paragraph, a single one breaks the line. `begins`: the start tag, which
+    may be styled already.
+    """
     blocks = [block.strip() for block in _EMPTY_LINE.split(str(escape(_text(text))))]
-    return Markup("".join("<p>{}</p>".format(block.replace("\n", "<br>")) for block in blocks if block))
+    return Markup("".join(f"{begins}{block.replace(chr(10), '<br>')}</p>" for block in blocks if block))
+
+
+@pass_context
+def _attribute(run: Run, parts: Sequence[Any], is_address: bool) -> str:
+    """The value of an HTML attribute, joined from what the template says and its data. Not escaped yet."""
+    text = "".join(part.unescape() if isinstance(part, Markup) else str(part) for part in map(finalize, parts))
+    run.budget.spend(4 + len(text) // _CHARACTERS_MADE)
+    refuse_length(len(text))
+    return "" if is_address and not is_harmless_address(text) else text
 
 
 def finalize(value: Any) -> Any:
@@ -256,6 +268,8 @@ def _charged(function: Callable[..., Any], cost: Cost) -> Callable[..., Any]:
 _BY_LOCALE = Cost(fixed=35)  # the dearest of them, a full date, takes 29
 _AT_A_GLANCE = Cost(characters=LONGEST_TEXT, items=LONGEST_TEXT)  # the size of the value does not matter
 
+_PARAGRAPHS = Cost(fixed=15, characters=6)
+
 _OFFERED: dict[str, tuple[Callable[..., Any], Cost]] = {
     "money": (_by_reader(formats.money), _BY_LOCALE),
     "number": (_by_reader(formats.number), _BY_LOCALE),
@@ -269,7 +283,7 @@ _OFFERED: dict[str, tuple[Callable[..., Any], Cost]] = {
     "truncate": (_truncate, Cost()),
     "urlencode": (lambda text: quote(_text(text), safe=""), Cost(characters=20)),
     "items": (_items, Cost(items=5)),
-    "paragraphs": (paragraphs, Cost(fixed=15, characters=6)),
+    "paragraphs": (lambda text: paragraphs(text), _PARAGRAPHS),
     "list": (lambda values: list(_listed(values)), Cost(items=_ITEMS_COPIED)),
     "default": (stock.do_default, _AT_A_GLANCE),
     "d": (stock.do_default, _AT_A_GLANCE),
@@ -292,8 +306,10 @@ _OFFERED: dict[str, tuple[Callable[..., Any], Cost]] = {
 }
 # The latter are put in by the compiler, and no source can name them.
 FILTERS = {name: _charged(*offered) for name, offered in _OFFERED.items()} | {
+    "_attribute": _attribute,
     "_concat": _concat,
     "_counted": _counted,
     "_key": _key,
+    "_paragraphs": _charged(paragraphs, _PARAGRAPHS),
     "_weighed": _weighed,
 }

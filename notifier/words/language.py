@@ -10,10 +10,11 @@ from functools import lru_cache
 from types import CodeType
 from typing import Any
 
-from jinja2 import Template, TemplateSyntaxError, meta
+from jinja2 import Template, TemplateSyntaxError, meta, nodes
 
 from notifier.core.errors import Rejected
 from notifier.ground import process_pool
+from notifier.words import mail_source
 from notifier.words.filters import Budget, Run, TemplateFault, TooMuchWork, refuse_length
 from notifier.words.formats import Reader
 from notifier.words.grammar import CHARACTERS_A_PART, OPENINGS, Limits, count_parts, environment_for
@@ -28,22 +29,23 @@ _TEXT, _HTML = environment_for(is_html=False), environment_for(is_html=True)
 
 class Compiled:
     """A source ready to run, any number of times, from any thread. `parts`: how much of it there is, of which
-    MOST_PARTS are allowed.
+    MOST_PARTS are allowed. `css`: of HTML that is inlined already, its media queries; None for all else.
     """
 
-    __slots__ = ("_constant", "_template", "parts")
+    __slots__ = ("_constant", "_template", "css", "parts")
 
-    def __init__(self, source: str, *, is_html: bool, code: "Code | None" = None) -> None:
+    def __init__(self, source: str, *, is_html: bool = False, is_rtl: bool = False, code: "Code | None" = None) -> None:
         """`code`: as `code_of` made it of the same source. Raises TemplateFault."""
         self._constant: str | None = None
         self._template: Template | None = None
-        if "{" not in source:
+        self.css: str | None = None
+        if "{" not in source and not is_html:
             self._constant = source.removesuffix("\n")
         if len(source) > LONGEST_SOURCE:
             raise TemplateFault(f"a template can have at most {LONGEST_SOURCE} characters")
         self.parts = len(source) // CHARACTERS_A_PART
         if self._constant is None:
-            made, self.parts = code or code_of(source, is_html=is_html)
+            made, self.parts, self.css = code or code_of(source, is_html=is_html, is_rtl=is_rtl)
             environment = _HTML if is_html else _TEXT
             self._template = Template.from_code(environment, made, environment.make_globals(None))
 
@@ -69,43 +71,51 @@ class Compiled:
         return "".join(pieces)
 
 
-Code = tuple[CodeType, int]  # what runs, and of how many parts it is made
+Code = tuple[CodeType, int, str | None]  # what runs, of how many parts it is made, and the CSS of `Compiled`
 
 
-def code_of(source: str, *, is_html: bool) -> Code:
-    """Raises TemplateFault."""
+def code_of(source: str, *, is_html: bool, is_rtl: bool) -> Code:
+    """`is_rtl`: the HTML is laid out from right to left. Raises TemplateFault."""
     environment = _HTML if is_html else _TEXT
     try:
         tree = environment.parse(source)
         parts = count_parts(source, tree)
-        return environment.compile(Limits().visit(tree)), parts
+        css = _inline(tree, is_rtl=is_rtl) if is_html else None
+        return environment.compile(Limits().visit(tree)), parts, css
     except TemplateSyntaxError as error:
         raise TemplateFault(error.message or "the template cannot be read", error.lineno) from error
     except (RecursionError, SyntaxError, MemoryError, ValueError, OverflowError) as error:
         raise TemplateFault("the template cannot be compiled: too deeply nested, or a number too long") from error
 
 
+def _inline(tree: nodes.Template, *, is_rtl: bool) -> str | None:
+    try:
+        return mail_source.inline(tree, is_rtl=is_rtl)
+    except ValueError as error:
+        raise TemplateFault(str(error)) from error
+
+
 GLOBALS: Mapping[str, Any] = _TEXT.globals
-Compile = Callable[..., Compiled]  # (source, is_html=…) → ready to run
+Compile = Callable[..., Compiled]  # (source, is_html=…, is_rtl=…) → ready to run
 
 
 @lru_cache(maxsize=8192)
-def compiled(source: str, *, is_html: bool = False) -> Compiled:
+def compiled(source: str, *, is_html: bool = False, is_rtl: bool = False) -> Compiled:
     """Raises TemplateFault. Kept per source text, so a version is compiled once in a process; a long source is compiled
     in another process, away from the hub.
     """
     if len(source) <= _SHORT and sum(map(source.count, OPENINGS)) <= _FEW:
-        return Compiled(source, is_html=is_html)
+        return Compiled(source, is_html=is_html, is_rtl=is_rtl)
     try:
-        code, parts = process_pool.run(process_pool.MESSAGES, _portable, source, is_html)
+        code, *about = process_pool.run(process_pool.MESSAGES, _portable, source, is_html, is_rtl)
     except Rejected:  # no child process is free
-        return Compiled(source, is_html=is_html)
-    return Compiled(source, is_html=is_html, code=(marshal.loads(code), parts))
+        return Compiled(source, is_html=is_html, is_rtl=is_rtl)
+    return Compiled(source, is_html=is_html, is_rtl=is_rtl, code=(marshal.loads(code), *about))
 
 
-def _portable(source: str, is_html: bool) -> tuple[bytes, int]:
-    code, parts = code_of(source, is_html=is_html)
-    return marshal.dumps(code), parts
+def _portable(source: str, is_html: bool, is_rtl: bool) -> tuple[bytes, int, str | None]:
+    code, parts, css = code_of(source, is_html=is_html, is_rtl=is_rtl)
+    return marshal.dumps(code), parts, css
 
 
 def undeclared(source: str) -> set[str]:

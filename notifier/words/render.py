@@ -25,11 +25,11 @@ from notifier.words.clean import (
     web_address,
 )
 from notifier.words.fallback import DEFAULT_LOCALE, fall_backs, find_words, lineage
-from notifier.words.filters import paragraphs
 from notifier.words.formats import Reader
-from notifier.words.language import GLOBALS, Budget, Compile, TemplateFault, TooMuchWork, compiled
+from notifier.words.language import GLOBALS, Budget, Compile, Compiled, TemplateFault, TooMuchWork, compiled
 from notifier.words.link_hosts import MESSAGE, strange_link
-from notifier.words.mail_layout import Mail, inlined, lay_out, open_word, words_in, words_of
+from notifier.words.mail_html import Inner, inlined, of_text
+from notifier.words.mail_layout import Mail, lay_out, open_word, words_in, words_of
 
 LONGEST_TITLE = 200
 # Units of `Budget`. With the channels there are this adds up to 60,000.
@@ -127,14 +127,32 @@ class _Writer:
     compile: Compile
     budget: Budget
 
-    def write(self, field: str, source: str | None, *, is_html: bool = False, lines_before: int = 0) -> str:
+    def write(self, field: str, source: str | None, *, lines_before: int = 0) -> str:
         if not source:
             return ""
         try:
-            written = self.compile(source, is_html=is_html).run(self.variables, self.reader, self.budget)
-            self.budget.spend(len(written) // _CHARACTERS_CLEANED)
-        except (TemplateFault, ValueError) as fault:
+            return self._run(self.compile(source))
+        except TemplateFault as fault:
             raise _in_field(field, fault, lines_before) from fault
+
+    def write_html(self, source: str | None, *, is_rtl: bool) -> Inner | None:
+        """The inner part of a mail. What is not inlined with its template is inlined here."""
+        if not source:
+            return None
+        try:
+            compiled = self.compile(source, is_html=True, is_rtl=is_rtl)
+            written = many_lines(self._run(compiled))
+            if not written:
+                return None
+            if compiled.css is not None:
+                return Inner(written, compiled.css)
+            return inlined(written, self.budget, is_rtl=is_rtl)
+        except (TemplateFault, ValueError) as fault:
+            raise _in_field("html", fault) from fault
+
+    def _run(self, compiled: Compiled) -> str:
+        written = compiled.run(self.variables, self.reader, self.budget)
+        self.budget.spend(len(written) // _CHARACTERS_CLEANED)
         return written
 
 
@@ -188,12 +206,15 @@ def _from_words(
         "user": {"name": request.user_name or ""},
         "greeting": greeting,
     }
-    write = _Writer(variables, reader, compile, budget).write
+    writer = _Writer(variables, reader, compile, budget)
+    write = writer.write
 
     title = cut(one_line(write("title", words.title)), LONGEST_TITLE)
     body = many_lines(write("body", words.body))
-    html = write("html", words.html, is_html=True) if shape.has_html else ""
-    title = title or _title_in(locale, request.titles) or _first_line(body or _text_of(html, budget))
+    html = writer.write_html(words.html, is_rtl=is_rtl(locale)) if shape.has_html else None
+    title = (
+        title or _title_in(locale, request.titles) or _first_line(body or (_text_of(html.html, budget) if html else ""))
+    )
     if not title:
         return _from_titles(request, budget)  # nothing has been written
     action_url = action_address(write("action_url", words.action_url), request.site_url if shape.has_html else None)
@@ -211,7 +232,7 @@ def _from_words(
         language=locale,
     )
     if request.is_mandatory:
-        _refuse_strange_links(request, words, {**_texts(content), "html": html})
+        _refuse_strange_links(request, words, {**_texts(content), "html": html.html if html else None})
     if shape.has_html:
         return _as_mail(request, content, html, locale, greeting, budget)
     return _as_text(content, shape, is_own=owner == request.channel)
@@ -243,7 +264,9 @@ def _from_titles(request: RenderRequest, budget: Budget) -> Content:
     shape = CHANNELS[request.channel].shape
     content = Content(title=title, body=title, subject=title if shape.has_subject else None, language=locale)
     return (
-        _as_mail(request, content, "", locale, "", budget) if shape.has_html else _as_text(content, shape, is_own=True)
+        _as_mail(request, content, None, locale, "", budget)
+        if shape.has_html
+        else _as_text(content, shape, is_own=True)
     )
 
 
@@ -292,15 +315,16 @@ def _once(*parts: str | None) -> Iterator[str]:
 
 
 def _as_mail(
-    request: RenderRequest, content: Content, html: str, locale: str, greeting: str, budget: Budget
+    request: RenderRequest, content: Content, inner: Inner | None, locale: str, greeting: str, budget: Budget
 ) -> Content:
     """Both parts of a mail. Each is made from the other where the template has only one."""
     words = words_of(locale)
+    field = "body" if inner is None else "html"
     try:
-        inner = inlined(many_lines(html or paragraphs(content.body)), budget, is_rtl=is_rtl(locale))
-        body = content.body or _text_of(inner, budget) or content.title
-    except (TemplateFault, ValueError) as fault:
-        raise _in_field("html" if html else "body", fault) from fault
+        inner = inner or of_text(content.body, budget, is_rtl=is_rtl(locale))
+        body = content.body or _text_of(inner.html, budget) or content.title
+    except TemplateFault as fault:
+        raise _in_field(field, fault) from fault
     body = cut(body, CHANNELS[request.channel].shape.longest_body)
     document = lay_out(
         Mail(

@@ -197,7 +197,7 @@ def test_missing_data_is_never_printed(source):
         ("{{ x|truncate(2) }}", "&lt;…"),
         ("{{ x|default('')|trim }}", "&lt;i&gt;"),
         ("{{ missing or x }}", "&lt;i&gt;"),
-        ("{{ 'a\n\nb<\nc'|paragraphs }}", "<p>a</p><p>b&lt;<br>c</p>"),
+        ("{{ ('a\n\nb<\nc'|paragraphs) ~ '' }}", "<p>a</p><p>b&lt;<br>c</p>"),
         ("<b>{{ 1 }}</b>", "<b>1</b>"),
     ],
 )

@@ -18,7 +18,7 @@ from notifier.core.wording import FIELDS, Words
 from notifier.ground.languages import locale_for
 from notifier.words.formats import Reader
 from notifier.words.language import GLOBALS, Budget, Compiled, TemplateFault
-from notifier.words.mail_layout import inlined
+from notifier.words.mail_html import inlined
 from notifier.words.render import RenderFault, render, render_some, work_for
 from tests.words.rendering import content, outcome, request, source
 
