@@ -65,7 +65,7 @@ class Up:
             )
 
     def until_ready(self) -> "Up":
-        eventually(self.is_welcoming)
+        eventually(self.is_welcoming, within_s=300)  # everything starts at once, others perhaps, too
         return self
 
     def is_welcoming(self) -> bool:

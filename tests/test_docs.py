@@ -217,7 +217,8 @@ def test_the_architecture_shows_the_lifecycle_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", *(f"docs/{file.name}" for file in sorted((ROOT / "docs").glob("*.md")))]
+    "document",
+    ["README.md", "CONTRIBUTING.md", *(f"docs/{file.name}" for file in sorted((ROOT / "docs").glob("*.md")))],
 )
 def test_every_link_and_file_named_is_there(document: str) -> None:
     text = (ROOT / document).read_text()
