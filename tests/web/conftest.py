@@ -1,9 +1,8 @@
-"""Visitors of the pages, who behave as browsers do: cookies kept, forms sent with their CSRF token."""
+"""Visitors of the pages, who behave as browsers do: cookies kept, forms sent with a CSRF token of their session."""
 
 import contextlib
 import contextvars
 import functools
-import html
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 from apiflask import APIFlask
 from flask import session
+from flask_wtf.csrf import generate_csrf
 from rq import SimpleWorker
 from sqlalchemy import event, select, update
 from werkzeug.test import TestResponse
@@ -28,8 +28,7 @@ from notifier.signals.queueing import SERIALIZER, all_queues, queue
 from notifier.web.person import login
 
 PASSWORD = "correct horse battery staple"
-_WHITESPACE = re.compile(r"(<(?P<kept>pre|textarea)\b.*?</(?P=kept)>)|[ \t\r\n]+", re.DOTALL)
-_TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
+_WHITESPACE = re.compile(r"(<(?P<kept>pre|textarea)\b.*?</(?P=kept)>)|[ \t\r\n]{2,}|[\t\r\n]", re.DOTALL)
 
 
 class Visitor:
@@ -50,33 +49,33 @@ class Visitor:
         return self._open("POST", path, data=data, **options)
 
     def csrf_token(self) -> str:
-        """Of a form, and good for every other until the session is another: pages are not asked for it each time."""
+        """As a form of this browser's session would have it: it is good for all of them until the session is another,
+        and no page is asked for it.
+        """
         with self.client.session_transaction() as cookie:
             secret = cookie.get("csrf_token")
         if secret is None or secret not in self.tokens:
-            token = self._token_of_a_form()
+            token = contextvars.Context().run(self._in_session, generate_csrf)
             with self.client.session_transaction() as cookie:
                 secret = cookie["csrf_token"]
             self.tokens[secret] = token
         return self.tokens[secret]
 
-    def _token_of_a_form(self) -> str:
-        for path in ("/login", "/preferences"):  # who is signed in is sent away from the first
-            found = _TOKEN.search(self.get(path).text)
-            if found:
-                return html.unescape(found[1])
-        raise AssertionError("no form has a token")
-
     def enter(self, account: Account, way: str = sessions.PASSWORD) -> None:
         """Signed in as by the form, which takes its time on purpose."""
+        self._in_session(lambda: login.enter(account, way))
+
+    def _in_session(self, act: Callable[[], Any]) -> Any:
+        """What `act` does to the session of a request is kept by this browser."""
         with self.client.session_transaction() as cookie:
             before = dict(cookie)
         with self.client.application.test_request_context(environ_base=self.client.environ_base):
             session.update(before)
-            login.enter(account, way)
+            result = act()
             kept = dict(session)
         with self.client.session_transaction() as cookie:
             cookie.update(kept)
+        return result
 
     def sign_in(self, email: str, password: str = PASSWORD, **form: str) -> TestResponse:
         return self.post("/login", {"email": email, "password": password, **form})
