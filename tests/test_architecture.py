@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from notifier.channels import ADAPTERS, CHANNELS
+from notifier.channels import ADAPTERS, CHANNELS, FIELDS
 from notifier.ground.config import ROOT
 
 CHANNEL_NAMES = set(CHANNELS)
@@ -203,6 +203,17 @@ def channels_told_apart(name: str) -> list[str]:
 def _speaks_of_channels(node: ast.Compare) -> bool:
     """`"email" in changes` asks for a field of a person, not for a channel."""
     return "channel" in ast.unparse(node).lower()
+
+
+def test_no_field_of_a_shape_is_named_outside_channels() -> None:
+    """So that a new one is a declaration and its rendering, in the files of its channel."""
+    names = {name for name in MODULES if not name.startswith("notifier.channels")}
+    assert faults(lambda name: [text for text in texts_of(name) if text in FIELDS], names) == {}
+
+
+def texts_of(name: str) -> list[str]:
+    nodes = (node for node in every_node(MODULES[name]) if isinstance(node, ast.Constant))
+    return [node.value for node in nodes if isinstance(node.value, str)]
 
 
 def test_no_provider_is_named_outside_channels() -> None:

@@ -19,7 +19,7 @@ from notifier.api.schemas.catalogue import (
     TemplateWords,
 )
 from notifier.catalogue import templates
-from notifier.channels import CHANNELS
+from notifier.channels import CHANNELS, FIELDS
 from notifier.core.errors import Fault, Rejected
 from notifier.core.wording import DRAFT, Words
 from notifier.operations import template_trial
@@ -127,7 +127,9 @@ def preview_template(name: str, json_data: TemplatePreviewIn) -> Response:
     )
     if isinstance(found, RenderFault):
         raise Rejected("validation_failed", str(found), (Fault("/data", "template_error", str(found), found.line),))
-    return answer(asdict(found))
+    shown = asdict(found)
+    extra = shown.pop("extra")
+    return answer({**shown, **{name: extra.get(name, field.nothing) for name, field in FIELDS.items()}})
 
 
 def _check_owner(key: str) -> None:
@@ -149,4 +151,4 @@ def _contents(given: Sequence[TemplateWords]) -> dict[tuple[str, str], Words]:
     faults = templates.place_faults([(one.channel, one.locale) for one in given])
     if faults:
         raise Rejected("validation_failed", "; ".join(fault.message for fault in faults[:3]), tuple(faults))
-    return {(one.channel, one.locale): Words(**one.model_dump(exclude={"channel", "locale"})) for one in given}
+    return {(one.channel, one.locale): Words.of(one.model_dump(exclude={"channel", "locale"})) for one in given}

@@ -14,7 +14,7 @@ from typing import Any
 
 from notifier.catalogue.kinds import schema_of
 from notifier.channels import CHANNELS
-from notifier.core.wording import ANY_CHANNEL, Words
+from notifier.core.wording import ANY_CHANNEL, Words, columns_of
 
 DEDUPE_WINDOW_S = 3_600  # of every type that is neither mandatory nor the product's own, unless its file says otherwise
 _INHERITED = ("title", "body", "action_label", "action_url", "image")
@@ -100,5 +100,5 @@ def _contents(words: dict[str, dict[str, dict[str, str]]]) -> list[CatalogueCont
         shared = {name: text for name, text in by_channel[ANY_CHANNEL].items() if name in _INHERITED}
         for channel, own in by_channel.items():
             inherited = {**shared, "body": ""} if "html" in own else shared
-            contents.append(CatalogueContent(channel=channel, locale=locale, **{**inherited, **own}))
+            contents.append(CatalogueContent(channel=channel, locale=locale, **columns_of({**inherited, **own})))
     return contents

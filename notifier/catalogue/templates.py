@@ -114,7 +114,7 @@ def publish(key: str, version: int) -> int | None:
     )
     checked = _contents(db.session, (row or _missing(key, version)).id)
     if checked:
-        _check(key, checked)
+        _check(key, checked, is_whole=True)
     try:
         with transaction() as session:
             rows = _versions(session, key)
@@ -173,13 +173,15 @@ def place_faults(places: Sequence[Place]) -> list[Fault]:
     return faults
 
 
-def _check(key: str, contents: Contents) -> None:
+def _check(key: str, contents: Contents, *, is_whole: bool = False) -> None:
     """Before the transaction: what people wrote is compiled and tried, apart from the hub. Raises Rejected."""
     faults = place_faults(list(contents))
     if len(contents) > MOST_CONTENTS:
         faults.append(Fault("/contents", "too_long", f"at most {MOST_CONTENTS} of them"))
     else:
-        faults += process_pool.run(process_pool.AUTHORS, template_check.faults, contents, _about(key))
+        faults += process_pool.run(
+            process_pool.AUTHORS, template_check.faults, contents, _about(key), is_whole=is_whole
+        )
     if faults:
         raise _refused(*faults)
 
@@ -259,4 +261,4 @@ def _named(contents: Contents) -> list[str]:
 def _of(contents: Contents, changed: set[Place]) -> dict[str, Any]:
     """The contents for the audit trail: a line for each field that is not empty."""
     places = sorted(place for place in changed if place in contents)
-    return {" ".join(place): {name: text for name, text in asdict(contents[place]).items() if text} for place in places}
+    return {" ".join(place): {name: text for name, text in contents[place].texts().items() if text} for place in places}

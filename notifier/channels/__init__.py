@@ -26,6 +26,8 @@ from notifier.channels.adapters.whatsapp_cloud import WhatsAppCloud
 from notifier.channels.adapters.whatsapp_twilio import TwilioWhatsApp
 from notifier.channels.contract import Adapter, Channel, Setting
 from notifier.channels.table import BUILT_IN
+from notifier.core.shape_fields import ShapeField
+from notifier.core.wording import ANY_CHANNEL
 
 ADAPTERS: tuple[type[Adapter], ...] = (
     EmailSmtp,
@@ -58,3 +60,13 @@ MADE: dict[str, Setting] = {
 CHANNELS: dict[str, Channel] = {
     channel.name: channel for channel in (*BUILT_IN, *(adapter.channel for adapter in ADAPTERS))
 }
+
+# The fields that shapes declare, by name: each is the same wherever it is declared.
+FIELDS: dict[str, ShapeField] = {field.name: field for channel in CHANNELS.values() for field in channel.shape.fields}
+
+
+def fields_of(channel: str) -> dict[str, ShapeField]:
+    """Those that words for a channel may have; for any channel (`*`) all there are."""
+    if channel == ANY_CHANNEL:
+        return FIELDS
+    return {field.name: field for field in CHANNELS[channel].shape.fields} if channel in CHANNELS else {}

@@ -18,6 +18,7 @@ from notifier.channels.wire.answers import Response, explain
 from notifier.channels.wire.http import Http
 from notifier.core.errors import DeliveryError, Misconfigured
 from notifier.core.message import Message, Receipt, Recipient
+from notifier.core.shape_fields import ShapeField
 from notifier.ground.config import Settings
 
 RECEIVER_MARK = "#"  # in the scope of one receiver: what follows it stands for the address
@@ -48,17 +49,17 @@ class Shape:
     ellipsis. `longest_payload`: all that is sent as JSON, in bytes; the submission's data count, and nothing is cut.
 
     `has_card`: shown as a card of title, text, image and action, not as running text. `is_sms`: an SMS, which takes
-    half the room in GSM-7: shortening never leaves that alphabet. `has_approved`: its providers send message templates
-    that they have approved.
+    half the room in GSM-7: shortening never leaves that alphabet. `fields`: what templates may give for this channel
+    beside the texts that all share.
     """
 
     has_subject: bool = False
     has_html: bool = False
     has_card: bool = False
     is_sms: bool = False
-    has_approved: bool = False
     longest_body: int | None = None
     longest_payload: int | None = None
+    fields: tuple[ShapeField, ...] = ()
 
     def refusal(self, preview: Mapping[str, Any]) -> str | None:
         """Why no provider of the channel would take a message that looks like this (`Adapter.preview`); None where it

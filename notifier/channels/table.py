@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from notifier.channels.addresses import DEVICE_TOKEN, EMAIL, PHONE, SIGNED_URL, SLACK_TARGET, SUBSCRIPTION
 from notifier.channels.contract import Channel, Shape
+from notifier.channels.fields import APPROVED, APPROVED_BUTTONS, BUTTONS, FACTS, FOOTER, SPELLED
 from notifier.ground.languages import N_
 
 _CARD = Shape(has_card=True, longest_body=500)
@@ -22,15 +23,26 @@ WEB_PUSH = Channel(
     "webpush", N_("Browser push"), SUBSCRIPTION, _CARD, by=N_("by browser push"), every_address=True, follows="push"
 )
 WEBHOOK = Channel("webhook", "Webhook", SIGNED_URL, Shape(), by=N_("by webhook"), every_address=True)
-SLACK = Channel("slack", "Slack", SLACK_TARGET, Shape(has_card=True, longest_body=3000), every_address=True)
+SLACK = Channel(
+    "slack",
+    "Slack",
+    SLACK_TARGET,
+    Shape(has_card=True, longest_body=3000, fields=(BUTTONS, FACTS, FOOTER)),
+    every_address=True,
+)
 WHATSAPP = Channel(
-    "whatsapp", "WhatsApp", PHONE, Shape(longest_body=4096, has_approved=True), default_on=False, borrows_from="sms"
+    "whatsapp",
+    "WhatsApp",
+    PHONE,
+    Shape(longest_body=4096, fields=(APPROVED, APPROVED_BUTTONS)),
+    default_on=False,
+    borrows_from="sms",
 )
 VOICE = Channel(
     "voice",
     N_("Voice call"),
     PHONE,
-    Shape(longest_body=1000),
+    Shape(longest_body=1000, fields=(SPELLED,)),
     by=N_("by voice call"),
     default_on=False,
     borrows_from="sms",

@@ -11,9 +11,9 @@ PLATFORMS = (IOS, ANDROID)
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """One notification rendered for one channel. Everything is final text; `html` is a whole document. `approved`: name
-    and language of a message template that the provider has approved ("order_shipped de"), then its parameters.
-    `language`: of the words, as a BCP 47 tag; None where it is not known.
+    """One notification rendered for one channel. Everything is final text; `html` is a whole document. `extra`: the
+    fields that the channel's shape declares, by name, without those that are empty: a text, True of a switch, a tuple
+    of texts, or of pairs. `language`: of the words, as a BCP 47 tag; None where it is not known.
     """
 
     title: str
@@ -23,7 +23,7 @@ class Content:
     action_label: str | None = None
     action_url: str | None = None
     image: str | None = None
-    approved: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
     language: str | None = None
 
 

@@ -1,7 +1,8 @@
 """The parts of a template: channels, languages and fields. Used by rendering, the editor and the API."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from typing import Any
 from uuid import UUID
 
 ANY_CHANNEL = "*"  # words for every channel that has none of its own
@@ -11,8 +12,7 @@ DRAFT, PUBLISHED, ARCHIVED = "draft", "published", "archived"
 @dataclass(frozen=True, slots=True)
 class Words:
     """A template's sources for one channel and locale. `html` is the inner part of a mail; an empty `body` is derived
-    from it. `approved`: the name of a message template that the provider has approved, and in each further line one of
-    its parameters; WhatsApp sends nothing else to people who have not written lately.
+    from it. `extra`: by name, what the shapes of channels declare besides (`core.shape_fields`); none of them is empty.
     """
 
     title: str
@@ -22,7 +22,18 @@ class Words:
     action_label: str | None = None
     action_url: str | None = None
     image: str | None = None
-    approved: str | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, texts: Mapping[str, str | None]) -> "Words":
+        """From texts by name, as a form, a file or the API writes them: common fields and declared ones side by
+        side.
+        """
+        return cls(**columns_of(texts))
+
+    def texts(self) -> dict[str, str | None]:
+        """The opposite of `of`."""
+        return {**{name: getattr(self, name) for name in TEXTS}, **self.extra}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +46,11 @@ class TemplateSource:
     contents: Mapping[tuple[str, str], Words]
 
 
-FIELDS = tuple(field.name for field in fields(Words))
+FIELDS = tuple(one.name for one in fields(Words))  # as they are stored
+TEXTS = tuple(name for name in FIELDS if name != "extra")  # those that all channels share
 
 
-def sources(field: str, text: str) -> list[str]:
-    """The Jinja sources in a field: one, or in `approved` one a line, so that no data can add a parameter."""
-    return text.split("\n") if field == "approved" and text else [text]
+def columns_of(texts: Mapping[str, str | None]) -> dict[str, Any]:
+    """What is stored of texts by name: those that are declared by shapes together, without the empty ones."""
+    extra = {name: text for name, text in texts.items() if name not in TEXTS and text}
+    return {**{name: text for name, text in texts.items() if name in TEXTS}, "extra": extra}

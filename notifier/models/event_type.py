@@ -96,7 +96,8 @@ class TemplateAbout(Base):
 class TemplateContent(Base):
     """The words of a template for one channel (`*`: any channel that has none of its own) and locale.
 
-    All fields are Jinja2 source. `html` is the inner part of a mail; the layout around it is ours.
+    All fields are Jinja2 source. `html` is the inner part of a mail; the layout around it is ours. `extra`: by name,
+    what the shapes of channels declare (`core.shape_fields`).
     """
 
     __tablename__ = "template_content"
@@ -111,4 +112,4 @@ class TemplateContent(Base):
     action_label: Mapped[str | None] = mapped_column(Text)
     action_url: Mapped[str | None] = mapped_column(Text)
     image: Mapped[str | None] = mapped_column(Text)
-    approved: Mapped[str | None] = mapped_column(Text)
+    extra: Mapped[dict[str, str]] = mapped_column(PlainJSON, default=dict)

@@ -6,12 +6,12 @@ import sqlalchemy as sa
 
 from notifier.core.errors import Rejected
 from notifier.core.submission import OWN_TYPES
-from notifier.core.wording import FIELDS
+from notifier.core.wording import TEXTS
 from notifier.ground import shapes
 from notifier.ground.extensions import db
 from notifier.models import EventType, Template, TemplateContent
 
-_CONTENT = ("channel", "locale", *FIELDS)
+_CONTENT = ("channel", "locale", *TEXTS)
 
 
 def all_types() -> list[dict[str, Any]]:
@@ -111,7 +111,7 @@ def one_template(name: str) -> dict[str, Any]:
     )
     return {
         **_template_json(row),
-        "contents": [{name: getattr(content, name) for name in _CONTENT} for content in contents],
+        "contents": [{**{name: getattr(content, name) for name in _CONTENT}, **content.extra} for content in contents],
     }
 
 

@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 from notifier.channels import CHANNELS
 from notifier.channels.contract import Shape
 from notifier.core.message import Content
-from notifier.core.wording import FIELDS, TemplateSource, Words, sources
+from notifier.core.shape_fields import ON, ShapeField
+from notifier.core.wording import TemplateSource, Words
 from notifier.ground.languages import is_rtl, locale_for
 from notifier.words.clean import (
     action_address,
@@ -175,15 +176,25 @@ def _render(request: RenderRequest, compile: Compile, budget: Budget) -> Content
 
 
 def _texts(content: Content) -> dict[str, str | None]:
-    """By field; the parameters of an approved template line by line."""
-    return {**asdict(content), "approved": "\n".join(content.approved)}
+    """By field; those of several values line by line."""
+    shown = asdict(content)
+    extra = shown.pop("extra")
+    return {**shown, **{name: "\n".join(_values(value)) for name, value in extra.items()}}
+
+
+def _values(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, tuple):
+        for one in value:
+            yield from _values(one)
 
 
 def _refuse_strange_links(request: RenderRequest, words: Words, fields: Mapping[str, str | None]) -> None:
     """Of a message that nobody can opt out of: links lead where its words or its data say, and to no host put together
     of both.
     """
-    given = [getattr(words, name) for name in FIELDS]
+    given = list(words.texts().values())
     for name, text in fields.items():
         if (
             text
@@ -228,7 +239,7 @@ def _from_words(
         action_label=cut(action_label, LONGEST_TITLE) if action_url else None,
         action_url=action_url,
         image=web_address(write("image", words.image)),
-        approved=_approved(words.approved or "", locale, write) if shape.has_approved else (),
+        extra=_extra(shape, words.extra, locale, write),
         language=locale,
     )
     if request.is_mandatory:
@@ -246,15 +257,38 @@ def _spoken(reader: str | None, words: str) -> str:
     return own[0] if words in own and own[0].split("-")[0] == words.split("-")[0] else words
 
 
-def _approved(source: str, locale: str, write: Callable[..., str]) -> tuple[str, ...]:
-    """The name has the words' language where it names none. Without a name there is no template."""
-    name, *parameters = (
-        one_line(write("approved", line, lines_before=before))
-        for before, line in enumerate(sources("approved", source))
-    )
-    if not name:
-        return ()
-    return (name if " " in name else f"{name} {locale.replace('-', '_')}", *parameters)
+def _extra(shape: Shape, given: Mapping[str, str], locale: str, write: Callable[..., str]) -> dict[str, Any]:
+    """What the shape declares and the words give."""
+    found = {
+        field.name: _value(field, given[field.name], locale, write) for field in shape.fields if field.name in given
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _value(field: ShapeField, text: str, locale: str, write: Callable[..., str]) -> Any:
+    """Of pairs, those of which a half comes out empty are left out; the lines of a list stay where they are."""
+    if field.kind == "switch":
+        return text == ON
+    rows = [
+        tuple(write(field.name, source, lines_before=before) for source in row)
+        for before, row in enumerate(field.sources(text))
+    ]
+    value: Any
+    if field.kind == "text":
+        value = cut(many_lines(rows[0][0]), field.longest) if rows else ""
+    elif field.kind == "line":
+        value = cut(one_line(rows[0][0]), field.longest) if rows else ""
+    elif field.kind == "list":
+        value = tuple(cut(one_line(row[0]), field.longest) for row in rows)
+    else:
+        pairs = (_pair(field, *row) for row in rows if len(row) == 2)
+        value = tuple(pair for pair in pairs if all(pair))[: field.most]
+    return field.finish(value, locale) if field.finish else value
+
+
+def _pair(field: ShapeField, label: str, value: str) -> tuple[str, str]:
+    text = web_address(value) or "" if field.kind == "links" else cut(one_line(value), field.longest)
+    return cut(one_line(label), field.longest_label), text
 
 
 def _from_titles(request: RenderRequest, budget: Budget) -> Content:

@@ -12,8 +12,9 @@ from flask.testing import FlaskClient
 from notifier.access import keys
 from notifier.api.schemas.catalogue import TemplatePreviewOut, TemplateWords
 from notifier.catalogue import CatalogueContent
+from notifier.channels import FIELDS as DECLARED
 from notifier.core.message import Content
-from notifier.core.wording import FIELDS
+from notifier.core.wording import FIELDS, TEXTS
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import AuditEntry, Template, TemplateContent
@@ -171,9 +172,9 @@ def test_nobody_makes_a_type_everybodys_without_the_scope_admin(
 
 
 def test_a_template_has_the_same_words_wherever_they_are_listed() -> None:
-    of_a_content = {"channel", "locale", *FIELDS}
-    assert {field.name for field in fields(CatalogueContent)} == of_a_content
-    assert set(TemplateWords.model_fields) == of_a_content
-    assert set(TemplateContent.__table__.columns.keys()) == {"template_id", *of_a_content}
-    assert {field.name for field in fields(Content)} == set(FIELDS)
-    assert set(TemplatePreviewOut.model_fields) == set(FIELDS)
+    stored, given = {"channel", "locale", *FIELDS}, {*TEXTS, *DECLARED}
+    assert {field.name for field in fields(CatalogueContent)} == stored
+    assert set(TemplateContent.__table__.columns.keys()) == {"template_id", *stored}
+    assert {field.name for field in fields(Content)} == {*FIELDS, "language"}
+    assert set(TemplateWords.model_fields) == {"channel", "locale", *given}
+    assert set(TemplatePreviewOut.model_fields) == {*given, "language"}

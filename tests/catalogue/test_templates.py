@@ -148,11 +148,11 @@ DEAR = "{% for a in range(1000) %}{% for b in range(100) %}{{ b|number }}{% endf
             [("/contents/0", "too_long", None)],
         ),
         (
-            {("whatsapp", "en"): Words("ok", approved="order_shipped\n{{ id }}\n{% if x %}\n{% endif %}")},
+            {("whatsapp", "en"): Words("ok", extra={"approved": "order_shipped\n{{ id }}\n{% if x %}\n{% endif %}"})},
             [("/contents/0/approved", "template_syntax", 3), ("/contents/0/approved", "template_syntax", 4)],
         ),
         (
-            {("whatsapp", "en"): Words("ok", approved=f"order_shipped\n\n{DEAR}")},
+            {("whatsapp", "en"): Words("ok", extra={"approved": f"order_shipped\n\n{DEAR}"})},
             [("/contents/0/approved", "too_much_work", 3)],
         ),
     ],
@@ -174,6 +174,44 @@ def test_what_takes_too_long_is_named_by_field_and_line_and_neither_saved_nor_pu
         acts[act]()
     assert [(fault.pointer, fault.code, fault.line) for fault in refused.value.faults] == faults
     assert [version for version, status in states().items() if status == "published"] == [published]
+
+
+@pytest.mark.parametrize(
+    ("contents", "faults"),
+    [
+        (
+            {("slack", "en"): Words("ok", extra={"buttons": "Help: here\nTrack it {{ url }}", "footer": "x" * 301})},
+            [("/contents/0/buttons", "invalid_value", 2), ("/contents/0/footer", "too_long", None)],
+        ),
+        ({PLACE: Words("ok", extra={"colour": "red"})}, [("/contents/0/colour", "invalid_value", None)]),
+        (
+            {PLACE: Words("ok"), ("sms", "en"): Words("ok", extra={"buttons": "A: {{ url }}", "size": "1"})},
+            [("/contents/1/buttons", "unknown_field", None), ("/contents/1/size", "unknown_field", None)],
+        ),
+        (
+            {("whatsapp", "en"): Words("ok", extra={"approved": "Order shipped"})},
+            [("/contents/0/approved", "invalid_value", 1)],
+        ),
+    ],
+    ids=["of a shape", "any channel", "of another channel", "no name"],
+)
+def test_a_fault_in_what_a_shape_declares_is_named_by_field_and_line(
+    published: int, contents: Any, faults: list[tuple[str, str, int | None]]
+) -> None:
+    with pytest.raises(Rejected) as refused:
+        templates.create(KEY, contents)
+    assert [(fault.pointer, fault.code, fault.line) for fault in refused.value.faults] == faults
+
+
+def test_an_approved_template_of_one_language_is_published_when_all_languages_have_one(published: int) -> None:
+    approved = {"approved": "order_shipped"}
+    draft = templates.create(KEY, {("whatsapp", "en"): Words("a", extra=approved), ("whatsapp", "de"): Words("b")})
+    with pytest.raises(Rejected) as refused:
+        templates.publish(KEY, draft)
+    [fault] = refused.value.faults
+    assert (fault.pointer.rpartition("/")[2], fault.code) == ("approved", "missing_in_language")
+    templates.save(KEY, draft, {("whatsapp", "de"): Words("b", extra=approved)})
+    assert templates.publish(KEY, draft) == published
 
 
 def stored_unchecked(contents: Any) -> int:

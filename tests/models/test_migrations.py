@@ -19,7 +19,7 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id
 from notifier.ledgers import audit
-from notifier.models import Address, AuditEntry, Delivery, Notification, Submission, User
+from notifier.models import Address, AuditEntry, Delivery, Notification, Submission, TemplateContent, User
 from tests.conftest import new_postgres_database
 
 
@@ -151,3 +151,35 @@ def test_the_way_back_takes_the_people_of_test_keys_away_and_leaves_the_others(e
         }
     assert left == {"user": 1, "address": 1, "notification": 1, "delivery": 1}
     upgrade()
+
+
+def test_approved_templates_are_kept_on_the_way_up_and_down(empty_app: APIFlask) -> None:
+    upgrade(revision="0033")
+    template = new_id()
+    id = template.hex if db.engine.dialect.name == "sqlite" else template
+    with db.engine.begin() as connection:
+        of = sa.Table("template", sa.MetaData(), autoload_with=connection)
+        content = sa.Table("template_content", sa.MetaData(), autoload_with=connection)
+        at = datetime(2026, 12, 1, tzinfo=UTC)
+        connection.execute(sa.insert(of), {"id": id, "key": "k", "version": 1, "status": "draft", "created_at": at})
+        texts = {"de": "order_shipped\n{{ id }}", "en": None, "fr": ""}
+        rows = [
+            {
+                "template_id": id,
+                "channel": "whatsapp",
+                "locale": locale,
+                "title": "t",
+                "body": "b",
+                "approved": approved,
+            }
+            for locale, approved in texts.items()
+        ]
+        connection.execute(sa.insert(content), rows)
+    upgrade()
+    found = db.session.execute(sa.select(TemplateContent.locale, TemplateContent.extra)).all()
+    assert {row.locale: row.extra for row in found} == {"de": {"approved": texts["de"]}, "en": {}, "fr": {}}
+    db.session.close()
+    downgrade(revision="0033")
+    with db.engine.connect() as connection:
+        approved = connection.execute(sa.select(content.c.locale, content.c.approved)).all()
+    assert {row.locale: row.approved for row in approved} == {"de": texts["de"], "en": None, "fr": None}

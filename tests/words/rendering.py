@@ -27,7 +27,7 @@ def source_of(entry: CatalogueType) -> TemplateSource:
             content.action_label,
             content.action_url,
             content.image,
-            content.approved,
+            content.extra,
         )
         for content in entry.contents
     }

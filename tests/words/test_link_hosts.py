@@ -6,7 +6,7 @@ import pytest
 
 from notifier.catalogue import load
 from notifier.core.message import Content
-from notifier.core.wording import FIELDS, Words
+from notifier.core.wording import Words
 from notifier.words.link_hosts import MESSAGE, made_of_data, strange_link
 from notifier.words.render import RenderFault
 from tests.words.rendering import outcome
@@ -104,9 +104,9 @@ def test_a_link_leads_where_the_words_or_a_link_of_the_data_say(text, data, is_s
 
 def test_the_products_own_words_put_no_data_into_a_host():
     sources = [
-        (entry.key, content.channel, name, getattr(content, name))
+        (entry.key, content.channel, name, source)
         for entry in load()
         for content in entry.contents
-        for name in FIELDS
+        for name, source in content.texts().items()
     ]
     assert [place for *place, source in sources if source and made_of_data(source)] == []

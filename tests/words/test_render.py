@@ -57,19 +57,46 @@ def test_an_sms_has_no_no_break_spaces():
 )
 def test_each_line_of_an_approved_template_is_a_parameter(approved, expected):
     """Whatever the data hold: a line break in them adds none."""
-    template = source({("whatsapp", "de-AT"): Words("t", "b", approved=approved)})
+    template = source({("whatsapp", "de-AT"): Words("t", "b", extra={"approved": approved} if approved else {})})
     data = {"id": "A\n1", "when": "2026-12-01T09:00:00Z"}
     result = render([request("whatsapp", template, data, locale="de-AT")])[0]
     assert isinstance(result, Content)
-    assert result.approved == expected
+    assert result.extra.get("approved", ()) == expected
 
 
 def test_an_approved_template_is_for_the_channel_that_has_them():
-    assert content("sms", Words("t", "b", approved="order_shipped")).approved == ()
+    assert content("sms", Words("t", "b", extra={"approved": "order_shipped"})).extra == {}
+
+
+CARD = {
+    "buttons": "Track {{ id }}: {{ url }}\nHelp: https://shop.test/help\nBad: javascript:alert(1)\nNone: {{ none }}",
+    "facts": "Order: {{ id }}\nTotal: {{ none }}\n{{ id }}: x",
+    "footer": " The\n {{ id }} ",
+}
+
+
+def test_what_a_shape_declares_is_rendered_and_data_add_no_line_and_move_no_colon():
+    """A button whose address is none, and a fact that comes out empty, are left out."""
+    data = {"id": "1: http://evil.test\nx: y", "url": "https://shop.test/1", "none": ""}
+    assert content("slack", Words("t", "b", extra=CARD), data).extra == {
+        "buttons": (("Track 1: http://evil.test x: y", "https://shop.test/1"), ("Help", "https://shop.test/help")),
+        "facts": (("Order", "1: http://evil.test x: y"), ("1: http://evil.test x: y", "x")),
+        "footer": "The 1: http://evil.test x: y",
+    }
+    assert content("email", Words("t", "b", extra=CARD), data).extra == {}
+
+
+def test_buttons_of_a_mandatory_message_lead_to_no_host_put_together_of_data():
+    extra = {"buttons": "Go: https://{{ id }}.test/"}
+    result = outcome("slack", Words("t", "b", extra=extra), {"id": "evil"}, is_mandatory=True)
+    assert isinstance(result, RenderFault)
+    assert result.field == "buttons"
 
 
 def test_a_fault_in_a_parameter_is_named_by_its_line():
-    template = source({("whatsapp", "en"): Words("t", "b", approved="order_shipped\n{{ here }}\n{{ missing }}")})
+    template = source(
+        {("whatsapp", "en"): Words("t", "b", extra={"approved": "order_shipped\n{{ here }}\n{{ missing }}"})}
+    )
     result = render([request("whatsapp", template, {"here": 1})])[0]
     assert isinstance(result, RenderFault)
     assert (result.field, result.line) == ("approved", 3)

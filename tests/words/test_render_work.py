@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from notifier.channels import CHANNELS
 from notifier.core.message import Content
-from notifier.core.wording import FIELDS, Words
+from notifier.core.wording import TEXTS, Words
 from notifier.ground.languages import locale_for
 from notifier.words.formats import Reader
 from notifier.words.language import GLOBALS, Budget, Compiled, TemplateFault
@@ -241,7 +241,7 @@ def test_whatever_a_template_does_is_paid_for(bomb):
 @pytest.mark.parametrize("bomb", BOMBS[::3])
 def test_no_message_takes_more_than_its_budget(bomb):
     wanted = request("email", source({("*", "en"): Words(bomb, bomb, bomb, bomb, bomb, bomb, bomb)}), DATA)
-    for field in FIELDS:
+    for field in TEXTS:
         Compiled(bomb, is_html=field == "html")  # once a version, and not for each message
     render([wanted])
     assert cpu_us(lambda: render([wanted])) < SLOW * 20_000

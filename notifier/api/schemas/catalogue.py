@@ -1,8 +1,8 @@
 """Shapes of event types and templates."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, create_model
 
 from notifier.api.fields import (
     Body,
@@ -11,11 +11,18 @@ from notifier.api.fields import (
     Part,
 )
 from notifier.api.schemas.base import CATEGORY, PRIORITY, ROUTING, Answer, EscalateAfter
+from notifier.channels import CHANNELS, FIELDS
+from notifier.core.shape_fields import ShapeField
 
 Source = Annotated[str, Field(max_length=100_000)]
 
 
-class TemplateWords(Part):
+def _described(field: ShapeField) -> str:
+    having = [channel.label for channel in CHANNELS.values() if field in channel.shape.fields]
+    return f"For {', '.join(having)}: {field.help}"
+
+
+class CommonWords(Part):
     """The words for one channel (`*`: every channel that has none of its own) and language. Each is Jinja2 source."""
 
     channel: Annotated[str, Field(max_length=32)]
@@ -27,11 +34,16 @@ class TemplateWords(Part):
     action_label: Source | None = None
     action_url: Source | None = None
     image: Source | None = None
-    approved: Source | None = Field(
-        default=None,
-        description="For WhatsApp: the name of an approved message template (`order_shipped`, with a language if it is "
-        "not that of these words: `order_shipped en_US`; with Twilio its content sid), and in each further line one of "
-        "its parameters.",
+
+
+if TYPE_CHECKING:  # mypy does not read classes that are made
+    TemplateWords = CommonWords
+else:  # with what the shapes of channels declare
+    TemplateWords = create_model(
+        "TemplateWords",
+        __base__=CommonWords,
+        __doc__=CommonWords.__doc__,
+        **{name: (Source | None, Field(default=None, description=_described(field))) for name, field in FIELDS.items()},
     )
 
 
@@ -127,7 +139,7 @@ class TemplateOut(TemplateSummary):
     contents: list[dict[str, Any]]
 
 
-class TemplatePreviewOut(Answer):
+class CommonPreviewOut(Answer):
     title: str
     body: str
     subject: str | None
@@ -135,7 +147,21 @@ class TemplatePreviewOut(Answer):
     action_label: str | None
     action_url: str | None
     image: str | None
-    approved: list[str] = Field(description="Name and language of the approved message template, then its parameters.")
+    language: str | None = Field(description="Of the words, as a BCP 47 tag.")
+
+
+_SHOWN: dict[str, Any] = {"switch": bool, "list": list[str], "pairs": list[list[str]], "links": list[list[str]]}
+if TYPE_CHECKING:
+    TemplatePreviewOut = CommonPreviewOut
+else:
+    TemplatePreviewOut = create_model(
+        "TemplatePreviewOut",
+        __base__=CommonPreviewOut,
+        **{
+            name: (_SHOWN.get(field.kind, str | None), Field(description=_described(field)))
+            for name, field in FIELDS.items()
+        },
+    )
 
 
 class TemplatePage(Answer):

@@ -6,13 +6,15 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from notifier.channels.addresses import URL
 from notifier.channels.contract import Adapter, AddressKind, Channel, Shape
+from notifier.channels.fields import FACTS, FOOTER
 from notifier.channels.wire.answers import Family, Response, explain_code, not_understood
 from notifier.channels.wire.chat import STATUSES_OF_A_HOOK, cut, image, link
 from notifier.core.errors import DeliveryError, InvalidRecipient, Permanent, RateLimited
-from notifier.core.message import Message, Receipt, Recipient
+from notifier.core.message import Content, Message, Receipt, Recipient
+from notifier.core.shape_fields import ShapeField
 
 _WEBHOOK = re.compile(r"/api(?:/v\d+)?/webhooks/(\d+)/[\w-]+")
-_LONGEST_TITLE, _LONGEST_TEXT = 256, 4096
+_LONGEST_TITLE, _LONGEST_TEXT, _LONGEST_FACT, _LONGEST_EMBED = 256, 4096, 1024, 6000
 _MARKDOWN = re.compile(r"([\\*_~`|>\[\]()#-])")
 
 # https://discord.com/developers/docs/topics/opcodes-and-status-codes#json
@@ -34,11 +36,20 @@ def _parse(value: str) -> str:
     return url
 
 
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+COLOUR = ShapeField(
+    "colour",
+    "Colour",
+    "Of the line beside the message, as #rrggbb.",
+    longest=7,
+    check=lambda _, value: None if _COLOUR.fullmatch(value) else "a colour is written like #2f6fde",
+)
+
 DISCORD = Channel(
     "discord",
     "Discord",
     AddressKind("Discord webhook", "https://discord.com/api/webhooks/1/abc-DEF", _parse, URL.mask, url=URL.url),
-    Shape(has_card=True, longest_body=_LONGEST_TEXT),
+    Shape(has_card=True, longest_body=_LONGEST_TEXT, fields=(FACTS, FOOTER, COLOUR)),
     every_address=True,
 )
 
@@ -82,7 +93,7 @@ class Discord(Adapter):
 def _payload(message: Message) -> dict[str, Any]:
     """One embed. Nobody is mentioned, whatever the text says."""
     content, action, picture = message.content, link(message.content), image(message.content)
-    body = _MARKDOWN.sub(r"\\\1", content.body)
+    body = _escaped(content.body)
     end = f"\n\n{action[1]}" if action else ""
     embed: dict[str, Any] = {
         "title": cut(content.title.strip() or message.type, _LONGEST_TITLE),
@@ -92,4 +103,28 @@ def _payload(message: Message) -> dict[str, Any]:
         embed["url"] = action[1]
     if picture:
         embed["image"] = {"url": picture}
+    footer, colour = content.extra.get("footer"), content.extra.get("colour", "")
+    if footer:
+        embed["footer"] = {"text": footer}  # reads no Markdown
+    if _COLOUR.fullmatch(colour):
+        embed["color"] = int(colour[1:], 16)
+    facts = _facts(content, _LONGEST_EMBED - len(embed["title"]) - len(embed["description"]) - len(footer or ""))
+    if facts:
+        embed["fields"] = facts
     return {"embeds": [embed], "allowed_mentions": {"parse": []}}
+
+
+def _facts(content: Content, room: int) -> list[dict[str, Any]]:
+    """As many as the embed has room for, in characters."""
+    found = []
+    for label, text in content.extra.get("facts", ()):
+        name, value = cut(_escaped(label), _LONGEST_TITLE), cut(_escaped(text), _LONGEST_FACT)
+        room -= len(name) + len(value)
+        if room < 0:
+            break
+        found.append({"name": name, "value": value, "inline": True})
+    return found
+
+
+def _escaped(text: str) -> str:
+    return _MARKDOWN.sub(r"\\\1", text)

@@ -163,10 +163,22 @@ def _payload(message: Message) -> dict[str, Any]:
         blocks.append({"type": "section", "text": _plain(cut(content.body, _LONGEST_TEXT))})
     if picture and len(picture) <= _LONGEST_URL:
         blocks.append({"type": "image", "image_url": picture, "alt_text": cut(content.title, 2000) or "image"})
-    if action:
-        label, url = action
-        button = {"type": "button", "text": _plain(cut(label, _LONGEST_BUTTON)), "url": url, "action_id": "open"}
-        blocks.append({"type": "actions", "elements": [button]})
+    facts = [_plain(f"{label}\n{value}") for label, value in content.extra.get("facts", ())]
+    if facts:
+        blocks.append({"type": "section", "fields": facts})
+    buttons = [
+        {
+            "type": "button",
+            "text": _plain(cut(label, _LONGEST_BUTTON)),
+            "url": url,
+            "action_id": f"open{number}" if number else "open",
+        }
+        for number, (label, url) in enumerate(((action,) if action else ()) + content.extra.get("buttons", ()))
+    ]
+    if buttons:
+        blocks.append({"type": "actions", "elements": buttons})
+    if content.extra.get("footer"):
+        blocks.append({"type": "context", "elements": [_plain(content.extra["footer"])]})
     if blocks:
         blocks[0] = {**blocks[0], "block_id": message.delivery_id}
     spoken = "\n".join(part for part in (content.title, content.body) if part.strip())

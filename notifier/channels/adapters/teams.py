@@ -4,19 +4,22 @@
 The answer says that the workflow has taken the card, not that it could show it.
 """
 
+import json
 import re
 from typing import Any
 from urllib.parse import SplitResult
 
 from notifier.channels.addresses import URL
 from notifier.channels.contract import Adapter, AddressKind, Channel, Shape
+from notifier.channels.fields import BUTTONS, FACTS, FOOTER
 from notifier.channels.wire.answers import Response, explain
 from notifier.channels.wire.chat import STATUSES_OF_A_HOOK, cut, image, link
 from notifier.core.errors import DeliveryError
 from notifier.core.message import Message, Receipt, Recipient
 
 _WORKFLOW = re.compile(r".*/workflows/([0-9a-f]{8})[0-9a-f]{24}/")
-_LONGEST_TITLE, _LONGEST_BODY = 256, 5_000  # characters; a card may have 28 KB
+_LONGEST_TITLE, _LONGEST_BODY = 256, 5_000  # characters
+_LONGEST_CARD = 27_000  # bytes; a message may have 28 KB
 
 TEAMS = Channel(
     "teams",
@@ -28,7 +31,7 @@ TEAMS = Channel(
         URL.mask,
         url=URL.url,
     ),
-    Shape(has_card=True, longest_body=_LONGEST_BODY),
+    Shape(has_card=True, longest_body=_LONGEST_BODY, fields=(BUTTONS, FACTS, FOOTER)),
     every_address=True,
 )
 
@@ -60,15 +63,18 @@ def _payload(message: Message) -> dict[str, Any]:
     """An Adaptive Card (https://adaptivecards.io/explorer). Rich text blocks, since a plain one reads Markdown."""
     content, action, picture = message.content, link(message.content), image(message.content)
     title = cut(content.title, _LONGEST_TITLE)
-    heading = {"type": "TextRun", "text": title, "weight": "Bolder", "size": "Medium"}
-    body: list[dict[str, Any]] = [{"type": "RichTextBlock", "inlines": [heading]}] if title.strip() else []
-    body += [
-        {"type": "RichTextBlock", "inlines": [{"type": "TextRun", "text": line}]}
-        for line in cut(content.body, _LONGEST_BODY).splitlines()
-        if line.strip()
-    ]
+    body = [_rich({"text": title, "weight": "Bolder", "size": "Medium"})] if title.strip() else []
+    body += [_rich({"text": line}) for line in cut(content.body, _LONGEST_BODY).splitlines() if line.strip()]
     if picture:
         body.append({"type": "Image", "url": picture, "altText": title})
+    footer = content.extra.get("footer")
+    end = [_rich({"text": footer, "isSubtle": True, "size": "Small"})] if footer else []
+    for label, text in content.extra.get("facts", ()):
+        fact = _rich({"text": f"{label}: ", "weight": "Bolder"}, {"text": text})
+        if len(json.dumps([*body, fact, *end])) > _LONGEST_CARD:
+            break
+        body.append(fact)
+    body += end
     card: dict[str, Any] = {
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
@@ -76,7 +82,14 @@ def _payload(message: Message) -> dict[str, Any]:
         "fallbackText": title,
         "body": body,
     }
-    if action:
-        card["actions"] = [{"type": "Action.OpenUrl", "title": cut(action[0], _LONGEST_TITLE), "url": action[1]}]
+    buttons = ((action,) if action else ()) + content.extra.get("buttons", ())
+    if buttons:
+        card["actions"] = [
+            {"type": "Action.OpenUrl", "title": cut(label, _LONGEST_TITLE), "url": url} for label, url in buttons
+        ]
     attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": card}
     return {"type": "message", "attachments": [attachment]}
+
+
+def _rich(*runs: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "RichTextBlock", "inlines": [{"type": "TextRun", **run} for run in runs]}

@@ -130,9 +130,9 @@ class TwilioVoice(TwilioAdapter):
 
 def twiml(message: Message, to: Recipient) -> str:
     """The call: the text twice, cut where it would be longer than Twilio takes."""
-    text = _NOT_IN_XML.sub("", message.content.body)
+    text, spelled = _NOT_IN_XML.sub("", message.content.body), message.content.extra.get("spelled", ())
     for longest in range(len(text), 0, -_STEP):
-        said = f"<Say{_voice(to.locale)}>{escape(_spoken(cut(text, longest)))}</Say>"
+        said = f"<Say{_voice(to.locale)}>{escape(_spoken(cut(text, longest), spelled))}</Say>"
         call = f'<Response><Pause length="1"/>{said}<Pause length="1"/>{said}</Response>'
         if len(call) <= LONGEST_TWIML:
             return call
@@ -146,6 +146,15 @@ def _voice(locale: str | None) -> str:
     return f" language={quoteattr(found[0])} voice={quoteattr(f'Polly.{found[1]}')}" if found else ""
 
 
-def _spoken(text: str) -> str:
-    """Codes digit by digit: 482 913 is not four hundred and eighty-two."""
-    return _CODE.sub(lambda code: " ".join(c for c in code[0] if c.isdigit()), text)
+def _spoken(text: str, spelled: Sequence[str]) -> str:
+    """Codes digit by digit: 482 913 is not four hundred and eighty-two. What the words name is spelled out, where it
+    is not part of a longer word; A-10 is A 1 0.
+    """
+    whole = "|".join(re.escape(one) for one in sorted(filter(None, spelled), key=len, reverse=True))
+    if whole:
+        text = re.sub(rf"(?<!\w)(?:{whole})(?!\w)", lambda found: _one_by_one(found[0]), text)
+    return _CODE.sub(lambda code: _one_by_one(code[0]), text)
+
+
+def _one_by_one(text: str) -> str:
+    return " ".join(c for c in text if c.isalnum())

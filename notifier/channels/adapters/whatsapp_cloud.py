@@ -185,14 +185,26 @@ def _payload(message: Message, to: Recipient) -> dict[str, Any]:
         "to": to.address.removeprefix("+"),
         "biz_opaque_callback_data": message.delivery_id,
     }
-    if not message.content.approved:
+    approved = message.content.extra.get("approved")
+    if not approved:
         return payload | {"type": "text", "text": {"preview_url": False, "body": message.content.body or message.type}}
-    name, _, language = message.content.approved[0].partition(" ")
+    name, _, language = approved[0].partition(" ")
     template: dict[str, Any] = {"name": name, "language": {"code": language}}
-    parameters = [{"type": "text", "text": text or " "} for text in message.content.approved[1:]]
-    if parameters:
-        template["components"] = [{"type": "body", "parameters": parameters}]
+    components: list[dict[str, Any]] = []
+    if approved[1:]:
+        components.append({"type": "body", "parameters": [_parameter(text) for text in approved[1:]]})
+    components += [
+        {"type": "button", "sub_type": "url", "index": str(index), "parameters": [_parameter(text)]}
+        for index, text in enumerate(message.content.extra.get("approved_buttons", ()))
+        if text
+    ]
+    if components:
+        template["components"] = components
     return payload | {"type": "template", "template": template}
+
+
+def _parameter(text: str) -> dict[str, str]:
+    return {"type": "text", "text": text or " "}  # Meta refuses an empty one
 
 
 def _events(value: dict[str, Any]) -> Iterator[Event]:

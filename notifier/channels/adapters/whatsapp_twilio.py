@@ -65,7 +65,7 @@ class TwilioWhatsApp(TwilioAdapter):
 
 def _said(content: Content) -> dict[str, str]:
     """An approved template is one of Twilio's if its name is a content sid; others are Meta's own account's."""
-    name, *parameters = content.approved or ("",)
+    name, *parameters = content.extra.get("approved") or ("",)
     sid = name.partition(" ")[0]
     if not re.fullmatch(r"HX[0-9a-f]{32}", sid):
         return {"Body": cut(content.body, LONGEST_BODY)}

@@ -15,12 +15,13 @@ from wtforms.fields import SelectChoice
 from wtforms.validators import Length
 
 from notifier.catalogue import samples, templates
-from notifier.channels import CHANNELS
+from notifier.channels import CHANNELS, fields_of
 from notifier.core.errors import Rejected
-from notifier.core.wording import ANY_CHANNEL, DRAFT, FIELDS, TemplateSource, Words
+from notifier.core.wording import ANY_CHANNEL, DRAFT, TEXTS, TemplateSource, Words
 from notifier.operations import template_trial
 from notifier.queries import templates as queries
 from notifier.web.access import allow, page_blueprint
+from notifier.web.console import shape_form
 from notifier.web.console.template_previews import keep_sample, kept_sample, shown
 from notifier.web.forms import ConsoleForm, JsonField, said
 from notifier.words.fallback import DEFAULT_LOCALE, fall_backs, find_words
@@ -45,15 +46,19 @@ class WordsForm(ConsoleForm):
     action_label = StringField("Button", [Length(max=_LONGEST)], filters=[_text])
     action_url = StringField("Link of the button", [Length(max=_LONGEST)], filters=[_text])
     image = StringField("Picture", [Length(max=_LONGEST)], filters=[_text])
-    approved = TextAreaField("Approved template", [Length(max=_LONGEST)], filters=[_text])
     sample = JsonField("Sample data")
     seen = HiddenField()
     shown_as = SelectField("Show as", validate_choice=False)
     type = SelectField("As event type", validate_choice=False)
 
-    def words(self) -> Words:
-        given: dict[str, Any] = {name: self[name].data or None for name in FIELDS}
-        return Words(**{**given, "title": self.title.data or "", "body": self.body.data or ""})
+    def words(self, channel: str) -> Words:
+        texts = {name: self[name].data or None for name in TEXTS}
+        common = {**texts, "title": self.title.data or "", "body": self.body.data or ""}
+        return Words.of({**common, **shape_form.given(self, channel)})
+
+
+def _form(place: tuple[str, str], **options: Any) -> WordsForm:
+    return shape_form.with_fields_of(WordsForm, place[0])(**options)
 
 
 @pages.get("/<key>/<int:version>")
@@ -63,11 +68,8 @@ def edit(key: str, version: int) -> ResponseReturnValue:
     place = _place(source)
     words = source.contents.get(place)
     start = words or _to_begin_with(source, place)
-    form = WordsForm(
-        formdata=None,
-        data={name: getattr(start, name) or "" for name in FIELDS}
-        | {"seen": templates.revision_of(words), "sample": _sample(key)},
-    )
+    data = {name: getattr(start, name) or "" for name in TEXTS} | shape_form.typed_before(start.extra, place[0])
+    form = _form(place, formdata=None, data={**data, "seen": templates.revision_of(words), "sample": _sample(key)})
     return _editor(source, place, form)
 
 
@@ -75,7 +77,8 @@ def edit(key: str, version: int) -> ResponseReturnValue:
 @allow("admin")
 def save(key: str, version: int) -> ResponseReturnValue:
     source = queries.source(key, version)
-    place, form = _place(source), WordsForm()
+    place = _place(source)
+    form = _form(place)
     if not _save(source, place, form):
         return _editor(source, place, form), 422
     _keep_sample(key, form)
@@ -92,13 +95,13 @@ def _save(source: TemplateSource, place: tuple[str, str], form: WordsForm) -> bo
             templates.save(
                 source.key,
                 source.version,
-                {place: form.words()},
+                {place: form.words(place[0])},
                 seen={place: form.seen.data} if form.seen.data else None,
             )
         except Rejected as error:
             if error.code == "not_found":
                 raise
-            form.refuse(error, {f"/contents/0/{name}": name for name in FIELDS})
+            form.refuse(error, {f"/contents/0/{name}": name for name in (*TEXTS, *fields_of(place[0]))})
             return False
     return bool(is_valid)
 
@@ -123,7 +126,8 @@ def preview(key: str, version: int) -> ResponseReturnValue:
     who may not write templates see the stored text.
     """
     source = queries.source(key, version)
-    place, form = _place(source), WordsForm()
+    place = _place(source)
+    form = _form(place)
     form.validate()
     if request.headers.get("X-Partial"):
         return render_template("admin/template_preview.html", view=_view(source, place, form))
@@ -135,7 +139,8 @@ def preview(key: str, version: int) -> ResponseReturnValue:
 def test(key: str, version: int) -> ResponseReturnValue:
     """Saves the texts, then sends them: the message that arrives is the draft."""
     source = queries.source(key, version)
-    place, form = _place(source), WordsForm()
+    place = _place(source)
+    form = _form(place)
     is_draft = _status(key, version) == DRAFT
     if not (_save(source, place, form) if is_draft else form.validate()) or form.sample.errors:
         return _editor(source, place, form), 422
@@ -197,6 +202,7 @@ def _editor(source: TemplateSource, place: tuple[str, str], form: WordsForm) -> 
         may_write=status == DRAFT and current_user.has_role("admin"),
         type=type_,
         shape=CHANNELS[_shown_as(place, form)].shape,
+        declared=shape_form.entries(form, place[0]),
         channels=CHANNELS,
         view=_view(source, place, form),
     )
@@ -207,7 +213,9 @@ def _view(source: TemplateSource, place: tuple[str, str], form: WordsForm) -> di
     # of its own.
     others = {} if place[0] == ANY_CHANNEL else source.contents
     words = (
-        form.words() if current_user.has_role("admin") else source.contents.get(place) or _to_begin_with(source, place)
+        form.words(place[0])
+        if current_user.has_role("admin")
+        else source.contents.get(place) or _to_begin_with(source, place)
     )
     written = TemplateSource(source.id, source.key, source.version, {**others, place: words})
     data_errors = form.sample.errors

@@ -16,7 +16,7 @@ from flask import Response, abort
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
-from notifier.channels import CHANNELS
+from notifier.channels import CHANNELS, FIELDS
 from notifier.core.message import Content
 from notifier.core.segments import segments
 from notifier.core.wording import TemplateSource
@@ -24,6 +24,7 @@ from notifier.ground.extensions import redis_store
 from notifier.models import EventType
 from notifier.operations import template_trial
 from notifier.web.access import allow, page_blueprint
+from notifier.web.console.shape_form import came_out
 from notifier.words.fallback import find_words
 from notifier.words.render import RenderFault
 
@@ -47,7 +48,7 @@ _NAMES = {
     "action_url": "link of the button",
     "image": "picture",
     "body": "text",
-    "approved": "approved template",
+    **{field.name: field.label for field in FIELDS.values()},
 }
 
 log = structlog.get_logger()
@@ -93,7 +94,7 @@ def shown(
         "segments": segments(result.body),
         "views": views,
         "image": result.image,
-        "approved": result.approved,
+        "declared": came_out(result, CHANNELS[channel].shape),
         "action": {"label": result.action_label, "url": result.action_url} if result.action_url else None,
     }
 
@@ -142,7 +143,7 @@ def _keep(html: str) -> str | None:
 
 def _fault(fault: RenderFault, source: TemplateSource, channel: str, locale: str) -> dict[str, Any]:
     found = find_words(source, channel, locale)
-    lines = ((getattr(found[0], fault.field, None) or "") if found and fault.field else "").split("\n")
+    lines = ((found[0].texts().get(fault.field) or "") if found and fault.field else "").split("\n")
     line = fault.line if fault.line and fault.line <= len(lines) else None
     excerpt = (
         [

@@ -5,7 +5,6 @@ The texts of a draft are changed in `template_editor`.
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from flask import flash, redirect, render_template, request, url_for
@@ -117,7 +116,7 @@ def _changes(before: Mapping[tuple[str, str], Words], after: Mapping[tuple[str, 
 
 def _lines(words: Words | None) -> list[str]:
     return (
-        [f"{name}: {line}" for name, text in asdict(words).items() if text for line in text.split("\n")]
+        [f"{name}: {line}" for name, text in words.texts().items() if text for line in text.split("\n")]
         if words
         else []
     )

@@ -91,6 +91,62 @@ def test_slack_shows_a_card_of_plain_text(http: Http, sink: Any, make_message: A
     }
 
 
+EXTRA = {
+    "buttons": (("Help", "https://shop.test/help"),),
+    "facts": (("Order", "A*1*"), ("Total", "9")),
+    "footer": "The shop",
+    "colour": "#2f6FDE",
+}
+
+
+def test_each_service_shows_buttons_facts_and_footer_in_its_own_way(http: Http, sink: Any, make_message: Any) -> None:
+    """And none of them reads Markdown in them."""
+    message = make_message(content=Content("t", "b", action_label="Go", action_url="https://shop.test/", extra=EXTRA))
+    plain = {"type": "plain_text", "emoji": False}
+    assert Slack({}, http).preview(message, address(Slack, sink))["payload"]["blocks"][2:] == [
+        {"type": "section", "fields": [plain | {"text": "Order\nA*1*"}, plain | {"text": "Total\n9"}]},
+        {
+            "type": "actions",
+            "elements": [
+                {"type": "button", "text": plain | {"text": label}, "url": url, "action_id": action}
+                for label, url, action in (
+                    ("Go", "https://shop.test/", "open"),
+                    ("Help", "https://shop.test/help", "open1"),
+                )
+            ],
+        },
+        {"type": "context", "elements": [plain | {"text": "The shop"}]},
+    ]
+    card = Teams({}, http).preview(message, address(Teams, sink))["payload"]["attachments"][0]["content"]
+    assert [[run["text"] for run in block["inlines"]] for block in card["body"]] == [
+        *(["t"], ["b"], ["Order: ", "A*1*"], ["Total: ", "9"], ["The shop"]),
+    ]
+    assert [(action["title"], action["url"]) for action in card["actions"]] == [
+        ("Go", "https://shop.test/"),
+        ("Help", "https://shop.test/help"),
+    ]
+    [embed] = Discord({}, http).preview(message, address(Discord, sink))["payload"]["embeds"]
+    assert {name: embed[name] for name in ("fields", "footer", "color")} == {
+        "fields": [
+            {"name": "Order", "value": r"A\*1\*", "inline": True},
+            {"name": "Total", "value": "9", "inline": True},
+        ],
+        "footer": {"text": "The shop"},
+        "color": 0x2F6FDE,
+    }
+
+
+def test_facts_that_have_no_room_are_left_out(http: Http, sink: Any, make_message: Any) -> None:
+    facts = tuple((f"{number}" * 150, "中" * 1000) for number in range(10))
+    message = make_message(content=Content("t", "中" * 4096, extra={"facts": facts, "footer": "f" * 300}))
+    card = Teams({}, http).preview(message, address(Teams, sink))["payload"]
+    assert len(json.dumps(card)) <= 28 * 1024 or len(card["attachments"][0]["content"]["body"]) == 3
+    [embed] = Discord({}, http).preview(message, address(Discord, sink))["payload"]["embeds"]
+    shown = [embed["title"], embed["description"], embed["footer"]["text"]]
+    shown += [text for fact in embed["fields"] for text in (fact["name"], fact["value"])]
+    assert (sum(map(len, shown)) <= 6000, len(embed["fields"])) == (True, 1)
+
+
 def test_slacks_bot_writes_to_a_person_and_names_the_delivery(http: Http, sink: Any, make_message: Any) -> None:
     sink.answers(200, {}, b'{"ok":true,"channel":"D024BE91L","ts":"1503435956.000247"}')
     receipt = Slack(BOT | {"SLACK_URL": base(sink)}, http).send(make_message(), Recipient("U012AB3CD"))

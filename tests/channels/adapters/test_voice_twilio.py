@@ -103,6 +103,23 @@ def test_codes_are_spoken_digit_by_digit(text: str, spoken: str, make_message: A
     assert {element.text for element in said(text, make_message).iter("Say")} == {spoken}
 
 
+@pytest.mark.parametrize(
+    ("text", "spelled", "spoken"),
+    [
+        ("Order AB-12 is here", ("AB-12",), "Order A B 1 2 is here"),
+        ("AB-12 and AB-123", ("AB-12",), "A B 1 2 and AB-123"),
+        ("x.y or x.y.z", ("x.y", "x.y.z"), "x y or x y z"),
+        ("Room 12 of 12", ("12", ""), "Room 1 2 of 1 2"),
+        ("<break/> AB", ("AB",), "<break/> A B"),
+    ],
+)
+def test_what_the_words_name_is_spelled_out(
+    text: str, spelled: tuple[str, ...], spoken: str, make_message: Any
+) -> None:
+    call = twiml(make_message(content=Content("t", text, extra={"spelled": spelled})), TO)
+    assert {element.text for element in ElementTree.fromstring(call).iter("Say")} == {spoken}
+
+
 def test_what_xml_cannot_hold_is_left_out(make_message: Any) -> None:
     body = 'a\x00b\x0b\ud800\ufffe <Dial>+19</Dial> ]]> " 😀'
     assert [element.text for element in said(body, make_message).iter("Say")] == ['ab <Dial>+19</Dial> ]]> " 😀'] * 2

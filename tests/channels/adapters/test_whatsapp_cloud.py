@@ -43,11 +43,11 @@ def adapter(http: Http, sink: Any = None, **changes: str) -> WhatsAppCloud:
 
 
 @pytest.mark.parametrize(
-    ("approved", "expected"),
+    ("extra", "expected"),
     [
-        ((), {"type": "text", "text": {"preview_url": False, "body": "It is on its way."}}),
+        ({}, {"type": "text", "text": {"preview_url": False, "body": "It is on its way."}}),
         (
-            ("order_shipped de", "A123", ""),
+            {"approved": ("order_shipped de", "A123", "")},
             {
                 "type": "template",
                 "template": {
@@ -62,14 +62,36 @@ def adapter(http: Http, sink: Any = None, **changes: str) -> WhatsAppCloud:
                 },
             },
         ),
-        (("hello en_US",), {"type": "template", "template": {"name": "hello", "language": {"code": "en_US"}}}),
+        (
+            {"approved": ("code de", "1234"), "approved_buttons": ("", "1234")},
+            {
+                "type": "template",
+                "template": {
+                    "name": "code",
+                    "language": {"code": "de"},
+                    "components": [
+                        {"type": "body", "parameters": [{"type": "text", "text": "1234"}]},
+                        {
+                            "type": "button",
+                            "sub_type": "url",
+                            "index": "1",
+                            "parameters": [{"type": "text", "text": "1234"}],
+                        },
+                    ],
+                },
+            },
+        ),
+        (
+            {"approved": ("hello en_US",)},
+            {"type": "template", "template": {"name": "hello", "language": {"code": "en_US"}}},
+        ),
     ],
 )
 def test_text_is_sent_or_the_approved_template(
-    approved: tuple[str, ...], expected: Any, http: Http, sink: Any, make_message: Any
+    extra: Any, expected: Any, http: Http, sink: Any, make_message: Any
 ) -> None:
     sink.answers(200, {}, SENT)
-    message = make_message(content=Content("On its way", "It is on its way.", approved=approved))
+    message = make_message(content=Content("On its way", "It is on its way.", extra=extra))
     assert adapter(http, sink).send(message, Recipient("+4915112345678")) == Receipt("sent", "wamid.A")
     [request] = sink.requests
     assert (request.path, request.headers["authorization"]) == (f"/v23.0/{NUMBER}/messages", "Bearer EAAs3cret")

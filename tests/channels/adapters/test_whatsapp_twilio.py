@@ -65,7 +65,7 @@ SID = "HX" + "0123456789abcdef" * 2
 def test_an_approved_template_is_sent_by_its_content_sid(
     approved: tuple[str, ...], said: dict[str, str], make: Any, sink: Any, make_message: Any
 ) -> None:
-    make().send(make_message(content=Content("t", "text", approved=approved)), TO)
+    make().send(make_message(content=Content("t", "text", extra={"approved": approved})), TO)
     sent = dict(parse_qsl(sink.requests[0].body.decode(), strict_parsing=True))
     assert {name: sent.get(name) for name in ("Body", "ContentSid", "ContentVariables") if name in sent} == said
 
