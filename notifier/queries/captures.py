@@ -4,6 +4,7 @@ The product's own messages contain codes and sign-in links. `with_secrets` inclu
 anybody; without it they are left out.
 """
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,12 +13,13 @@ from sqlalchemy import ColumnElement, or_, select, true
 from notifier.core.timestamps import timestamp
 from notifier.core.worlds import MARK, is_of_tests, shown_id
 from notifier.ground.extensions import db
-from notifier.ground.ids import parse, show
+from notifier.ground.ids import first_at, parse, show
 from notifier.models import Address, Capture, Delivery, EventType, Notification
 from notifier.queries.notifications import Sight
 from notifier.queries.people import digests_of
 
 KIND = "cap"
+WINDOW = 10_000  # captures that a page of one type looks at
 _FIELDS = ("to", "subject", "text", "html", "payload", "headers")
 
 
@@ -28,15 +30,18 @@ def list_captures(
     user: str | None = None,
     to: str | None = None,
     channel: str | None = None,
+    type: str | None = None,
+    since: datetime | None = None,
     after: str | None = None,
     limit: int = 50,
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Newest first, as in API.md, and the cursor of the next page. Raises Rejected for an invalid cursor.
 
     `to`: a user's id, or a whole address; an address that its user no longer has finds nothing. `tests_only`: only
-    those of people of test keys.
+    those of people of test keys. `type`: of the notification; a page of it may hold less than `limit`, since it looks
+    at WINDOW captures at most.
     """
-    query = select(Capture).where(_visible(with_secrets)).order_by(Capture.id.desc()).limit(limit + 1)
+    query = select(Capture).order_by(Capture.id.desc())
     if tests_only:
         query = query.where(Capture.user_id.startswith(MARK))
     if user:
@@ -52,9 +57,22 @@ def list_captures(
         query = query.where(Capture.channel == channel)
     if after:
         query = query.where(Capture.id < parse(KIND, after))
-    rows = list(db.session.scalars(query))
+    if since:
+        query = query.where(Capture.id >= first_at(since), Capture.at >= since)
+    edge: UUID | None = None
+    if type:
+        # No index leads from a type to its captures: a rare one would be looked for among all of them
+        window = query.with_only_columns(Capture.id).limit(WINDOW)
+        edge = db.session.scalar(window.limit(1).offset(WINDOW - 1))
+        sent = select(Delivery.id).join(Notification, Notification.id == Delivery.notification_id)
+        query = query.where(
+            *([Capture.id >= edge] if edge else []),
+            sent.where(Delivery.id == Capture.delivery_id, Notification.type == type).exists(),
+        )
+    rows = list(db.session.scalars(query.where(_visible(with_secrets)).limit(limit + 1)))
     page = rows[:limit]
-    return [capture_json(row) for row in page], show(KIND, page[-1].id) if len(rows) > limit else None
+    last = page[-1].id if len(rows) > limit else edge
+    return [capture_json(row) for row in page], show(KIND, last) if last else None
 
 
 def find_capture(key: UUID, *, with_secrets: bool) -> dict[str, Any] | None:

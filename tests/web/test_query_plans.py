@@ -192,6 +192,8 @@ PAGES = (
     ),
     "/admin/sandbox",
     "/admin/sandbox?channel=email",
+    "/admin/sandbox?type=nothing",
+    "/admin/sandbox?type=order_shipped&within=1h",
 )
 
 

@@ -1,4 +1,4 @@
-"""Messages that the sandbox captured, shown as their recipient would have seen them.
+"""Messages that the sandbox captured, shown as their recipient would have seen them. Viewers look; operators delete.
 
 A mail's HTML is not ours: it is shown in a sandboxed frame, from a route whose own policy allows styles and pictures,
 but no script.
@@ -7,21 +7,26 @@ but no script.
 import json
 from typing import Any
 
-from flask import Response, abort, render_template, request
+from flask import Response, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from notifier.channels import CHANNELS
 from notifier.channels.serving import mask
 from notifier.core.segments import segments
+from notifier.ground.clock import now
 from notifier.ground.ids import parse
+from notifier.operations import sandbox_emptying
 from notifier.queries.captures import KIND, find_capture, list_captures
+from notifier.queries.dead_letters import WITHIN
+from notifier.queries.types import known_keys
 from notifier.web.access import allow, page_blueprint
 from notifier.words.tracked import without_pixel
 
 pages = page_blueprint("sandbox", url_prefix="/admin/sandbox")
 
 _LONGEST = 320
+_VIEWS = ("html", "text", "headers", "source")  # of a mail
 _MAIL_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data: https:; font-src https: data:; form-action "
     "'none'; frame-ancestors 'self'; "
@@ -34,8 +39,15 @@ _MAIL_POLICY = (
 def listing() -> ResponseReturnValue:
     to, channel = request.args.get("to", "").strip()[:_LONGEST].replace("\0", ""), request.args.get("channel")
     channel = channel if channel in CHANNELS else None
+    types, within = known_keys(), WITHIN.get(request.args.get("within", ""))
+    type_ = request.args["type"] if request.args.get("type") in types else None
     captures, following = list_captures(
-        with_secrets=_sees_secrets(), to=to, channel=channel, after=request.args.get("after")
+        with_secrets=_sees_secrets(),
+        to=to,
+        channel=channel,
+        type=type_,
+        since=now() - within if within else None,
+        after=request.args.get("after"),
     )
     return render_template(
         "admin/sandbox.html",
@@ -44,7 +56,30 @@ def listing() -> ResponseReturnValue:
         to=to,
         channel=channel,
         channels=CHANNELS,
+        type=type_,
+        types=types,
+        within=request.args["within"] if within else None,
     )
+
+
+@pages.get("/delete")
+@allow("operator")
+def ask_to_empty() -> ResponseReturnValue:
+    number = sandbox_emptying.count()
+    if not number:
+        flash("The sandbox is empty.")
+        return redirect(url_for("sandbox.listing"), 303)
+    return render_template("admin/sandbox_delete.html", number=number, last=sandbox_emptying.newest())
+
+
+@pages.post("/delete")
+@allow("operator")
+def empty() -> ResponseReturnValue:
+    gone, left = sandbox_emptying.empty(parse(KIND, request.form.get("last", "")))
+    flash(f"Deleted: {gone:,} captured {'message' if gone == 1 else 'messages'}.")
+    if left:
+        flash(f"{left:,} are left: so many are not deleted at once. Ask again for the rest.", "warning")
+    return redirect(url_for("sandbox.listing"), 303)
 
 
 @pages.get("/<capture_id>")
@@ -52,9 +87,15 @@ def listing() -> ResponseReturnValue:
 def one(capture_id: str) -> ResponseReturnValue:
     capture = find_capture(parse(KIND, capture_id), with_secrets=_sees_secrets()) or abort(404)
     views = [f"admin/captures/{capture['channel']}.html", "admin/captures/any.html"]
-    said = segments(capture["text"] or "")
+    said, view = segments(capture["text"] or ""), request.args.get("view")
     return render_template(
-        "admin/capture.html", capture=_shown(capture), views=views, segments=said, payload=_readable(capture["payload"])
+        "admin/capture.html",
+        capture=_shown(capture),
+        views=views,
+        view=view if view in _VIEWS else _VIEWS[0],
+        is_narrow=request.args.get("width") == "phone",
+        segments=said,
+        payload=_readable(capture["payload"]),
     )
 
 

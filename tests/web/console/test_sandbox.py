@@ -1,18 +1,24 @@
 """Captured messages, as their recipients would have seen them."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
-from notifier.models import Capture
+from notifier.models import AuditEntry, Capture
+from notifier.operations import sandbox_emptying
 from notifier.people import addresses
+from notifier.queries import captures
+from tests.stored import rows
 from tests.web.conftest import Visitor
 
 Send = Callable[..., list[Any]]
+ORDER = {"order_id": "4711", "carrier": "DHL"}
 
 
 @pytest.fixture
@@ -39,9 +45,15 @@ def test_an_empty_sandbox_says_what_will_be_there(viewer: Visitor) -> None:
 def test_a_mail_is_shown_with_both_parts(viewer: Visitor, send: Send) -> None:
     send("zoe", email="zoe@example.test", channels=("email",))
     assert "zoe@example.test" in viewer.get("/admin/sandbox").text
-    page = viewer.get(f"/admin/sandbox/{only_capture()}").text
-    assert f'src="/admin/sandbox/{only_capture()}/html" sandbox=' in page
-    assert "Text part" in page
+    path = f"/admin/sandbox/{only_capture()}"
+    frame = f'src="{path}/html" sandbox='
+    for view, words in (("", frame), ("?width=phone", 'class="mail is-narrow"'), ("?view=nonsense", frame)):
+        assert words in viewer.get(path + view).text
+    shown = {view: viewer.get(f"{path}?view={view}").text for view in ("text", "headers", "source")}
+    assert "Text part" in shown["text"]
+    assert "Message-ID" in shown["headers"]
+    assert "&lt;!doctype html" in shown["source"].lower()
+    assert not any(frame in page for page in shown.values())
 
 
 def test_its_html_comes_from_a_route_that_lets_nothing_run(viewer: Visitor, send: Send) -> None:
@@ -77,6 +89,58 @@ def test_text_is_never_markup(viewer: Visitor, send: Send) -> None:
         page = viewer.get(path).text
         assert "<b>Grace" not in page
         assert "<script>1" not in page
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("type=comment", {"comment"}),
+        ("type=newsletter", set()),
+        ("type=nothing", {"comment", "order_shipped"}),
+        ("within=24h", {"comment"}),
+        ("within=30d&type=order_shipped&channel=email&to=zoe", {"order_shipped"}),
+        ("within=24h&type=order_shipped", set()),
+    ],
+)
+def test_it_is_filtered_by_type_and_time(viewer: Visitor, send: Send, given: str, found: set[str]) -> None:
+    with time_machine.travel(datetime.now(UTC) - timedelta(days=3)):
+        send("zoe", type="order_shipped", data=ORDER, email="zoe@example.test", channels=("email",))
+    send("zoe", type="comment", data={"actor": "Grace", "text": "Hello"}, channels=("email",))
+    page = viewer.get(f"/admin/sandbox?{given}").text
+    words = {"comment": "Grace", "order_shipped": "4711"}
+    assert {type for type, word in words.items() if word in page} == found
+
+
+def test_a_rare_type_is_looked_for_a_window_at_a_time(
+    viewer: Visitor, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(captures, "WINDOW", 2)
+    send("zoe", type="comment", data={"actor": "Grace", "text": "Hello"}, email="z@example.test", channels=("email",))
+    for user in ("yan", "xan", "wim"):
+        send(user, type="order_shipped", data=ORDER, email=f"{user}@example.test", channels=("email",))
+    first = viewer.get("/admin/sandbox?type=comment").text
+    assert ("Grace" in first, "Older ones are a page away" in first) == (False, True)
+    following = first.partition('rel="next" href="')[2].partition('"')[0].replace("&amp;", "&")
+    assert "Grace" in viewer.get(following).text
+
+
+def test_an_operator_deletes_all_that_was_there_and_the_trail_says_so(
+    viewer: Visitor, signed_in: Callable[..., Visitor], send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator = signed_in("operator")
+    for user in ("zoe", "yan", "xan"):
+        send(user, email=f"{user}@example.test", channels=("email",))
+    monkeypatch.setattr(sandbox_emptying, "MOST", 2)
+    asked = operator.get("/admin/sandbox/delete").text
+    last = asked.partition('name="last" value="')[2].partition('"')[0]
+    assert "Delete 3 captured messages?" in asked
+    send("wim", email="wim@example.test", channels=("email",))
+    assert "1 are left" in operator.post("/admin/sandbox/delete", {"last": last}, follow_redirects=True).text
+    operator.post("/admin/sandbox/delete", {"last": last})
+    operator.post("/admin/sandbox/delete", {"last": last})
+    assert [row.user_id for row in rows(Capture)] == ["wim"]
+    entries = [(row.actor, row.before) for row in rows(AuditEntry) if row.action == "sandbox.emptied"]
+    assert entries == [("operator@example.test", {"captures": 2}), ("operator@example.test", {"captures": 1})]
 
 
 def test_it_is_filtered_by_person_and_channel(viewer: Visitor, send: Send) -> None:
