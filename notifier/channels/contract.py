@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 from notifier.channels.receipts import Event, HookRefused, HookRequest, Kind
 from notifier.channels.wire.answers import Response, explain
 from notifier.channels.wire.http import Http
+from notifier.channels.wire.server_url import ServerUrl
 from notifier.core.errors import DeliveryError, Misconfigured
 from notifier.core.message import Message, Receipt, Recipient
 from notifier.core.shape_fields import ShapeField
@@ -103,7 +104,9 @@ class Setting:
 
     `verifies`: without it nobody can tell whether a receipt is the provider's, so that none is taken. `make`: makes a
     value once for an installation that is given none. `migrate` calls it and keeps the value encrypted.
-    `default`: where nothing else is known. `default_here`: the default that follows from the installation's settings.
+    `server`: it is the URL of a server, which forms take apart into fields; secret but for host, port, user and
+    encryption. `default`: where nothing else is known. `default_here`: the default that follows from the
+    installation's settings.
     """
 
     name: str
@@ -115,6 +118,7 @@ class Setting:
     make: Callable[[], str] | None = None
     default_here: Callable[[Settings], str] | None = None
     verifies: bool = False
+    server: ServerUrl | None = None
 
     @property
     def must_be_given(self) -> bool:
@@ -291,7 +295,7 @@ class Adapter:
         """Connects to the provider and signs in, and sends nothing. → what lets us in (None: there is nothing to
         connect to). Raises a DeliveryError.
 
-        Called by `doctor`.
+        Called by `doctor`, and by the console with an `Http` that is confined.
         """
         return None
 

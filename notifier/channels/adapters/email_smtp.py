@@ -6,6 +6,7 @@ from notifier.channels.contract import Setting
 from notifier.channels.mailing import MailAdapter
 from notifier.channels.wire import mail
 from notifier.channels.wire.http import Http
+from notifier.channels.wire.server_url import ServerUrl
 from notifier.channels.wire.smtp import Pool, Server
 from notifier.core.errors import Misconfigured
 from notifier.core.message import Message, Receipt, Recipient
@@ -21,6 +22,7 @@ class EmailSmtp(MailAdapter):
             "`smtp://[user:password@]host:port` (STARTTLS when offered) or `smtps://…`",
             is_secret=True,
             example="smtp://user:password@mail.example.com:587",
+            server=ServerUrl({"smtp": "STARTTLS when offered", "smtps": "TLS from the start"}),
         ),
         Setting(
             "SMTP_CONNECTIONS",

@@ -78,6 +78,8 @@ def opening() -> Iterator[None]:
         yield
     except TimeoutError:
         raise Retryable("the TLS handshake took too long", code="connect_timeout") from None
+    except ssl.SSLCertVerificationError as error:
+        raise Retryable(f"the server's certificate is not trusted: {error.verify_message}", code="tls") from None
     except (ssl.SSLError, urllib3.exceptions.SSLError, ssl.CertificateError):
         raise Retryable("the TLS handshake failed, or the certificate is not trusted", code="tls") from None
     except OSError:
@@ -86,7 +88,7 @@ def opening() -> Iterator[None]:
 
 class Http:
     """`allow`: private networks that may be reached, by plain http too. `total_s` bounds how long an answer may trickle
-    in.
+    in. `is_confined`: mail servers, too, have to be on the public internet or in `allow`.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class Http:
         read_s: float = 10.0,
         total_s: float = 30.0,
         longest_answer: int = 65_536,
+        is_confined: bool = False,
     ) -> None:
         self.targets = Targets(allow)
         self.tls = tls or ssl.create_default_context()
@@ -106,6 +109,7 @@ class Http:
         self.connect_s = connect_s
         self.read_s = read_s
         self.longest_answer = longest_answer
+        self.is_confined = is_confined
         self._dialler = _Dialler(self.targets, resolve)
         self._pools = _Pools(self._dialler, total_s, num_pools=HOSTS, maxsize=CONNECTIONS_A_HOST, ssl_context=self.tls)
 
@@ -227,15 +231,17 @@ class _Dialler:
         allowed = [target for target in found if self.targets.may_reach(target[0], is_encrypted=is_encrypted)]
         if not allowed:
             raise Permanent(f"{host} is not on the public internet, or not reached by https", code="target_refused")
-        code = ""
+        code, why = "", f"no connection to {host} could be made"
         for target in allowed[:ADDRESSES_TRIED]:
             try:
                 return urllib3.util.connection.create_connection(target, timeout, socket_options=options)
             except TimeoutError:
-                code = "connect_timeout"
+                code, why = "connect_timeout", f"{host} does not answer on port {port}"
+            except ConnectionRefusedError:
+                code, why = "connect_failed", f"{host} refuses connections on port {port}"
             except OSError:
-                code = "connect_failed"
-        raise Retryable(f"no connection to {host} could be made", code=code)
+                code, why = "connect_failed", f"no connection to {host} could be made"
+        raise Retryable(why, code=code)
 
 
 class _Pools(urllib3.PoolManager):

@@ -179,13 +179,14 @@ class _Connection:
         self.unanswered = 0  # commands that are sent
         self.used_at = time.monotonic()
         timeout = PATIENCE * http.read_s
+        plain, over_tls = (_confined(http), _confined_over_tls(http)) if http.is_confined else _FREE
         try:
             if server.is_tls:
-                self.smtp: smtplib.SMTP = smtplib.SMTP_SSL(
+                self.smtp: smtplib.SMTP = over_tls(
                     server.host, server.port, server.greeting, timeout=timeout, context=http.tls
                 )
             else:
-                self.smtp = smtplib.SMTP(server.host, server.port, server.greeting, timeout)
+                self.smtp = plain(server.host, server.port, server.greeting, timeout)
         except Exception as error:
             raise _unreachable(error) from None
         try:
@@ -302,6 +303,24 @@ class _Connection:
             raise explain_reply(command, code, text)
 
 
+_FREE: tuple[type[smtplib.SMTP], type[smtplib.SMTP_SSL]] = (smtplib.SMTP, smtplib.SMTP_SSL)
+
+
+def _confined(http: Http) -> type[smtplib.SMTP]:
+    class Confined(smtplib.SMTP):
+        def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+            dialled = http.dial(host, port)
+            dialled.settimeout(timeout)
+            return dialled
+
+    return Confined
+
+
+def _confined_over_tls(http: Http) -> type[smtplib.SMTP_SSL]:
+    """SMTP_SSL asks the next in line for its socket, and puts TLS over it."""
+    return type("ConfinedOverTls", (smtplib.SMTP_SSL, _confined(http)), {})
+
+
 def _is_private(sock: socket.socket | None, http: Http) -> bool:
     """May a password cross this connection? Encrypted, or inside this machine or an allowed network."""
     if sock is None or isinstance(sock, ssl.SSLSocket):
@@ -333,6 +352,10 @@ def _unreachable(error: Exception) -> DeliveryError:
             return explain_reply("HELLO", *_reply(error))
         case smtplib.SMTPException() | OSError() if _is_timeout(error):
             return Retryable("the mail server does not answer", code="connect_timeout")
+        case socket.gaierror():
+            return Retryable("the name of the mail server cannot be resolved", code="dns")
+        case ConnectionRefusedError():
+            return Retryable("the mail server refuses connections on this port", code="connect_failed")
         case smtplib.SMTPException() | OSError():
             return Retryable("no connection to the mail server could be made", code="connect_failed")
     raise error

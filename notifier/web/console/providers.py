@@ -1,9 +1,11 @@
 """Providers: which accounts send on each channel, in which order, and for how many people. Viewers look; admins change.
 
-An adapter's declared settings make its form. A secret is never shown again; an empty field leaves it unchanged.
+An adapter's declared settings make its form; the URL of a server becomes its parts. A secret is never shown again; an
+empty field leaves it unchanged.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -16,17 +18,18 @@ from wtforms.fields import SelectChoice
 from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, Optional
 
 from notifier.channels import CHANNELS
-from notifier.channels.contract import Adapter
-from notifier.core.errors import Rejected
+from notifier.channels.contract import Adapter, Setting
+from notifier.channels.wire.server_url import ServerParts
+from notifier.core.errors import Fault, Rejected
 from notifier.ground.config import current_settings
 from notifier.models import Address, Provider
-from notifier.operations import provider_trial
+from notifier.operations import connection_trial, provider_trial
 from notifier.providers import accounts as providers
 from notifier.providers import flags, health
 from notifier.queries import hooks
 from notifier.queries import providers as queries
 from notifier.web.access import allow, page_blueprint
-from notifier.web.forms import ConsoleForm, stripped
+from notifier.web.forms import ConsoleForm, said, stripped
 
 pages = page_blueprint("providers", url_prefix="/admin/providers")
 
@@ -65,14 +68,36 @@ class NewAccountForm(AccountForm):
 
 
 def _form_of(adapter: type[Adapter], base: type[AccountForm], *, is_new: bool) -> type[AccountForm]:
-    """The form of one adapter: a field for each of its settings, `setting_NAME`."""
+    """The form of one adapter: a field for each of its settings, `setting_NAME`; for the URL of a server, one for each
+    of its parts, `setting_NAME_host` and so on.
+    """
     fields: dict[str, Any] = {}
     for setting in adapter.settings:
         needs = is_new and setting.must_be_given
+        if setting.server is not None:
+            fields |= {_part(setting, name): field for name, field in _parts_of(setting, needs=needs).items()}
+            continue
         validators = [DataRequired(f"{setting.name} is required.") if needs else Optional(), Length(max=_LONGEST)]
         kind = PasswordField if setting.is_secret else StringField
         fields[f"setting_{setting.name}"] = kind(setting.name, validators, filters=[stripped])
     return type("SettingsForm", (base,), fields)
+
+
+def _part(setting: Setting, name: str) -> str:
+    return f"setting_{setting.name}_{name}"
+
+
+def _parts_of(setting: Setting, *, needs: bool) -> dict[str, Any]:
+    assert setting.server is not None
+    host, short = DataRequired("The host is required.") if needs else Optional(), Length(max=255)
+    schemes = [SelectChoice(scheme, words) for scheme, words in setting.server.schemes.items()]
+    return {
+        "host": StringField("Host", [host, short], filters=[stripped]),
+        "port": StringField("Port", [short], filters=[stripped], render_kw={"inputmode": "numeric"}),
+        "scheme": SelectField("TLS", choices=schemes),
+        "user": StringField("User", [short], filters=[stripped], render_kw={"autocomplete": "off"}),
+        "password": PasswordField("Password", [Length(max=_LONGEST)], render_kw={"autocomplete": "new-password"}),
+    }
 
 
 @pages.get("")
@@ -135,15 +160,24 @@ def _account_page(
 ) -> str:
     if row is None:
         return _page(None, model, name, row=row, test_form=test_form)
+    stored = row.settings or {}
     shown = {
-        f"setting_{setting.name}": (row.settings or {}).get(setting.name, "")
-        for setting in model.settings
-        if not setting.is_secret
+        f"setting_{setting.name}": stored.get(setting.name, "") for setting in model.settings if not setting.is_secret
     }
+    if current_user.has_role("admin"):
+        shown |= {name: value for setting in model.settings for name, value in _shown_parts(setting, stored).items()}
     form = _form_of(model, AccountForm, is_new=False)(
         formdata=None, data={"position": row.position, "weight": row.weight, "is_on": row.is_on, **shown}
     )
     return _page(form, model, name, row=row, held=set(row.settings or {}), test_form=test_form)
+
+
+def _shown_parts(setting: Setting, stored: Mapping[str, str]) -> dict[str, str]:
+    """Of the URL of a server: all but its password."""
+    parts = setting.server.split(stored.get(setting.name, "")) if setting.server else None
+    if parts is None:
+        return {}
+    return {_part(setting, name): getattr(parts, name) for name in ("host", "port", "scheme", "user")}
 
 
 @pages.post("/<name>")
@@ -157,7 +191,7 @@ def change(name: str) -> ResponseReturnValue:
         secrets = {setting.name for setting in model.settings if setting.is_secret}
         providers.change(
             name,
-            _given(form, model),
+            _given(form, model, row.settings or {}),
             keeping=secrets,
             position=form.position.data,
             weight=form.weight.data,
@@ -182,6 +216,22 @@ def test(name: str) -> ResponseReturnValue:
         return _account_page(name, row, model, form.refuse(error, {"/value": "to"})), 422
     flash(f"A test message through {name} is on its way. Reload this page to see how it went.")
     return redirect(url_for("notifications.one", notification_id=key), 303)
+
+
+@pages.post("/<name>/try")
+@allow("admin")
+def try_out(name: str) -> ResponseReturnValue:
+    """The settings that are saved: connects and signs in, and sends nothing."""
+    queries.find(name)
+    try:
+        reached = connection_trial.try_out(name, current_user.user_id)
+        flash(f"The connection works: {reached} lets us in.")
+    except Rejected as error:
+        if error.code == "not_found":
+            raise
+        said_so = error.code != "conflict"  # else it is what became of the trial
+        flash(said(error.detail) if said_so else f"The connection does not work: {error.detail.rstrip('.')}.", "error")
+    return redirect(url_for("providers.one", name=name), 303)
 
 
 @pages.post("/<name>/remove")
@@ -211,12 +261,41 @@ def set_flag() -> ResponseReturnValue:
     return redirect(url_for("providers.listing"), 303)
 
 
-def _given(form: AccountForm, model: type[Adapter]) -> dict[str, str]:
-    return {
-        setting.name: form[f"setting_{setting.name}"].data
-        for setting in model.settings
-        if form[f"setting_{setting.name}"].data
-    }
+def _given(form: AccountForm, model: type[Adapter], stored: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Raises Rejected for a server that cannot be one. `stored`: the settings up to now."""
+    given: dict[str, str] = {}
+    for setting in model.settings:
+        value = (
+            _given_server(form, setting, (stored or {}).get(setting.name, ""))
+            if setting.server is not None
+            else form[f"setting_{setting.name}"].data
+        )
+        if value:
+            given[setting.name] = value
+    return given
+
+
+def _given_server(form: AccountForm, setting: Setting, stored: str) -> str:
+    """A password that is not given stays, but for its own server and user alone: nobody sends it elsewhere who does not
+    know it.
+    """
+    assert setting.server is not None
+    typed = {name: form[_part(setting, name)].data or "" for name in ("scheme", "host", "port", "user", "password")}
+    if not typed["host"]:
+        return ""
+    parts, before = ServerParts(**typed), setting.server.split(stored)
+    if before is not None and before.password and parts.user and not parts.password:
+        parts = replace(parts, password=before.password)
+        if parts != before:
+            raise _at(_part(setting, "password"), "Enter the password again: it was given for the server as it was.")
+    try:
+        return setting.server.join(parts)
+    except ValueError as error:
+        raise _at(_part(setting, "port" if "port" in str(error) else "host"), str(error)) from None
+
+
+def _at(field: str, sentence: str) -> Rejected:
+    return Rejected("validation_failed", sentence, (Fault(f"/{field}", "invalid", sentence),))
 
 
 def _page(
@@ -233,6 +312,7 @@ def _page(
     if name is not None:
         of_account = {
             "test_form": test_form or _destination_form(name, DestinationForm(formdata=None)),
+            "can_be_tried": connection_trial.can_be_tried(model),
             "why_no_test": provider_trial.why_not(name, current_user.user_id),
             "hook": hooks.of(name, model, row),
             "is_in_use": row is None or row.is_on,

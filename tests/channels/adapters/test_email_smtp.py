@@ -19,6 +19,7 @@ from notifier.channels.wire.http import Http
 from notifier.channels.wire.smtp import explain_reply
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, Retryable
 from notifier.core.message import Recipient
+from notifier.core.networks import parse as parse_networks
 from tests.channels.wire.test_mail import SCRIPTS, plain
 
 ALICE = Recipient("alice@shop.test", name="Alice")
@@ -314,6 +315,50 @@ def test_a_server_that_is_away_is_tried_again(make_adapter: MakeAdapter, make_me
             "connect_failed",
             False,
         )
+
+
+def said_by(adapter: EmailSmtp) -> str:
+    with pytest.raises(DeliveryError) as caught:
+        adapter.try_out()
+    return str(caught.value)
+
+
+def test_a_connection_that_is_tried_says_in_words_what_is_wrong(start_mail: Any, authority: Any, http: Http) -> None:
+    shut = socket.create_server(("127.0.0.1", 0))
+    at = f"smtp://127.0.0.1:{shut.getsockname()[1]}"
+    shut.close()
+    signing_in = start_mail(needs_login=True)
+    with_tls = start_mail(tls_context=authority.server(), require_starttls=True)
+    trusting_nobody = Http(parse_networks(["127.0.0.0/8"]))
+    faults = [
+        (at, http, "the mail server refuses connections on this port"),
+        ("smtp://nowhere.invalid", http, "the name of the mail server cannot be resolved"),
+        (signing_in.url(user="notifier", password="wrong"), http, "the mail server answered 535 to the sign-in"),
+        (with_tls.url(), trusting_nobody, "the mail server's certificate is not trusted: "),
+    ]
+    for url, client, words in faults:
+        assert said_by(EmailSmtp({"SMTP_URL": url}, client)).startswith(words), url
+
+
+@pytest.mark.parametrize("scheme", ["smtp", "smtps"])
+def test_a_confined_client_connects_to_no_mail_server_inside_the_network(scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0)
+        url = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(Permanent) as caught:
+            EmailSmtp({"SMTP_URL": url}, Http(is_confined=True)).try_out()
+        assert caught.value.code == "target_refused"
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+@pytest.mark.parametrize("scheme", ["smtp", "smtps"])
+def test_a_confined_client_speaks_with_an_allowed_one(scheme: str, start_mail: Any, authority: Any) -> None:
+    tls = {"smtp": {"tls_context": authority.server(), "require_starttls": True}, "smtps": {}}[scheme]
+    server = start_mail(**tls, **({"ssl_context": authority.server()} if scheme == "smtps" else {}))
+    client = Http(parse_networks(["127.0.0.0/8"]), tls=authority.trusted(), is_confined=True)
+    url = server.url(scheme, host="localhost")
+    assert EmailSmtp({"SMTP_URL": url}, client).try_out() == f"localhost:{server.port}"
 
 
 def test_a_server_that_does_not_greet_is_tried_again(make_adapter: MakeAdapter, make_message: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from aiosmtpd.controller import Controller
 from apiflask import APIFlask
 
 from notifier.core.errors import Rejected
@@ -15,22 +16,42 @@ from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import AuditEntry, Flag, Provider
+from notifier.operations import connection_trial
 from notifier.people import addresses
 from notifier.providers import accounts as providers
 from notifier.signals import hook_health
 from notifier.signals.hook_health import HookHealth
 from tests.running import free_port
+from tests.stored import rows
 from tests.web.conftest import Visitor
 
 SECRET = "smtp://user:hunter2@127.0.0.1:2525"
+SERVER = {
+    "setting_SMTP_URL_scheme": "smtp",
+    "setting_SMTP_URL_host": "127.0.0.1",
+    "setting_SMTP_URL_port": "2525",
+    "setting_SMTP_URL_user": "user",
+    "setting_SMTP_URL_password": "hunter2",
+}
 FORM = {
     "name": "spare",
-    "setting_SMTP_URL": SECRET,
+    **SERVER,
     "setting_SMTP_FROM": "Shop <shop@example.com>",
     "position": "1",
     "weight": "1",
     "is_on": "y",
 }
+
+
+class Hearing:
+    """Of a mail server: keeps every mail."""
+
+    def __init__(self, mails: list[Any]) -> None:
+        self.mails = mails
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
+        self.mails.append(envelope)
+        return "250 OK"
 
 
 @pytest.fixture
@@ -45,7 +66,7 @@ def stored() -> Provider | None:
 
 def test_the_form_is_what_the_adapter_declares(admin: Visitor) -> None:
     page = admin.get("/admin/providers/new/smtp").text
-    for words in ("SMTP_URL", "SMTP_FROM", "SMTP_CONNECTIONS", "Sender of the mails"):
+    for words in ("Host", "STARTTLS when offered", "SMTP_FROM", "SMTP_CONNECTIONS", "Sender of the mails"):
         assert words in page
 
 
@@ -62,14 +83,17 @@ def test_an_account_is_added_changed_and_its_secret_stays_unless_given(admin: Vi
     assert row is not None
     assert (row.name, row.channel, row.settings["SMTP_URL"], row.position) == ("spare", "email", SECRET, 1)
     page = admin.get("/admin/providers/spare").text
-    assert ("hunter2" in page, "It is set, and never shown" in page, "Shop &lt;shop@example.com&gt;" in page) == (
+    assert ("hunter2" in page, "it is never shown" in page, "Shop &lt;shop@example.com&gt;" in page) == (
         False,
         True,
         True,
     )
-    admin.post(
-        "/admin/providers/spare", {"setting_SMTP_FROM": "Blog <blog@example.com>", "position": "2", "weight": "3"}
-    )
+    assert 'value="127.0.0.1"' in page
+    unchanged = {**SERVER, "setting_SMTP_URL_password": "", "position": "2", "weight": "3"}
+    for name in ("host", "port", "user"):
+        elsewhere = admin.post("/admin/providers/spare", {**unchanged, f"setting_SMTP_URL_{name}": "25"})
+        assert (elsewhere.status_code, "Enter the password again" in elsewhere.text) == (422, True)
+    admin.post("/admin/providers/spare", {**unchanged, "setting_SMTP_FROM": "Blog <blog@example.com>"})
     row = stored()
     assert row is not None
     assert (row.settings["SMTP_URL"], row.settings["SMTP_FROM"], row.position, row.weight, row.is_on) == (
@@ -79,12 +103,12 @@ def test_an_account_is_added_changed_and_its_secret_stays_unless_given(admin: Vi
         3,
         False,
     )
-    admin.post("/admin/providers/spare", {"setting_SMTP_URL": f"{SECRET}/", "position": "2", "weight": "3"})
+    admin.post("/admin/providers/spare", {**SERVER, "position": "2", "weight": "3"})
     db.session.rollback()
     entries = db.session.scalars(
         sa.select(AuditEntry).where(AuditEntry.action.startswith("provider.")).order_by(AuditEntry.id)
     ).all()
-    assert [(entry.after or {}).get("replaced") for entry in entries] == [None, [], ["SMTP_URL"]]
+    assert [(entry.after or {}).get("replaced") for entry in entries] == [None, ["SMTP_URL"], ["SMTP_URL"]]
     assert "hunter2" not in str([(entry.subject, entry.before, entry.after) for entry in entries])
     assert "hunter2" not in admin.get("/admin/audit").text
     assert "not in use" in admin.get("/admin/providers").text
@@ -94,15 +118,17 @@ def test_an_account_is_added_changed_and_its_secret_stays_unless_given(admin: Vi
     ("change", "words"),
     [
         ({"name": ""}, "Give it a name"),
-        ({"setting_SMTP_URL": ""}, "SMTP_URL is required"),
-        ({"setting_SMTP_URL": "http://mail"}, "SMTP_URL"),
+        ({"setting_SMTP_URL_host": ""}, "The host is required"),
+        ({"setting_SMTP_URL_host": "user@mail"}, "a name or an address"),
+        ({"setting_SMTP_URL_port": "70000"}, "from 1 to 65535"),
+        ({"setting_SMTP_URL_user": ""}, "A password needs a user"),
         ({"position": "first"}, "valid integer"),
         ({"weight": "0"}, "between 1"),
         ({"name": "a\0"}, "cannot be stored"),
         ({"name": "a/b"}, "letters, digits"),
         ({"name": "flags"}, "not flags or new"),
     ],
-    ids=["name", "missing", "url", "position", "weight", "nul", "slash", "page"],
+    ids=["name", "missing", "host", "port", "user", "position", "weight", "nul", "slash", "page"],
 )
 def test_what_makes_no_sense_is_said_and_stores_nothing(admin: Visitor, change: dict[str, str], words: str) -> None:
     answer = admin.post("/admin/providers/new/smtp", {**FORM, **change})
@@ -171,6 +197,49 @@ def test_a_channel_is_on_for_a_share_of_the_people(admin: Visitor, percentage: s
 def test_a_channel_that_is_none_is_not_said_to_be_on(admin: Visitor) -> None:
     page = admin.get(admin.post("/admin/providers/flags", {"flag": "pigeon", "percentage": "100"}).location).text
     assert ("Nothing was changed: there is no channel" in page, "pigeon is on" in page) == (True, False)
+
+
+def test_where_a_server_is_can_be_seen_by_those_who_may_change_it(signed_in: Callable[..., Visitor]) -> None:
+    providers.add("spare", "smtp", {"SMTP_URL": "smtp://user:hunter2@mail.internal:2525"})
+    shown = {role: signed_in(role).get("/admin/providers/spare").text for role in ("viewer", "operator", "admin")}
+    assert {role: "mail.internal" in page for role, page in shown.items()} == {
+        "viewer": False,
+        "operator": False,
+        "admin": True,
+    }
+
+
+def test_a_connection_is_tried_noted_and_sends_nothing(admin: Visitor) -> None:
+    mails: list[Any] = []
+    controller = Controller(Hearing(mails), "127.0.0.1", free_port())
+    controller.start()
+    try:
+        providers.add("spare", "smtp", {"SMTP_URL": f"smtp://127.0.0.1:{controller.port}"})
+        assert admin.post("/admin/providers/spare/try").status_code == 303
+        works = admin.get("/admin/providers/spare").text
+    finally:
+        controller.stop(no_assert=True)
+    assert f"The connection works: 127.0.0.1:{controller.port} lets us in." in works
+    assert mails == []
+    admin.post("/admin/providers/spare/try")
+    assert f"127.0.0.1 refuses connections on port {controller.port}." in admin.get("/admin/providers/spare").text
+    tried = [(entry.actor, entry.subject) for entry in rows(AuditEntry) if entry.action == "provider.tried"]
+    assert tried == [("admin@example.test", "spare")] * 2
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "169.254.169.254", "[::1]", "192.168.1.1"])
+def test_a_server_inside_the_network_is_tried_only_where_it_is_allowed(admin: Visitor, host: str) -> None:
+    providers.add("spare", "smtp", {"SMTP_URL": f"smtp://{host}:25"})
+    admin.post("/admin/providers/spare/try")
+    assert "OUTBOUND_ALLOW does not name its network" in admin.get("/admin/providers/spare").text
+
+
+def test_connections_are_tried_so_often_and_no_oftener(admin: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_trial, "ALLOWANCE", "1/10 minutes")
+    providers.add("spare", "smtp", {"SMTP_URL": f"smtp://127.0.0.1:{free_port()}"})
+    for _ in range(2):
+        admin.post("/admin/providers/spare/try")
+    assert "You have tried too often" in admin.get("/admin/providers/spare").text
 
 
 def test_a_test_is_sent_by_a_worker_and_followed_on_its_story(admin: Visitor, work: Callable[[], None]) -> None:
