@@ -1,15 +1,34 @@
-"""Event types: category, priority, channels and data. Viewers read; admins change."""
+"""Event types: category, priority, channels and data. Viewers read; admins change.
 
+The data's schema is a table of fields, with the JSON behind it. What is changed in the table is put into the JSON as it
+was posted, so both may be changed at once, and nothing is lost that the table cannot show.
+"""
+
+import json
 import re
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from wtforms import BooleanField, HiddenField, IntegerField, SelectField, StringField, ValidationError
+from wtforms import (
+    BooleanField,
+    FieldList,
+    Form,
+    FormField,
+    HiddenField,
+    IntegerField,
+    SelectField,
+    StringField,
+    ValidationError,
+)
 from wtforms.fields import SelectChoice
-from wtforms.validators import NumberRange, Optional, Regexp
+from wtforms.validators import Length, NumberRange, Optional, Regexp
 
+from notifier.catalogue import schema_table
 from notifier.catalogue import types as event_types
+from notifier.catalogue.schema_table import Row
 from notifier.channels import CHANNELS
 from notifier.core.errors import Rejected
 from notifier.core.preferences import CATEGORIES
@@ -17,26 +36,60 @@ from notifier.core.routing import MODES
 from notifier.core.submission import PRIORITIES
 from notifier.queries import types as queries
 from notifier.web.access import allow, page_blueprint
-from notifier.web.forms import CheckboxesField, ConsoleForm, JsonField
+from notifier.web.forms import CheckboxesField, ConsoleForm, JsonField, read_object, stripped
 
 pages = page_blueprint("types", url_prefix="/admin/types")
 
 _KEY = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 _LONGEST_TITLE = 200
+_LONGEST_TAG = 35
+_SPARE_TITLES, _SPARE_FIELDS = 2, 3  # empty rows to fill in
+_MOST_ROWS = 200
+_KINDS = {
+    "string": "Text",
+    "integer": "Whole number",
+    "number": "Number",
+    "boolean": "Yes or no",
+    "array": "List",
+    "object": "Object",
+    schema_table.OTHER: "As in the JSON",
+}
 _SORTS = ("key", "category", "priority")
+
+
+class TitleForm(Form):
+    locale = StringField("Language", [Length(max=_LONGEST_TAG)], filters=[stripped])
+    title = StringField("Title", [Length(max=_LONGEST_TITLE)], filters=[stripped])
+
+
+class FieldForm(Form):
+    """A row of the schema's table; an empty name takes the field out."""
+
+    name = StringField("Name", [Length(max=200)], filters=[stripped])
+    kind = SelectField("Type", choices=[SelectChoice(*kind) for kind in _KINDS.items()], default="string")
+    is_required = BooleanField("Required")
+    description = StringField("Description", filters=[stripped])
+    example = StringField("Example", filters=[stripped])
+    was = HiddenField()
+
+    @property
+    def row(self) -> Row:
+        return Row(**{name: field.data or type(field.data)() for name, field in self._fields.items()})
 
 
 class TypeForm(ConsoleForm):
     """API.md, PUT /api/v1/types: the same fields with the same limits."""
 
-    titles = JsonField("Titles by language")
+    titles = FieldList(FormField(TitleForm), max_entries=_MOST_ROWS)
     category = SelectField("Category", choices=[SelectChoice(name, name.capitalize()) for name in CATEGORIES])
     priority = SelectField("Priority", choices=[SelectChoice(name, name.capitalize()) for name in PRIORITIES])
     channels = CheckboxesField(
         "Channels, unless a submission names its own",
         choices=[SelectChoice(name, channel.label) for name, channel in CHANNELS.items()],
     )
+    fields_ = FieldList(FormField(FieldForm), max_entries=_MOST_ROWS)
     schema = JsonField("JSON Schema of the data")
+    shown_schema = HiddenField()  # the table's rows belong to this one
     is_mandatory = BooleanField("Mandatory: nobody can switch it off")
     to_admins = BooleanField("Also send it to the admins")
     resend_unknown = SelectField(
@@ -61,17 +114,23 @@ class TypeForm(ConsoleForm):
     tracks_opens = BooleanField("Track whether its mails are opened")
     tracks_clicks = BooleanField("Track whether links in its mails are clicked")
 
-    def validate_titles(self, field: JsonField) -> None:
-        titles = field.data or {}
-        bad = [
-            name
-            for name, title in titles.items()
-            if not isinstance(title, str) or not 1 <= len(title) <= _LONGEST_TITLE
-        ]
-        if not titles or bad:
-            raise ValidationError(
-                f'Titles look like {{"en": "Order shipped"}}, with 1 to {_LONGEST_TITLE} characters each.'
-            )
+    def validate_titles(self, field: FieldList) -> None:
+        tags = [line["locale"] for line in field.data if line["locale"]]
+        if any(bool(line["locale"]) != bool(line["title"]) for line in field.data):
+            raise ValidationError("Each title needs its language, and each language its title.")
+        if not tags:
+            raise ValidationError('Give it a title in one language at least, such as "en".')
+        if len(set(tags)) < len(tags):
+            raise ValidationError("There are two titles in one language.")
+
+    def validate_fields_(self, field: FieldList) -> None:
+        if self.schema.data is None:
+            return  # which is told beside the JSON
+        try:
+            before = schema_table.rows_of(read_object(self.shown_schema.data)) if self.shown_schema.data else []
+            self.schema.data = schema_table.changed(self.schema.data, before, [entry.form.row for entry in field])
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
 
     def validate_channels(self, field: CheckboxesField) -> None:
         if not field.data:
@@ -80,6 +139,7 @@ class TypeForm(ConsoleForm):
     def fields(self) -> dict[str, Any]:
         found = {name: self[name].data for name in event_types.FIELDS}
         return found | {
+            "titles": {line["locale"]: line["title"] for line in found["titles"] if line["locale"]},
             "routing": found["routing"] or None,
             "resend_unknown": {"yes": True, "no": False}.get(found["resend_unknown"]),
         }
@@ -112,7 +172,12 @@ def new() -> ResponseReturnValue:
     return _page(
         NewTypeForm(
             formdata=None,
-            data={"titles": {"en": ""}, "schema": {"type": "object"}, "priority": "medium", "channels": ["inapp"]},
+            data={
+                **_rows({"en": ""}, {"type": "object"}),
+                "schema": {"type": "object"},
+                "priority": "medium",
+                "channels": ["inapp"],
+            },
         )
     )
 
@@ -140,6 +205,7 @@ def one(key: str) -> ResponseReturnValue:
         "tracks_clicks": shown["tracking"]["clicks"],
     }
     given |= {
+        **_rows(shown["titles"], shown["schema"]),
         "seen": event_types.revision_of(queries.row_of(key)),
         "routing": shown["routing"] or "",
         "resend_unknown": {True: "yes", False: "no", None: ""}[shown["resend_unknown"]],
@@ -152,6 +218,17 @@ def one(key: str) -> ResponseReturnValue:
 def change(key: str) -> ResponseReturnValue:
     _one(key)
     return _save(TypeForm(), key)
+
+
+def _rows(titles: Mapping[str, str], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the form's two tables, with some to fill in."""
+    named = [{"locale": locale, "title": title} for locale, title in titles.items()]
+    fields: list[dict[str, Any]] = [asdict(row) for row in schema_table.rows_of(schema)]
+    return {
+        "titles": named + [{}] * min(_SPARE_TITLES, max(0, _MOST_ROWS - len(named))),
+        "fields_": (fields + [{}] * _SPARE_FIELDS)[:_MOST_ROWS],
+        "shown_schema": json.dumps(schema),
+    }
 
 
 def _one(key: str) -> dict[str, Any]:

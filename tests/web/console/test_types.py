@@ -1,5 +1,7 @@
 """Event types in the console: the same rules as by the API, said beside the fields."""
 
+import html
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,7 +17,8 @@ from tests.web.conftest import Visitor
 
 FORM: dict[str, Any] = {
     "key": "parcel_lost",
-    "titles": '{"en": "Parcel lost"}',
+    "titles-0-locale": "en",
+    "titles-0-title": "Parcel lost",
     "category": "transactional",
     "priority": "high",
     "channels": ["inapp", "email"],
@@ -80,6 +83,64 @@ def test_a_type_is_made_found_and_changed(admin: Visitor) -> None:
     assert told[2].before["priority"] == "high"
 
 
+def sent_back(page: str) -> dict[str, str]:
+    """What a browser sends of the form's texts, boxes and choices if nobody touches it."""
+    found = {}
+    for tag in re.findall(r"<input[^>]*>", page):
+        name, value = re.search(r' name="([^"]+)"', tag), re.search(r' value="([^"]*)"', tag)
+        is_sent = 'type="checkbox"' not in tag or " checked" in tag
+        if name and is_sent and name[1] not in ("csrf_token", "channels", "q"):
+            found[name[1]] = html.unescape(value[1] if value else "")
+    for name, options in re.findall(r'<select[^>]*name="([^"]+)"[^>]*>(.*?)</select>', page, re.DOTALL):
+        chosen = re.search(r'<option selected value="([^"]*)"', options)
+        found[name] = chosen[1] if chosen else ""
+    for name, text in re.findall(r'<textarea[^>]*name="([^"]+)"[^>]*>\s*(.*?)</textarea>', page, re.DOTALL):
+        found[name] = html.unescape(text)
+    return found
+
+
+def test_data_are_a_table_that_loses_nothing_it_cannot_show(admin: Visitor) -> None:
+    schema: dict[str, Any] = {
+        "type": "object",
+        "required": ["order_id"],
+        "properties": {"order_id": {"type": "string", "maxLength": 9, "title": "No"}, "total": {"minimum": 0}},
+        "additionalProperties": {"type": "string"},
+    }
+    admin.post("/admin/types/new", {**FORM, "schema": json.dumps(schema)})
+    path = "/admin/types/parcel_lost"
+    untouched = {**sent_back(admin.get(path).text), "channels": ["inapp"]}
+    assert admin.post(path, untouched).status_code == 303
+    row = stored()
+    assert row is not None
+    assert row.schema == schema
+    changes = {
+        "fields_-0-description": "Its number",
+        "fields_-1-kind": "number",
+        "fields_-1-is_required": "y",
+        "fields_-2-name": "carrier",
+        "fields_-2-kind": "string",
+        "fields_-2-example": "DHL",
+        "titles-1-locale": "de",
+        "titles-1-title": "Paket verloren",
+        "schema": json.dumps({**schema, "minProperties": 1}),
+    }
+    again = {**sent_back(admin.get(path).text), "channels": ["inapp"], **changes}
+    assert admin.post(path, again).status_code == 303
+    row = stored()
+    assert row is not None
+    assert row.titles == {"en": "Parcel lost", "de": "Paket verloren"}
+    assert row.schema == {
+        **schema,
+        "minProperties": 1,
+        "required": ["order_id", "total"],
+        "properties": {
+            "order_id": {**schema["properties"]["order_id"], "description": "Its number"},
+            "total": {"minimum": 0, "type": "number"},
+            "carrier": {"type": "string", "examples": ["DHL"]},
+        },
+    }
+
+
 def test_who_writes_over_what_somebody_else_has_changed_is_told(admin: Visitor) -> None:
     admin.post("/admin/types/new", FORM)
     [seen] = re.findall(r'name="seen" type="hidden" value="([^"]+)"', admin.get("/admin/types/parcel_lost").text)
@@ -98,10 +159,15 @@ def test_who_writes_over_what_somebody_else_has_changed_is_told(admin: Visitor) 
 SENSELESS: list[tuple[dict[str, Any], str]] = [
     ({"key": "Parcel"}, "Use 1 to 64 characters"),
     ({"key": "order_placed"}, "There is already a type with this name"),
-    ({"titles": "{}"}, "Titles look like"),
-    ({"titles": '{"en": ""}'}, "Titles look like"),
-    ({"titles": '{"en": 5}'}, "Titles look like"),
-    ({"titles": "{"}, "this is not valid JSON"),
+    ({"titles-0-locale": "", "titles-0-title": ""}, "Give it a title"),
+    ({"titles-0-title": ""}, "Each title needs its language"),
+    ({"titles-1-title": "Paket"}, "Each title needs its language"),
+    ({"titles-1-locale": "en", "titles-1-title": "Again"}, "two titles in one language"),
+    ({"titles-0-title": "x" * 201}, "longer than 200"),
+    ({"schema": "{"}, "this is not valid JSON"),
+    ({"fields_-0-name": "n", "fields_-0-kind": "gossip"}, "Not a valid choice"),
+    ({"fields_-0-name": "n", "fields_-0-kind": "integer", "fields_-0-example": "x"}, "the example is no JSON"),
+    ({"fields_-0-name": "n", "fields_-0-kind": "string", "shown_schema": "x"}, "this is not valid JSON"),
     ({"category": "gossip"}, "Not a valid choice"),
     ({"category": "marketing", "priority": "urgent"}, "marketing"),
     ({"channels": []}, "channel"),
