@@ -24,7 +24,7 @@ from notifier.people import cache as people_cache
 from notifier.people import quiet
 from notifier.people.given_choices import CLEAN, clean
 
-API = "api"  # the source of what keys change
+API, CONSOLE = "api", "console"  # the sources of what others change: keys, and people with a role
 PROVIDER = "provider"  # and of what people have told a provider
 Conditions = Sequence[sa.ColumnElement[bool]]
 
@@ -173,7 +173,7 @@ def _rewrite_each(
             quiet.wake([user_id])
         events[user_id] = [ConsentEvent(user_id=user_id, source=source, change=line, at=at) for line in lines]
         # People's own changes are in their history, and are erased with them
-        if source == API and not is_of_tests(user_id):
+        if source in (API, CONSOLE) and not is_of_tests(user_id):
             audit.write("preferences.changed", user_id, after={"choices": choices})
         session.add_all(events[user_id])
     session.flush()

@@ -1,22 +1,38 @@
-"""People who are notified: search, details, and lifting suppressions.
+"""People who are notified: search, details, lifting suppressions, and their preferences.
 
-Viewers look; operators lift suppressions. Addresses are masked.
+Viewers look; operators lift suppressions; admins change a person's choices, or take a link with which the person does.
+Addresses are masked.
 """
+
+from collections.abc import Callable, Mapping
 
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from notifier.core.errors import Rejected
 from notifier.core.worlds import is_of_tests
+from notifier.ground import tokens
+from notifier.ground.config import current_settings
+from notifier.ground.database import transaction
 from notifier.ground.ids import parse
+from notifier.ground.tokens import PreferenceLink
 from notifier.ground.zones import zone_of
+from notifier.ledgers import audit
 from notifier.people import suppressions
-from notifier.queries import people, preferences
-from notifier.queries.preference_grid import grid_of
+from notifier.people.preferences import CONSOLE
+from notifier.queries import people, preferences, valid_tokens
+from notifier.queries.preference_grid import Grid, Row, Section, grid_of
 from notifier.web.access import allow, page_blueprint
-from notifier.web.person import preference_words
+from notifier.web.person import preference_page, preference_words
+from notifier.web.person.preference_page import Desk
 
 pages = page_blueprint("users", url_prefix="/admin/users")
+
+_PLACES: Mapping[str, Callable[[Section, Row], str]] = {
+    "channel": lambda _section, _row: "Everything",
+    **dict.fromkeys(("category", "category_channel"), lambda section, _row: section.category.capitalize()),
+    **dict.fromkeys(("type", "type_channel"), lambda _section, row: row.title),
+}
 
 
 @pages.get("")
@@ -30,6 +46,11 @@ def listing() -> ResponseReturnValue:
 @pages.get("/<user_id>")
 @allow("viewer")
 def one(user_id: str) -> ResponseReturnValue:
+    return _page(user_id)
+
+
+def _page(user_id: str, link: str | None = None) -> str:
+    """`link`: that of the person, shown this once."""
     person = people.one(user_id)
     document = preferences.document(user_id)
     grid = grid_of(user_id, document)
@@ -39,10 +60,54 @@ def one(user_id: str) -> ResponseReturnValue:
         "admin/user.html",
         person=person,
         document=document,
-        grid=grid,
+        chosen=_chosen(grid),
         history=history,
         is_of_tests=is_of_tests(user_id),
+        link=link,
     )
+
+
+def _chosen(grid: Grid) -> dict[str, dict[str, bool]]:
+    """What is not as by default: "Everything", a category or a type → channel → whether it is on. Said once, where it
+    was chosen, however many types it is about.
+    """
+    found: dict[str, dict[str, bool]] = {}
+    for section in grid.sections:
+        for row in section.rows:
+            for cell in row.cells:
+                if cell.because in _PLACES:
+                    found.setdefault(_PLACES[cell.because](section, row), {})[cell.channel] = cell.is_on
+    return found
+
+
+@pages.get("/<user_id>/preferences")
+@allow("admin")
+def choices(user_id: str) -> ResponseReturnValue:
+    return preference_page.show(_desk(user_id))
+
+
+@pages.post("/<user_id>/preferences")
+@allow("admin")
+def choose(user_id: str) -> ResponseReturnValue:
+    return preference_page.save(_desk(user_id))
+
+
+def _desk(user_id: str) -> Desk:
+    return Desk(user_id, url_for("users.choices", user_id=user_id), CONSOLE, is_staff=True)
+
+
+@pages.post("/<user_id>/preference-link")
+@allow("admin")
+def show_link(user_id: str) -> ResponseReturnValue:
+    """As in the footer of a message of our own. Whoever has it may change the person's choices, so it is noted before
+    it is shown.
+    """
+    subject = valid_tokens.subject_of(user_id)
+    if subject is None:
+        raise Rejected("not_found", f"there is no user {user_id[:128]!r}")
+    with transaction():
+        audit.write("person.preference_link_shown", user_id)
+    return _page(user_id, current_settings().link("p", tokens.sign_preferences(PreferenceLink(subject))))
 
 
 @pages.get("/<user_id>/addresses/<address_id>/lift")

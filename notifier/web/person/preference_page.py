@@ -41,8 +41,8 @@ _MOST_LINES = 200
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """`url` receives the forms. Without an `account` (by a link), the page shows and changes choices, and nothing else
-    about the person.
+    """`url` receives the forms. Without an `account` (by a link, or in the console: `is_staff`), the page
+    shows and changes choices, and nothing else about the person.
     """
 
     user_id: str
@@ -50,6 +50,7 @@ class Desk:
     source: str
     account: Account | None = None
     conditions: Conditions = ()  # on which the link still holds
+    is_staff: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,8 @@ def show(desk: Desk, tried: Tried = NOTHING_TRIED) -> str:
         _own(desk) if desk.account else {"masked": users.masked_address(desk.user_id)}
     )
     toast = _toast_of_address(desk, context["grid"], document)
-    return render_template("preferences.html", **context, parts=(), toast=toast)
+    page = "admin/user_preferences.html" if desk.is_staff else "preferences.html"
+    return render_template(page, **context, parts=(), toast=toast)
 
 
 def save(desk: Desk) -> ResponseReturnValue:

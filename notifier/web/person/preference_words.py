@@ -39,6 +39,7 @@ SOURCES = {
     "one_click": N_("by one-click unsubscribe"),
     "provider": N_("by the unsubscribe link of the service that sent it"),
     "api": N_("by the service that notifies you"),
+    "console": N_("by somebody who runs this service"),
 }
 _NOON, _DAWN = time(12), time(4)
 _MOST_LINES = 3

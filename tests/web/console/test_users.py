@@ -3,14 +3,17 @@
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import sqlalchemy as sa
+from flask import current_app
 
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
-from notifier.models import Address, AuditEntry, Suppression
-from notifier.people import suppressions
+from notifier.models import Address, AuditEntry, ConsentEvent, Suppression
+from notifier.people import preferences, suppressions
+from tests.stored import rows
 from tests.web.conftest import Visitor
 
 Send = Callable[..., list[Any]]
@@ -48,7 +51,52 @@ def test_a_person_is_shown_with_masked_addresses_and_their_choices(viewer: Visit
     assert "@example.test" in page
     assert "22:00 to 07:00" in page
     assert "Europe/Berlin" in page
-    assert "mandatory" in page
+    assert "on or off as by default" in page
+
+
+def test_of_their_choices_only_those_are_shown_that_somebody_made(viewer: Visitor, cast: Any) -> None:
+    chosen = {
+        "channels": {"sms": False},
+        "categories": {"marketing": {"email": False}},
+        "types": {"order_shipped": {"push": False}},
+    }
+    preferences.change("alice", chosen, replace=True, source="page")
+    page = viewer.get("/admin/users/alice").text
+    facts = dict(re.findall(r"<dt>([^<]+)</dt> <dd> ?([^<]+?) ?</dd>", page))
+    assert {name: facts.get(name) for name in ("Everything", "Marketing", "Order shipped")} == {
+        "Everything": "SMS off",
+        "Marketing": "E-mail off",
+        "Order shipped": "Mobile push off",
+    }
+    assert "Quiet hours" not in facts
+
+
+@pytest.mark.usefixtures("cast")
+def test_an_admin_changes_their_choices_and_both_histories_say_so(signed_in: Callable[..., Visitor]) -> None:
+    admin = signed_in("admin")
+    path = "/admin/users/alice/preferences"
+    page = admin.get(path).text
+    assert "You are changing what reaches" in page
+    assert admin.post(path, {"part": "mute", "mute": "hour"}, token=False).status_code == 400
+    answer = admin.post(path, {"part": "choices", "set": "marketing:email=off"})
+    assert (answer.status_code, answer.location.startswith(path)) == (303, True)
+    shown = admin.get("/admin/users/alice").text
+    assert "by somebody who runs this service" in shown
+    [entry] = [row for row in rows(AuditEntry) if row.action == "preferences.changed"]
+    assert (entry.actor, entry.subject) == ("admin@example.test", "alice")
+    assert {row.source for row in rows(ConsentEvent)} - {"test"} == {"console"}
+
+
+@pytest.mark.usefixtures("cast")
+def test_their_link_is_shown_once_it_is_noted_and_it_opens_their_choices(signed_in: Callable[..., Visitor]) -> None:
+    answer = signed_in("admin").post("/admin/users/dave/preference-link")
+    [link] = re.findall(r'id="preference-link"[^>]*value="([^"]+)"', answer.text)
+    assert (answer.status_code, Visitor(current_app).get(urlsplit(link).path).status_code) == (200, 200)
+    noted = [(row.actor, row.subject) for row in rows(AuditEntry) if row.action == "person.preference_link_shown"]
+    assert noted == [("admin@example.test", "dave")]
+    operator = signed_in("operator")
+    assert operator.post("/admin/users/dave/preference-link").status_code == 403
+    assert operator.get("/admin/users/dave/preferences").status_code == 403
 
 
 @pytest.mark.parametrize("path", ["nobody", "a%00b", "x" * 500])
