@@ -13,22 +13,29 @@ from notifier.core.preferences import Preferences, from_document, resolve
 from notifier.core.worlds import shown_id
 from notifier.ground.extensions import db
 from notifier.ground.shapes import timestamp
-from notifier.models import ConsentEvent, EventType, Preference, User
+from notifier.models import ConsentEvent, EventType
+from notifier.queries import readers
+from notifier.queries.readers import Known
 
 Grid = dict[str, dict[str, dict[str, Any]]]
 
 
 def document(user_id: str, conditions: Iterable[sa.ColumnElement[bool]] = ()) -> dict[str, Any]:
-    """API.md, Preferences, with `effective`; choices that were not made have their defaults. Raises
-    Rejected('not_found').
+    """API.md, Preferences. Raises Rejected('not_found').
 
     `conditions`: the person counts as not found unless these hold (`valid_tokens.conditions_of`).
     """
-    statement = sa.select(User.time_zone, Preference.document).outerjoin(Preference, Preference.user_id == User.id)
-    row = db.session.execute(statement.where(User.id == user_id, *conditions)).first()
-    if row is None:
+    known = readers.find(user_id, conditions)
+    if known is None:
         raise Rejected("not_found", f"there is no user {shown_id(user_id)!r}")
-    stored = row.document or {}
+    return document_of(known)
+
+
+def document_of(known: Known) -> dict[str, Any]:
+    """The same of a person who has been read already, with `effective`; choices that were not made have their
+    defaults.
+    """
+    stored = known.choices
     return {
         "channels": stored.get("channels", {}),
         "categories": stored.get("categories", {}),
@@ -40,7 +47,7 @@ def document(user_id: str, conditions: Iterable[sa.ColumnElement[bool]] = ()) ->
         "digest_at": stored.get("digest_at", MORNING.strftime("%H:%M")),
         "caps": stored.get("caps", {}),
         "do_not_track": stored.get("do_not_track", False),
-        "time_zone": stored.get("time_zone") or row.time_zone,
+        "time_zone": known.time_zone,
         "effective": effective(from_document(stored)),
     }
 

@@ -1,7 +1,8 @@
-"""For whom something is put into words: a person's language and time zone."""
+"""For whom something is put into words: a person's language and time zone, and the choices that stand beside them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -13,10 +14,15 @@ from notifier.models import Preference, User
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """None: the person, or who tells us of them, has not said."""
+    """None: the person, or who tells us of them, has not said. `choices`: what was chosen, as it is stored."""
 
     locale: str | None
-    zone: ZoneInfo | None
+    time_zone: str | None
+    choices: Mapping[str, Any]
+
+    @property
+    def zone(self) -> ZoneInfo | None:
+        return zone_of(self.time_zone) if self.time_zone else None
 
 
 def find(user_id: str, conditions: Iterable[sa.ColumnElement[bool]] = ()) -> Known | None:
@@ -28,5 +34,5 @@ def find(user_id: str, conditions: Iterable[sa.ColumnElement[bool]] = ()) -> Kno
     ).first()
     if row is None:
         return None
-    zone = (row.document or {}).get("time_zone") or row.time_zone
-    return Known(row.locale, zone_of(zone) if zone else None)
+    choices = row.document or {}
+    return Known(row.locale, choices.get("time_zone") or row.time_zone, choices)

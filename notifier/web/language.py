@@ -16,8 +16,8 @@ from flask_login import current_user
 
 from notifier.ground.database import UNAVAILABLE
 from notifier.ground.languages import ENGLISH, SOURCE, Language, language_for, locale_for, names
-from notifier.people.preferences import Conditions
 from notifier.queries import readers
+from notifier.queries.readers import Known
 
 _MOST_ASKED = 10  # a browser's tags that are looked at: each unknown one costs a millisecond
 _KEPT = "notifier.reader"  # in the request's environment: an app context may outlive it
@@ -77,9 +77,9 @@ def lazy(text: str) -> LazyProxy:
     return LazyProxy(gettext, text, enable_cache=False)
 
 
-def speak_to(user_id: str, conditions: Conditions) -> None:
-    """To the person whom a link names, whoever opens it, as long as the link holds."""
-    request.environ[_KEPT] = _of_person(user_id, conditions) or _of_browser()
+def speak_to(person: Known | None) -> None:
+    """To the person whom a link names, whoever opens it; None: the link does not hold."""
+    request.environ[_KEPT] = _of_person(person) or _of_browser()
 
 
 def speak_to_browser() -> None:
@@ -94,15 +94,13 @@ def choose_again() -> None:
 
 def _choose() -> PageReader:
     try:
-        person = _of_person(current_user.user_id) if current_user.is_authenticated else None
+        person = _of_person(readers.find(current_user.user_id)) if current_user.is_authenticated else None
     except UNAVAILABLE:
         person = None
     return person or _of_browser()
 
 
-def _of_person(user_id: str, conditions: Conditions = ()) -> PageReader | None:
-    """None for a person whose language is not known."""
-    known = readers.find(user_id, conditions)
+def _of_person(known: Known | None) -> PageReader | None:
     if known is None:
         return None
     spoken = language_for(known.locale) if known.locale else _asked_for(request.accept_languages.values())

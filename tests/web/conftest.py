@@ -163,9 +163,14 @@ def send(app: APIFlask, work: Callable[[], None]) -> Callable[..., list[Delivery
 
 
 class Counted:
-    """How many statements reached the database."""
+    """The statements that reached the database."""
 
-    total = 0
+    def __init__(self) -> None:
+        self.statements: list[str] = []
+
+    @property
+    def total(self) -> int:
+        return len(self.statements)
 
 
 @pytest.fixture
@@ -176,8 +181,8 @@ def count_queries(app: APIFlask) -> Callable[[], "contextlib.AbstractContextMana
     def _count() -> Iterator[Counted]:
         counted = Counted()
 
-        def note(*_: Any) -> None:
-            counted.total += 1
+        def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            counted.statements.append(statement)
 
         event.listen(db.engine, "before_cursor_execute", note)
         yield counted

@@ -19,7 +19,6 @@ from notifier.ground.tokens import PreferenceLink
 from notifier.queries import valid_tokens
 from notifier.web.access import ANYONE, allow, page_blueprint
 from notifier.web.errors import Words, error_page
-from notifier.web.language import speak_to
 from notifier.web.person import preference_page
 from notifier.web.person.preference_page import Desk
 
@@ -51,7 +50,6 @@ def _open(token: str, link: PreferenceLink | None) -> ResponseReturnValue:
     if link is None:
         return error_page(404, _BROKEN)
     conditions = valid_tokens.conditions_of(link)
-    speak_to(link.user_id, conditions)
     desk = Desk(link.user_id, url_for("preference_links.show", token=token), "link", conditions=conditions)
     try:
         return preference_page.save(desk) if request.method == "POST" else preference_page.show(desk)

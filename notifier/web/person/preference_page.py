@@ -25,9 +25,9 @@ from notifier.models import Account
 from notifier.people import preferences
 from notifier.people.preferences import Conditions
 from notifier.queries import preferences as queries
-from notifier.queries import users
+from notifier.queries import readers, users
 from notifier.queries.preference_grid import Grid, grid_of
-from notifier.web.language import gettext, language
+from notifier.web.language import gettext, language, speak_to
 from notifier.web.person import preference_form as reading
 from notifier.web.person import preference_words as words
 from notifier.web.person.preference_form import Form, Misread
@@ -75,7 +75,10 @@ NOTHING_TRIED = Tried()
 
 def show(desk: Desk, tried: Tried = NOTHING_TRIED) -> str:
     """The whole page. Raises Rejected('not_found') for an erased person."""
-    document = queries.document(desk.user_id, desk.conditions)
+    return _page(desk, _begin(desk), tried)
+
+
+def _page(desk: Desk, document: Mapping[str, Any], tried: Tried) -> str:
     context = _context(desk, document, tried) | (
         _own(desk) if desk.account else {"masked": users.masked_address(desk.user_id)}
     )
@@ -86,21 +89,30 @@ def show(desk: Desk, tried: Tried = NOTHING_TRIED) -> str:
 
 def save(desk: Desk) -> ResponseReturnValue:
     """Saves one part. Raises Rejected('not_found') for an erased person."""
+    document = _begin(desk)
     part = request.form.get("part")
     if part not in PARTS:
         abort(400)
-    document = queries.document(desk.user_id, desk.conditions)
     try:
         saved = _save(desk, part, document)
     except Misread as error:
-        return _refused(desk, Tried(part, request.form, error.faults))
+        return _refused(desk, document, Tried(part, request.form, error.faults))
     except Rejected as error:
         if error.code == "not_found":
             raise
-        return _refused(desk, Tried(part, request.form, reading.faults_of(error)))
+        return _refused(desk, document, Tried(part, request.form, reading.faults_of(error)))
     if "HX-Request" not in request.headers:
         return redirect(urlunsplit(("", "", desk.url, urlencode({"saved": _said(part, saved)}), _place(part))), 303)
     return _answer(desk, part, saved)
+
+
+def _begin(desk: Desk) -> dict[str, Any]:
+    """The person's choices. The page speaks the person's language, which was read with them."""
+    person = readers.find(desk.user_id, desk.conditions)
+    speak_to(person)
+    if person is None:
+        raise Rejected("not_found", "the person is gone, or the link has ended")
+    return queries.document_of(person)
 
 
 def _save(desk: Desk, part: str, document: Mapping[str, Any]) -> preferences.Saved:
@@ -142,10 +154,9 @@ def _answer(desk: Desk, part: str, saved: preferences.Saved) -> str:
     )
 
 
-def _refused(desk: Desk, tried: Tried) -> ResponseReturnValue:
+def _refused(desk: Desk, document: Mapping[str, Any], tried: Tried) -> ResponseReturnValue:
     if "HX-Request" not in request.headers:
-        return show(desk, tried=tried), 422
-    document = queries.document(desk.user_id, desk.conditions)
+        return _page(desk, document, tried), 422
     return render_template(
         "preferences_saved.html", **_context(desk, document, tried), parts=(tried.part,), toast=None
     ), 422

@@ -15,7 +15,7 @@ from notifier.ground.extensions import csrf
 from notifier.ground.languages import N_
 from notifier.ground.tokens import Unsubscribe
 from notifier.people import preferences, suppressions
-from notifier.queries import valid_tokens
+from notifier.queries import readers, valid_tokens
 from notifier.queries.preference_grid import types_allowed_by_name
 from notifier.web.access import ANYONE, allow, page_blueprint
 from notifier.web.errors import Words, error_page
@@ -36,7 +36,7 @@ def ask(token: str) -> ResponseReturnValue:
     if wish is None:
         return error_page(404, _BROKEN)
     if isinstance(wish, Unsubscribe):
-        speak_to(wish.user_id, valid_tokens.conditions_of(wish))
+        speak_to(readers.find(wish.user_id, valid_tokens.conditions_of(wish)))
     return render_template("unsubscribe.html", wish=wish, is_done=False, is_of_address=False)
 
 
@@ -51,7 +51,7 @@ def act(token: str) -> ResponseReturnValue:
     wish = tokens.read_unsubscribe(token)
     if wish is None:
         return error_page(404, _BROKEN)
-    speak_to(wish.user_id, valid_tokens.conditions_of(wish))
+    speak_to(readers.find(wish.user_id, valid_tokens.conditions_of(wish)))
     try:
         preferences.change(
             wish.user_id,
