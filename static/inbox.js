@@ -22,7 +22,7 @@ export { createFeed } from "./js/inbox/headless.js";
 export { LABELS } from "./js/inbox/labels.js";
 
 // Rises by the rules of semantic versioning: attributes, custom properties and the event are what is relied on.
-export const VERSION = "1.1.0";
+export const VERSION = "1.2.0";
 
 NotifierInbox.version = VERSION;
 if (!customElements.get("notifier-inbox")) customElements.define("notifier-inbox", NotifierInbox);

@@ -479,6 +479,8 @@ _ITEM = {
     "body": "It left us this morning.",
     "action_label": None,
     "action_url": None,
+    "secondary_label": None,
+    "secondary_url": None,
     "image": None,
     "data": {"order_id": "A123"},
 }

@@ -1,12 +1,18 @@
 import type { CSSProperties, ReactNode } from "react";
 
+export interface Action {
+  label: string;
+  url: string;
+}
+
 export interface Item {
   id: string;
   type: string;
   category: "transactional" | "marketing" | "social" | "system";
   title: string;
   body: string;
-  action: { label: string; url: string } | null;
+  action: Action | null;
+  secondary_action: Action | null;
   image: string | null;
   data: Record<string, unknown>;
   created_at: string;
@@ -40,7 +46,7 @@ export interface InboxProps extends Shared {
   countIn?: "title";
   stateIn?: "url";
   renderItem?: (item: Item, tools: { act: (mark: Mark) => void }) => ReactNode;
-  onItemClick?: (event: CustomEvent<{ item: Item; url: string | null; part: "title" | "action" }>) => void;
+  onItemClick?: (event: CustomEvent<{ item: Item; url: string | null; part: "title" | "action" | "secondary-action" }>) => void;
   onItemAction?: (event: CustomEvent<{ action: Mark; items: Item[] | null; until: Date | null }>) => void;
   onCount?: (event: CustomEvent<{ unread: number; unseen: number }>) => void;
 }

@@ -51,13 +51,15 @@ class Shape:
 
     `has_card`: shown as a card of title, text, image and action, not as running text. `is_sms`: an SMS, which takes
     half the room in GSM-7: shortening never leaves that alphabet. `fields`: what templates may give for this channel
-    beside the texts that all share.
+    beside the texts that all share. `has_secondary_action`: a second action stands beside the
+    first.
     """
 
     has_subject: bool = False
     has_html: bool = False
     has_card: bool = False
     is_sms: bool = False
+    has_secondary_action: bool = False
     longest_body: int | None = None
     longest_payload: int | None = None
     fields: tuple[ShapeField, ...] = ()

@@ -15,7 +15,14 @@ _CARD = Shape(has_card=True, longest_body=500)
 # FCM and APNs alike; what browsers get leaves out the data, and is shortened to fit
 _PUSHED = replace(_CARD, longest_payload=4_096)
 
-INAPP = Channel("inapp", N_("In-app"), None, Shape(has_card=True), by=N_("in the app"), waits_when_quiet=False)
+INAPP = Channel(
+    "inapp",
+    N_("In-app"),
+    None,
+    Shape(has_card=True, has_secondary_action=True),
+    by=N_("in the app"),
+    waits_when_quiet=False,
+)
 MAIL = Channel("email", N_("E-mail"), EMAIL, Shape(has_subject=True, has_html=True), by=N_("by e-mail"))
 SMS = Channel("sms", "SMS", PHONE, Shape(is_sms=True, longest_body=1530), default_on=False)  # ten segments of GSM-7
 PUSH = Channel("push", N_("Mobile push"), DEVICE_TOKEN, _PUSHED, by=N_("by mobile push"), every_address=True)

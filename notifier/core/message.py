@@ -25,6 +25,8 @@ class Content:
     image: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     language: str | None = None
+    secondary_label: str | None = None
+    secondary_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

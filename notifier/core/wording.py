@@ -13,6 +13,7 @@ DRAFT, PUBLISHED, ARCHIVED = "draft", "published", "archived"
 class Words:
     """A template's sources for one channel and locale. `html` is the inner part of a mail; an empty `body` is derived
     from it. `extra`: by name, what the shapes of channels declare besides (`core.shape_fields`); none of them is empty.
+    `secondary_…`: a second action beside the first, where the channel shows one; it needs both.
     """
 
     title: str
@@ -23,6 +24,8 @@ class Words:
     action_url: str | None = None
     image: str | None = None
     extra: Mapping[str, str] = field(default_factory=dict)
+    secondary_label: str | None = None
+    secondary_url: str | None = None
 
     @classmethod
     def of(cls, texts: Mapping[str, str | None]) -> "Words":

@@ -82,6 +82,10 @@ def _direction(language: str | None) -> str:
     return "auto" if language is None else "rtl" if is_rtl(language) else "ltr"
 
 
+def _action(label: str | None, url: str | None) -> dict[str, str] | None:
+    return {"label": label or "", "url": url} if url else None
+
+
 def inbox_item(item: Mapping[Any, Any]) -> dict[str, Any]:
     """API.md, Item, from the columns of `models.InboxItem`. `why` links to the setting that let it through, or to the
     digest's frequency.
@@ -96,7 +100,8 @@ def inbox_item(item: Mapping[Any, Any]) -> dict[str, Any]:
         "body": item["body"],
         "language": item["language"],
         "dir": _direction(item["language"]),
-        "action": {"label": item["action_label"] or "", "url": item["action_url"]} if item["action_url"] else None,
+        "action": _action(item["action_label"], item["action_url"]),
+        "secondary_action": _action(item["secondary_label"], item["secondary_url"]),
         "image": item["image"],
         "data": item["data"] or {},
         "created_at": timestamp(item["created_at"]),

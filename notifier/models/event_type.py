@@ -112,4 +112,6 @@ class TemplateContent(Base):
     action_label: Mapped[str | None] = mapped_column(Text)
     action_url: Mapped[str | None] = mapped_column(Text)
     image: Mapped[str | None] = mapped_column(Text)
+    secondary_label: Mapped[str | None] = mapped_column(Text)
+    secondary_url: Mapped[str | None] = mapped_column(Text)
     extra: Mapped[dict[str, str]] = mapped_column(PlainJSON, default=dict)

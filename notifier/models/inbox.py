@@ -71,6 +71,8 @@ class InboxItem(Base):
     language: Mapped[str | None] = mapped_column(String(35))
     action_label: Mapped[str | None] = mapped_column(Text)
     action_url: Mapped[str | None] = mapped_column(Text)
+    secondary_label: Mapped[str | None] = mapped_column(Text)
+    secondary_url: Mapped[str | None] = mapped_column(Text)
     image: Mapped[str | None] = mapped_column(Text)
     data: Mapped[dict[str, object]] = mapped_column(EncryptedJSON("inbox_item.data"), nullable=True)
     seen_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

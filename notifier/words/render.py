@@ -232,12 +232,15 @@ def _from_words(
     if shape.has_html and action_url is not None:
         action_url = web_address(action_url)  # a path leads nowhere from a mail
     action_label = one_line(write("action_label", words.action_label)) or open_word(locale, action_url)
+    secondary_label, secondary_url = _secondary(words, write) if shape.has_secondary_action else (None, None)
     content = Content(
         title=title,
         body=body,
         subject=(cut(one_line(write("subject", words.subject)), LONGEST_TITLE) or title) if shape.has_subject else None,
         action_label=cut(action_label, LONGEST_TITLE) if action_url else None,
         action_url=action_url,
+        secondary_label=secondary_label,
+        secondary_url=secondary_url,
         image=web_address(write("image", words.image)),
         extra=_extra(shape, words.extra, locale, write),
         language=locale,
@@ -289,6 +292,13 @@ def _value(field: ShapeField, text: str, locale: str, write: Callable[..., str])
 def _pair(field: ShapeField, label: str, value: str) -> tuple[str, str]:
     text = web_address(value) or "" if field.kind == "links" else cut(one_line(value), field.longest)
     return cut(one_line(label), field.longest_label), text
+
+
+def _secondary(words: Words, write: Callable[..., str]) -> tuple[str, str] | tuple[None, None]:
+    """Label and URL. None without either of them: two buttons of the same name would say nothing."""
+    url = action_address(write("secondary_url", words.secondary_url))
+    label = cut(one_line(write("secondary_label", words.secondary_label)), LONGEST_TITLE)
+    return (label, url) if label and url else (None, None)
 
 
 def _from_titles(request: RenderRequest, budget: Budget) -> Content:

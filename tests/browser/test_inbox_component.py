@@ -51,14 +51,20 @@ def test_the_page_hears_clicks_actions_and_counts(person: NewPerson, embedded: E
     expect(page.get_by_text("Nothing here yet")).to_be_visible()
     page.get_by_role("button", name="Undo").click()
     expect(title).to_have_text("Green shoes")
+    alice.receive("comment", actor="Mira", url="https://example.com/post", reply_url="https://example.com/reply")
+    for button in ("Reply", "View"):
+        page.get_by_role("link", name=button, exact=True).click()
     told = page.evaluate(
-        """heard.map(([name, detail]) => [name.slice(9), detail.item?.title ?? detail.action ?? detail.unread,
+        """heard.map(([name, detail]) => [name.slice(9), detail.part ?? detail.action ?? detail.unread,
                                            detail.url ?? detail.items?.[0].title ?? detail.unseen ?? null])"""
     )
     assert [line for line in told if line[0] != "count"] == [
-        ["item-click", "Green shoes", "https://example.com/shoes"],
+        ["item-click", "title", "https://example.com/shoes"],
         ["item-action", "read", "Green shoes"],
         ["item-action", "archive", "Green shoes"],
+        ["item-click", "action", "https://example.com/reply"],
+        ["item-action", "read", "Mira commented on your post"],
+        ["item-click", "secondary-action", "https://example.com/post"],
     ]
     counts = [line[1] for line in told if line[0] == "count"]
     assert (counts[0], counts[-1]) == (1, 0)

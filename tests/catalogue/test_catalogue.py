@@ -7,6 +7,7 @@ from jsonschema import Draft202012Validator
 
 from notifier.catalogue import CatalogueType, load
 from notifier.channels import CHANNELS
+from notifier.core.wording import TEXTS
 from notifier.words.language import check_source
 
 TYPES = {entry.key: entry for entry in load()}
@@ -19,8 +20,8 @@ TABLE = {
     "order_placed": ("transactional", "high", EVERYWHERE, "order_id", ORDER),
     "order_confirmed": ("transactional", "high", EVERYWHERE, "order_id", ORDER),
     "order_packed": ("transactional", "high", EVERYWHERE, "order_id", ORDER),
-    "order_shipped": ("transactional", "high", EVERYWHERE, "order_id", ORDER),
-    "out_for_delivery": ("transactional", "high", EVERYWHERE, "order_id", ORDER),
+    "order_shipped": ("transactional", "high", EVERYWHERE, "order_id", f"{ORDER} order_url"),
+    "out_for_delivery": ("transactional", "high", EVERYWHERE, "order_id", f"{ORDER} order_url"),
     "order_delivered": ("transactional", "high", EVERYWHERE, "order_id", ORDER),
     "order_delayed": ("transactional", "high", EVERYWHERE, "order_id", "reason new_eta refund currency"),
     "order_cancelled": ("transactional", "high", EVERYWHERE, "order_id", "reason new_eta refund currency"),
@@ -28,7 +29,7 @@ TABLE = {
     "promotional_offer": ("marketing", "low", "inapp email push", "title", "offer code url image ends_at"),
     "newsletter": ("marketing", "low", "email", "title body", "url"),
     "like": ("social", "medium", "inapp push email", "actor", "text url"),
-    "comment": ("social", "medium", "inapp push email", "actor", "text url"),
+    "comment": ("social", "medium", "inapp push email", "actor", "text url reply_url"),
     "follow": ("social", "medium", "inapp push email", "actor", "text url"),
     "security_alert": ("system", "urgent", EVERYWHERE, "event", "ip device place url"),
     "one_time_code": ("transactional", "urgent", "sms email", "code", "minutes"),
@@ -105,11 +106,7 @@ def test_a_type_is_worded_for_every_channel_in_both_languages(entry: CatalogueTy
 
 @pytest.mark.parametrize("entry", TYPES.values(), ids=TYPES)
 def test_every_source_compiles(entry: CatalogueType):
-    sources = [
-        (content, name)
-        for content in entry.contents
-        for name in ("title", "body", "subject", "html", "action_label", "action_url", "image")
-    ]
+    sources = [(content, name) for content in entry.contents for name in TEXTS]
     faults = {
         (content.channel, content.locale, name): check_source(getattr(content, name) or "", is_html=name == "html")
         for content, name in sources

@@ -66,6 +66,8 @@ def test_a_new_item_is_unread_and_unseen_and_its_user_is_told(app: APIFlask, arr
         created_at=NOON,
         action_label="Track it",
         action_url="https://shop.test/a",
+        secondary_label="View order",
+        secondary_url="https://shop.test/orders/a",
         image="https://shop.test/a.png",
     )
     assert state_of("alice") == {"unread": 1, "unseen": 1, "seq": 1}
@@ -78,6 +80,7 @@ def test_a_new_item_is_unread_and_unseen_and_its_user_is_told(app: APIFlask, arr
         "language": None,
         "dir": "auto",
         "action": {"label": "Track it", "url": "https://shop.test/a"},
+        "secondary_action": {"label": "View order", "url": "https://shop.test/orders/a"},
         "image": "https://shop.test/a.png",
         "data": {"order_id": "A123"},
         "created_at": "2026-03-01T12:00:00.000Z",

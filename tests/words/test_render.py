@@ -183,6 +183,22 @@ def test_an_image_comes_from_a_web_address(url, kept):
     assert content("push", Words("t", "b", image="{{ url }}"), {"url": url}).image == kept
 
 
+@pytest.mark.parametrize(
+    ("channel", "label", "url", "kept"),
+    [
+        ("inapp", "View {{ who }}", "{{ url }}", ("View Mira", "https://x.test/1")),
+        ("inapp", "View", "javascript:alert(1)", (None, None)),
+        ("inapp", "View", "", (None, None)),
+        ("inapp", "", "{{ url }}", (None, None)),
+        ("push", "View", "{{ url }}", (None, None)),
+    ],
+)
+def test_a_second_action_needs_its_label_and_address_and_a_channel_that_shows_it(channel, label, url, kept):
+    words = Words("t", "b", action_url="https://x.test", secondary_label=label, secondary_url=url)
+    result = content(channel, words, {"url": "https://x.test/1", "who": "Mira"})
+    assert (result.secondary_label, result.secondary_url) == kept
+
+
 def test_an_action_without_a_label_gets_one_in_the_language_of_the_words():
     template = source({("*", "de"): Words("t", "b", action_url="https://x.test")})
     result = render([request("inapp", template, locale="de")])[0]

@@ -33,6 +33,10 @@ class CommonWords(Part):
     html: Source | None = Field(default=None, description="The inner part of a mail.")
     action_label: Source | None = None
     action_url: Source | None = None
+    secondary_label: Source | None = Field(
+        default=None, description="Of a second action, shown in the inbox. It needs `secondary_url` too."
+    )
+    secondary_url: Source | None = None
     image: Source | None = None
 
 
@@ -146,6 +150,8 @@ class CommonPreviewOut(Answer):
     html: str | None
     action_label: str | None
     action_url: str | None
+    secondary_label: str | None
+    secondary_url: str | None
     image: str | None
     language: str | None = Field(description="Of the words, as a BCP 47 tag.")
 

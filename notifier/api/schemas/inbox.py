@@ -90,6 +90,7 @@ class ItemOut(Answer):
     language: str | None = Field(description="Of title and body (BCP 47); null where it is not known.")
     dir: Literal["ltr", "rtl", "auto"] = Field(description="The direction of that language, for `dir`.")
     action: ActionOut | None
+    secondary_action: ActionOut | None
     image: str | None
     data: dict[str, Any]
     created_at: str

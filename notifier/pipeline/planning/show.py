@@ -89,6 +89,8 @@ def _row(one: Showing, content: Content, now: datetime) -> dict[str, Any]:
         "language": content.language,
         "action_label": content.action_label,
         "action_url": content.action_url,
+        "secondary_label": content.secondary_label,
+        "secondary_url": content.secondary_url,
         "image": content.image,
         "data": dict(one.data),
         "created_at": now,

@@ -45,6 +45,8 @@ class WordsForm(ConsoleForm):
     html = TextAreaField("HTML", [Length(max=_LONGEST)], filters=[_text])
     action_label = StringField("Button", [Length(max=_LONGEST)], filters=[_text])
     action_url = StringField("Link of the button", [Length(max=_LONGEST)], filters=[_text])
+    secondary_label = StringField("Second button", [Length(max=_LONGEST)], filters=[_text])
+    secondary_url = StringField("Link of the second button", [Length(max=_LONGEST)], filters=[_text])
     image = StringField("Picture", [Length(max=_LONGEST)], filters=[_text])
     sample = JsonField("Sample data")
     seen = HiddenField()

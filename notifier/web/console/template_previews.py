@@ -46,6 +46,8 @@ _NAMES = {
     "html": "HTML",
     "action_label": "button",
     "action_url": "link of the button",
+    "secondary_label": "second button",
+    "secondary_url": "link of the second button",
     "image": "picture",
     "body": "text",
     **{field.name: field.label for field in FIELDS.values()},
@@ -95,7 +97,14 @@ def shown(
         "views": views,
         "image": result.image,
         "declared": came_out(result, CHANNELS[channel].shape),
-        "action": {"label": result.action_label, "url": result.action_url} if result.action_url else None,
+        "actions": [
+            {"label": label, "url": url}
+            for label, url in (
+                (result.action_label, result.action_url),
+                (result.secondary_label, result.secondary_url),
+            )
+            if url
+        ],
     }
 
 

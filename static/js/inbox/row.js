@@ -17,7 +17,7 @@ export function row(item, { base, isEmbedded, isOpen, isSelected, isCustom, word
     ? [el("div", { class: "custom", part: "custom" }, el("slot", { name: `item-${item.id}` }))]
     : [
         item.body ? el("p", { class: "body", part: "body", ...written, text: item.body }) : null,
-        url && item.action.label ? el("p", { class: "links" }, el("a", { class: "action", part: "action", href: url, ...written, text: item.action.label, data: { do: "open" } })) : null,
+        links(item, base, written),
       ];
   const article = el(
     "article",
@@ -46,6 +46,15 @@ export function row(item, { base, isEmbedded, isOpen, isSelected, isCustom, word
   );
   const classes = ["row", item.read_at ? "" : "is-unread", isOpen ? "is-open" : "", isSelected ? "is-selected" : ""];
   return el("li", { class: classes.filter(Boolean).join(" "), part: "row", data: { id: item.id } }, article);
+}
+
+// Each is known to the page by the first of its classes.
+function links(item, base, written) {
+  const shown = [["action", item.action], ["secondary-action action", item.secondary_action]].map(([names, action]) => {
+    const href = action?.label ? safeUrl(action.url, base) : null;
+    return href && el("a", { class: names, part: names, href, ...written, text: action.label, data: { do: "open" } });
+  });
+  return shown.some(Boolean) ? el("p", { class: "links" }, ...shown.filter(Boolean)) : null;
 }
 
 export function refreshTimes(root, when) {

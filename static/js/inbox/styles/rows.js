@@ -52,6 +52,7 @@ h4 { margin: 0; min-width: 0; display: -webkit-box; -webkit-line-clamp: 3; -webk
 .is-open .body { display: block; }
 time { position: relative; z-index: 1; flex: none; color: var(--muted); font-size: 0.8125rem; font-variant-numeric: tabular-nums; }
 .action { position: relative; z-index: 1; display: inline-block; max-width: 100%; margin-top: 0.5rem; padding: 0.25rem 0.6875rem; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; border: 1px solid var(--line); border-radius: 8px; color: var(--accent); background: var(--surface); font-size: 0.8125rem; font-weight: 600; text-decoration: none; vertical-align: top; }
+.secondary-action { color: var(--text); font-weight: 500; }
 .action:hover { border-color: currentcolor; }
 .is-unread .item::before { content: ""; position: absolute; top: 1.75rem; inset-inline-start: 0.3125rem; width: 0.4375rem; height: 0.4375rem; border-radius: 50%; background: var(--accent); }
 
