@@ -30,9 +30,9 @@ suite: install install-dev assets  ## all tests but those of the browser and the
 	@$(BIN)/python -m pytest -n 2 --ignore=tests/browser --ignore=tests/faults
 
 browser: install install-dev assets  ## the pages in a real Chromium
-	@$(BIN)/python -m pytest tests/browser
+	@$(BIN)/python -m pytest -n 2 tests/browser
 
-# Takes some minutes.
+# Takes some minutes; tests/faults/installation.py says how much longer it can be.
 faults: install install-dev assets  ## kills and restarts real processes under load
 	@$(BIN)/python -m pytest tests/faults $(ARGS)
 

@@ -32,7 +32,7 @@ NAMES = {
 ALL = {"redis", "web", "worker", "scheduler"}
 
 
-def eventually(question: Callable[[], Any], within_s: float = 60.0) -> Any:
+def eventually(question: Callable[[], Any], within_s: float = 180.0) -> Any:
     """The first answer that is true. The time is a safety net for a loaded machine, not what is tested."""
     give_up_at = time.monotonic() + within_s
     while not (answer := question()):
@@ -65,7 +65,7 @@ class Up:
             )
 
     def until_ready(self) -> "Up":
-        eventually(self.is_welcoming, within_s=300)  # everything starts at once, others perhaps, too
+        eventually(self.is_welcoming)
         return self
 
     def is_welcoming(self) -> bool:

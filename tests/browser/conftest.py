@@ -90,10 +90,14 @@ def installation(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
         NOTIFIER_ADMIN_EMAIL=ADMIN,
         NOTIFIER_ADMIN_PASSWORD=PASSWORD,
         CAPS="marketing none, social none, system none",
-    ).until_ready()
-    subprocess.run([sys.executable, "-c", _MAKE_PEOPLE], cwd=ROOT, env=up.environment, check=True)
-    yield up
-    assert up.stop() == 0
+    )
+    try:
+        up.until_ready()
+        subprocess.run([sys.executable, "-c", _MAKE_PEOPLE], cwd=ROOT, env=up.environment, check=True)
+        yield up
+    finally:
+        code = up.stop()
+    assert code == 0
 
 
 @pytest.fixture(scope="package")

@@ -1,10 +1,7 @@
-"""A broadcast while everything dies around it. `FAULT_KILLS` says how often processes are killed (3), `FAULT_PEOPLE`
-how many people it is for (600).
-"""
+"""A broadcast while everything dies around it."""
 
 import csv
 import io
-import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +13,7 @@ import urllib3
 
 from notifier.core.lifecycle import DEAD, OPEN
 from tests.faults.conftest import Postgres
-from tests.faults.installation import Installation, Program
+from tests.faults.installation import KILLS, PEOPLE, Installation, Program
 from tests.running import KEY, eventually
 
 pytestmark = [
@@ -25,8 +22,6 @@ pytestmark = [
     pytest.mark.parametrize("running", ["sqlite", "postgresql"], indirect=True, scope="session"),
 ]
 
-KILLS = int(os.environ.get("FAULT_KILLS", "3"))
-PEOPLE = int(os.environ.get("FAULT_PEOPLE", "600"))
 CHANNELS = ("inapp", "email")
 EXPANDED_IN_S = 20  # so long at least, so that it is under way whenever something dies
 LONGEST_S = max(300.0, PEOPLE / 50)

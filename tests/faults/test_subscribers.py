@@ -1,14 +1,13 @@
-"""Workers that are killed while they tell a subscriber of events. `FAULT_KILLS` says how often (3)."""
+"""Workers that are killed while they tell a subscriber of events."""
 
 import json
-import os
 from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
 
-from tests.faults.installation import USERS, Installation
+from tests.faults.installation import KILLS, USERS, Installation
 from tests.faults.sink import Sink
 from tests.running import eventually
 
@@ -18,7 +17,6 @@ pytestmark = [
     pytest.mark.parametrize("running", ["sqlite", "postgresql"], indirect=True, scope="session"),
 ]
 
-KILLS = int(os.environ.get("FAULT_KILLS", "3"))
 MOST_IN_FLIGHT = 16 + 500  # of a batch: what is on its way, and what has been answered but not recorded
 
 

@@ -20,12 +20,12 @@ from notifier.ground.ids import new_id
 from notifier.models import Delivery
 from notifier.pipeline.upkeep import due, ghosts, lapsed, lost
 from notifier.signals.queueing import Doorbell, ring
+from tests.faults.installation import ROWS
 from tests.stored import sent_statements as statements
 from tests.stored import store_newsletter
 
 pytestmark = pytest.mark.faults
 
-ROWS = 200_000
 BATCH = 5_000
 WAITED = timedelta(minutes=10)
 NET_S = 600.0  # a safety net
