@@ -78,8 +78,16 @@ def pytest_configure(config: pytest.Config) -> None:
         subprocess.run(["node", "assets.mjs"], cwd=ROOT, check=True, env={**os.environ, "PATH": path})
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--everywhere", action="store_true", help="on both databases even what needs one only")
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("everywhere"):
+        left_out = [item for item in items if sharing_out.is_left_out(item.nodeid)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not sharing_out.is_left_out(item.nodeid)]
     items.sort(key=lambda item: sharing_out.turn_of(item.nodeid))
 
 

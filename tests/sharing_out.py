@@ -1,5 +1,5 @@
-"""Which of several processes runs which tests (`pytest -n 2`): a file's tests on one database stay together, some tell
-a story.
+"""Which tests run on both databases, and which of several processes runs which (`pytest -n 2`): a file's tests on one
+database stay together, some tell a story.
 
 With both databases of a file in turn, each process would migrate a new one for every file. So the SQLite of all files
 comes before the first PostgreSQL, what needs neither fills up the end, and what takes longest is begun with.
@@ -12,7 +12,17 @@ from xdist.scheduler import LoadScopeScheduling
 
 _DATABASE = re.compile(r"[\[-](sqlite|postgresql)(?=[]-])")
 _TURNS = {"sqlite": 1, "postgresql": 2, "": 3}
-_LONGEST = ("tests/programs/test_up.py",)
+# On SQLite only: whatever the product sends to the database in them, it also sends in other tests, by a comparison of
+# all statements that reached PostgreSQL. `--everywhere` leaves none out.
+_ON_SQLITE = {
+    "tests/web/console/test_console.py",
+    "tests/web/person/test_login.py",
+    "tests/web/person/test_login_link.py",
+    "tests/web/person/test_preference_links.py",
+    "tests/web/test_access.py",
+    "tests/web/test_language.py",
+}
+_LONGEST = ("tests/programs/test_up.py", "tests/browser/test_pages.py")
 
 
 def share_of(nodeid: str) -> tuple[str, str]:
@@ -25,6 +35,11 @@ def share_of(nodeid: str) -> tuple[str, str]:
 def turn_of(nodeid: str) -> int:
     path, database = share_of(nodeid)
     return 0 if path in _LONGEST else _TURNS[database]
+
+
+def is_left_out(nodeid: str) -> bool:
+    path, database = share_of(nodeid)
+    return database == "postgresql" and path in _ON_SQLITE
 
 
 class ByFileAndDatabase(LoadScopeScheduling):
