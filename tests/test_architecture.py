@@ -285,6 +285,7 @@ HAS_A_STATUS_OF_ITS_OWN = {
     "notifier.pipeline.upkeep.broadcasts",
     "notifier.operations.broadcast_retries",
     "notifier.catalogue.templates",
+    "notifier.catalogue.experiments",
     "notifier.programs.guard",
     "notifier.people.uploads",
 }

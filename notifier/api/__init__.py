@@ -12,6 +12,7 @@ from notifier.api import (
     broadcasts,
     errors,
     events,
+    experiments,
     health,
     hooks,
     limits,
@@ -45,6 +46,7 @@ blueprints = (
     templates.bp,
     sandbox.bp,
     events.bp,
+    experiments.bp,
     subscriptions.bp,
     own_preferences.bp,  # with the inbox's calls, which it adds to
     seeds.bp,

@@ -65,6 +65,7 @@ _HEADERS = {
 }
 _CONFLICTING = (
     *("cancel_notification", "create_template", "write_template", "publish_template"),
+    *("add_variant", "start_experiment", "stop_experiment"),
     *("pause_broadcast", "resume_broadcast", "cancel_broadcast", "retry_failed"),
 )
 _IDEMPOTENT = re.compile(r"submit_|create_schedule$|create_broadcast$|notify$|notify_bulk$|trigger$|send$")

@@ -69,8 +69,8 @@ def create_template(json_data: TemplateIn) -> Response:
     A new version of the template, which is not used before it is published. Templates of mandatory types, of system
     types, and of types that the key may not submit need the scope `admin`, drafts included.
     """
-    _check_owner(json_data.key)
-    contents = None if json_data.contents is None else _contents(json_data.contents)
+    check_owner(json_data.key)
+    contents = None if json_data.contents is None else contents_of(json_data.contents)
     version = templates.create(json_data.key, contents, base=json_data.base)
     return answer(queries.one_template(f"{json_data.key}@{version}"), 201)
 
@@ -85,8 +85,8 @@ def write_template(name: str, json_data: TemplateContentsIn) -> Response:
     `name` is `key@version`. Texts that are not given are removed.
     """
     key, version = _version(name)
-    _check_owner(key)
-    templates.save(key, version, _contents(json_data.contents), is_whole=True)
+    check_owner(key)
+    templates.save(key, version, contents_of(json_data.contents), is_whole=True)
     return answer(queries.one_template(name))
 
 
@@ -99,7 +99,7 @@ def publish_template(name: str) -> Response:
     `name` is `key@version`. It replaces the published version; every process uses it within seconds.
     """
     key, version = _version(name)
-    _check_owner(key)
+    check_owner(key)
     templates.publish(key, version)
     return answer(queries.one_template(name))
 
@@ -132,7 +132,7 @@ def preview_template(name: str, json_data: TemplatePreviewIn) -> Response:
     return answer({**shown, **{name: extra.get(name, field.nothing) for name, field in FIELDS.items()}})
 
 
-def _check_owner(key: str) -> None:
+def check_owner(key: str) -> None:
     """A template that reaches everybody could lead codes and sign-in links elsewhere. Raises Rejected."""
     auth.may_change(key, is_everybodys=key in queries.keys_of_everybody())
 
@@ -144,7 +144,7 @@ def _version(name: str) -> tuple[str, int]:
     return found[1], int(found[2])
 
 
-def _contents(given: Sequence[TemplateWords]) -> dict[tuple[str, str], Words]:
+def contents_of(given: Sequence[TemplateWords]) -> dict[tuple[str, str], Words]:
     """The texts by channel and language. Raises Rejected for a pair that occurs twice, which a mapping
     could not show.
     """

@@ -1,17 +1,30 @@
-"""Event types and the ids of published templates, cached in each process for two seconds (`ground.kept`).
+"""Event types, published templates and the experiments with them, cached in each process for two seconds
+(`ground.kept`).
 
 Read by intake, planning, delivery and upkeep; no query while the cache is fresh.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import make_transient
 
+from notifier.core.experiments import RUNNING, Experiment, Variant, Wording
 from notifier.ground.extensions import db
 from notifier.ground.kept import kept
-from notifier.models import EventType, Template
+from notifier.models import EventType, ExperimentVariant, Template
+from notifier.models import Experiment as ExperimentRow
+
+_VARIANT = (
+    ExperimentVariant.experiment_id,
+    ExperimentVariant.id.label("variant_id"),
+    ExperimentVariant.name.label("variant"),
+    ExperimentVariant.weight,
+    ExperimentVariant.template_id.label("worded_as"),
+)
 
 
 def load_types(keys: Iterable[str]) -> dict[str, EventType]:
@@ -28,14 +41,14 @@ def _read_types(keys: set[str]) -> dict[str, EventType]:
     return found
 
 
-def load_template_ids(names: Iterable[str]) -> dict[str, UUID]:
-    """`order_shipped` → its published version; `order_shipped@3` → that version, unless it is a draft. At most one
-    query.
+def load_wordings(names: Iterable[str]) -> dict[str, Wording]:
+    """`order_shipped` → its published version; `order_shipped@3` → that version, unless it is a draft, and no
+    experiment: it was asked for. At most one query.
     """
-    return kept("templates", names, _read_template_ids)
+    return kept("templates", names, _read_wordings)
 
 
-def _read_template_ids(wanted: set[str]) -> dict[str, UUID]:
+def _read_wordings(wanted: set[str]) -> dict[str, Wording]:
     pairs = {
         (key, int(version))
         for key, at, version in (name.partition("@") for name in wanted)
@@ -48,12 +61,53 @@ def _read_template_ids(wanted: set[str]) -> dict[str, UUID]:
     ]
     if not conditions:
         return {}
-    found: dict[str, UUID] = {}
-    for row in db.session.execute(
-        sa.select(Template.id, Template.key, Template.version, Template.status).where(sa.or_(*conditions))
-    ):
+    experiment = sa.and_(
+        ExperimentRow.key == Template.key, ExperimentRow.status == RUNNING, Template.status == "published"
+    )
+    statement = (
+        sa.select(Template.id, Template.key, Template.version, Template.status, *_VARIANT)
+        .outerjoin(ExperimentRow, experiment)
+        .outerjoin(ExperimentVariant, ExperimentVariant.experiment_id == ExperimentRow.id)
+        .where(sa.or_(*conditions))
+        .order_by(Template.id, ExperimentVariant.position)
+    )
+    found: dict[str, Wording] = {}
+    for _, lines in groupby(db.session.execute(statement), key=lambda row: row.id):
+        rows = list(lines)
+        row = rows[0]
         if row.status == "published" and row.key in plain:
-            found[row.key] = row.id
+            found[row.key] = Wording(row.id, experiment=_experiment(row.key, rows))
         if (row.key, row.version) in pairs:
-            found[f"{row.key}@{row.version}"] = row.id
+            found[f"{row.key}@{row.version}"] = Wording(row.id)
+    return found
+
+
+def _experiment(key: str, rows: Sequence[Any]) -> Experiment | None:
+    """`rows`: of its variants, with the columns `_VARIANT`."""
+    if rows[0].experiment_id is None:
+        return None
+    variants = (Variant(row.variant_id, row.variant, row.weight, row.worded_as) for row in rows)
+    return Experiment(rows[0].experiment_id, key, tuple(variants))
+
+
+def load_wording_of(experiment_id: UUID) -> Wording:
+    """The experiment while it is running, then the version that it has led to: for what was said while it was running,
+    and is dealt to people later. At most one query.
+    """
+    return kept("experiments", [experiment_id.hex], _read_experiments)[experiment_id.hex]
+
+
+def _read_experiments(wanted: set[str]) -> dict[str, Wording]:
+    statement = (
+        sa.select(ExperimentRow.key, ExperimentRow.status, ExperimentRow.kept, *_VARIANT)
+        .join(ExperimentVariant, ExperimentVariant.experiment_id == ExperimentRow.id)
+        .where(ExperimentRow.id.in_([UUID(id) for id in wanted]))
+        .order_by(ExperimentRow.id, ExperimentVariant.position)
+    )
+    found: dict[str, Wording] = {}
+    for id, lines in groupby(db.session.execute(statement), key=lambda row: row.experiment_id):
+        rows = list(lines)
+        control, kept_one = rows[0].worded_as, (row.worded_as for row in rows if row.variant == rows[0].kept)
+        experiment = _experiment(rows[0].key, rows) if rows[0].status == RUNNING else None
+        found[id.hex] = Wording(next(kept_one, control), experiment=experiment)
     return found

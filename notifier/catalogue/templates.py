@@ -21,17 +21,18 @@ from notifier.catalogue import template_check
 from notifier.catalogue.samples import sample_of
 from notifier.channels import CHANNELS
 from notifier.core.errors import Fault, Rejected
+from notifier.core.experiments import STOPPED
 from notifier.core.wording import ANY_CHANNEL, ARCHIVED, DRAFT, FIELDS, PUBLISHED, Words
 from notifier.ground import kept, process_pool
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ledgers import audit
-from notifier.models import EventType, Template, TemplateContent
+from notifier.models import EventType, Experiment, Template, TemplateContent
 from notifier.words.fallback import LONGEST_LOCALE, fall_backs
 
 MOST_CONTENTS = 500
-_LAST_VERSION = 2**31 - 1  # what both databases can count to
+LAST_VERSION = 2**31 - 1  # what both databases can count to
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
 _LOCALE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*\Z")
 
@@ -44,23 +45,23 @@ def create(key: str, contents: Contents | None = None, *, base: int | None = Non
     version. Raises Rejected.
     """
     if not _KEY.match(key):
-        raise _refused(
+        raise refused(
             Fault(
                 "/key", "invalid_key", "the name is 1 to 64 of A-Z a-z 0-9 _ . - and begins with a letter, a digit or _"
             )
         )
     if contents is not None:
-        _check(key, contents)
+        check(key, contents)
     try:
         with transaction() as session:
-            versions = _versions(session, key)
+            versions = versions_of(session, key)
             version = max(versions, default=0) + 1
             if contents is None:
                 contents = _copied(session, key, versions, base)
             row = Template(key=key, version=version)
             session.add(row)
             session.flush()
-            _add(session, row.id, contents)
+            add_contents(session, row.id, contents)
             audit.write("template.created", f"{key}@{version}", after={"base": base, "contents": _named(contents)})
     except IntegrityError:
         raise Rejected("conflict", f"somebody else has just made a version of {key}; try again") from None
@@ -80,15 +81,16 @@ def save(
     `seen`: the `revision` of each place as its author last saw it. Raises Rejected if somebody else has changed one of
     them meanwhile.
     """
-    _check(key, {place: words for place, words in changes.items() if words is not None})
+    check(key, {place: words for place, words in changes.items() if words is not None})
     with transaction() as session:
         row = _draft(session, key, version)
-        before = _contents(session, row.id)
+        before = contents_of(session, row.id)
         for place, revision in (seen or {}).items():
             if revision_of(before.get(place)) != revision:
                 raise Rejected(
                     "conflict",
-                    f"somebody else has changed {_name(place)} of this draft since you opened it; nothing was saved",
+                    f"somebody else has changed {place_name(place)} of this draft since you opened it; nothing was "
+                    "saved",
                 )
         kept_on = {} if is_whole else {place: words for place, words in before.items() if place not in changes}
         after = kept_on | {place: words for place, words in changes.items() if words is not None}
@@ -101,7 +103,7 @@ def save(
                 sa.tuple_(TemplateContent.channel, TemplateContent.locale).in_(sorted(changed)),
             )
         )
-        _add(session, row.id, {place: after[place] for place in changed if place in after})
+        add_contents(session, row.id, {place: after[place] for place in changed if place in after})
         audit.write("template.saved", f"{key}@{version}", before=_of(before, changed), after=_of(after, changed))
 
 
@@ -109,25 +111,27 @@ def publish(key: str, version: int) -> int | None:
     """Makes a draft, or an archived version, the one that is used. → the version that it replaces. Raises Rejected."""
     row = (
         db.session.scalar(sa.select(Template).where(Template.key == key, Template.version == version))
-        if version <= _LAST_VERSION
+        if version <= LAST_VERSION
         else None
     )
-    checked = _contents(db.session, (row or _missing(key, version)).id)
+    checked = contents_of(db.session, (row or missing(key, version)).id)
     if checked:
-        _check(key, checked, is_whole=True)
+        check(key, checked, is_whole=True)
     try:
         with transaction() as session:
-            rows = _versions(session, key)
-            row = rows.get(version) or _missing(key, version)
+            rows = versions_of(session, key)
+            row = rows.get(version) or missing(key, version)
             if row.status == PUBLISHED:
                 raise Rejected("conflict", f"version {version} is already published")
-            contents = _contents(session, row.id)
+            if is_tried(key):
+                raise Rejected("conflict", f"there is an experiment with {key}: stop it, and keep what is best")
+            contents = contents_of(session, row.id)
             if contents != checked:
                 raise Rejected(
                     "conflict", f"somebody else has just changed version {version} of {key}; look at it first"
                 )
             if not contents:
-                raise _refused(
+                raise refused(
                     Fault("/contents", "empty", "write something first: this version has no words for any channel")
                 )
             old = next((other for other in rows.values() if other.status == PUBLISHED), None)
@@ -147,6 +151,12 @@ def publish(key: str, version: int) -> int | None:
         ) from None
     kept.forget()
     return old.version if old else None
+
+
+def is_tried(key: str) -> bool:
+    """Whether an experiment with it is under way, or being prepared: inside a transaction that holds `versions_of`."""
+    current = sa.select(Experiment.id).where(Experiment.key == key, Experiment.status != STOPPED)
+    return db.session.scalar(current) is not None
 
 
 def revision_of(words: Words | None) -> str:
@@ -169,11 +179,11 @@ def place_faults(places: Sequence[Place]) -> list[Fault]:
                 )
             )
         if (channel, locale) in places[:index]:
-            faults.append(Fault(f"/contents/{index}", "duplicate", f"{_name((channel, locale))} is here twice"))
+            faults.append(Fault(f"/contents/{index}", "duplicate", f"{place_name((channel, locale))} is here twice"))
     return faults
 
 
-def _check(key: str, contents: Contents, *, is_whole: bool = False) -> None:
+def check(key: str, contents: Contents, *, is_whole: bool = False) -> None:
     """Before the transaction: what people wrote is compiled and tried, apart from the hub. Raises Rejected."""
     faults = place_faults(list(contents))
     if len(contents) > MOST_CONTENTS:
@@ -183,7 +193,7 @@ def _check(key: str, contents: Contents, *, is_whole: bool = False) -> None:
             process_pool.AUTHORS, template_check.faults, contents, _about(key), is_whole=is_whole
         )
     if faults:
-        raise _refused(*faults)
+        raise refused(*faults)
 
 
 def _about(key: str) -> template_check.About:
@@ -196,12 +206,12 @@ def _about(key: str) -> template_check.About:
     )
 
 
-def _refused(*faults: Fault) -> Rejected:
+def refused(*faults: Fault) -> Rejected:
     said = (f"line {fault.line}: {fault.message}" if fault.line else fault.message for fault in faults[:3])
     return Rejected("validation_failed", "; ".join(said), faults)
 
 
-def _versions(session: scoped_session[Session], key: str) -> dict[int, Template]:
+def versions_of(session: scoped_session[Session], key: str) -> dict[int, Template]:
     """All of the key, held until the end of the transaction."""
     rows = session.scalars(sa.select(Template).where(Template.key == key).order_by(Template.version).with_for_update())
     return {row.version: row for row in rows}
@@ -212,7 +222,7 @@ def _draft(session: scoped_session[Session], key: str, version: int) -> Template
         sa.select(Template).where(Template.key == key, Template.version == version).with_for_update()
     )
     if row is None:
-        _missing(key, version)
+        missing(key, version)
     if row.status != DRAFT:
         raise Rejected(
             "conflict",
@@ -221,23 +231,23 @@ def _draft(session: scoped_session[Session], key: str, version: int) -> Template
     return row
 
 
-def _missing(key: str, version: int) -> NoReturn:
+def missing(key: str, version: int) -> NoReturn:
     raise Rejected("not_found", f"there is no template '{key[:80]}@{version}'")
 
 
 def _copied(session: scoped_session[Session], key: str, versions: Mapping[int, Template], base: int | None) -> Contents:
     if base is not None:
-        return _contents(session, (versions.get(base) or _missing(key, base)).id)
+        return contents_of(session, (versions.get(base) or missing(key, base)).id)
     row = next((row for row in versions.values() if row.status == PUBLISHED), None)
-    return _contents(session, row.id) if row else {}
+    return contents_of(session, row.id) if row else {}
 
 
-def _contents(session: Any, template_id: UUID) -> dict[Place, Words]:
+def contents_of(session: Any, template_id: UUID) -> dict[Place, Words]:
     rows = session.scalars(sa.select(TemplateContent).where(TemplateContent.template_id == template_id))
     return {(row.channel, row.locale): Words(**{name: getattr(row, name) for name in FIELDS}) for row in rows}
 
 
-def _add(session: scoped_session[Session], template_id: UUID, contents: Contents) -> None:
+def add_contents(session: scoped_session[Session], template_id: UUID, contents: Contents) -> None:
     rows = [
         {"template_id": template_id, "channel": channel, "locale": locale, **asdict(words)}
         for (channel, locale), words in contents.items()
@@ -246,7 +256,7 @@ def _add(session: scoped_session[Session], template_id: UUID, contents: Contents
         session.execute(sa.insert(TemplateContent.__table__), rows)
 
 
-def _name(place: Place) -> str:
+def place_name(place: Place) -> str:
     channel, locale = place
     return (
         f"{'any channel' if channel == ANY_CHANNEL else CHANNELS[channel].label if channel in CHANNELS else channel} "

@@ -38,8 +38,9 @@ class Submission:
     `is_perishable`: the producer has said when it expires, and has not left that to the product.
     `idempotency` is (key, digest of the body) when the producer gave a key. `address_id` is set by the
     product alone: it goes to this one address, confirmed or not, and to no other. So is `template_id`: this version,
-    be it a draft, for these recipients alone, even of a type that goes to every admin. And so is `only_through`: sent
-    by this account of a provider and by no other, whatever its flag says.
+    be it a draft, for these recipients alone, even of a type that goes to every admin; with `variant_id`, as that
+    variant of an experiment. And so is `only_through`: sent by this account of a provider and by no other, whatever its
+    flag says.
     """
 
     type: str
@@ -60,6 +61,7 @@ class Submission:
     idempotency: tuple[str, str] | None = None
     address_id: UUID | None = None
     template_id: UUID | None = None
+    variant_id: UUID | None = None
     only_through: str | None = None
 
     def pack(self) -> dict[str, Any]:
@@ -81,7 +83,7 @@ class Submission:
 
 
 _SAID_ONCE = frozenset({"send_at", "idempotency"})
-_SAID_BY_US = frozenset({"address_id", "template_id", "only_through"})
+_SAID_BY_US = frozenset({"address_id", "template_id", "variant_id", "only_through"})
 
 
 def _said_again() -> list[str]:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 ANY_CHANNEL = "*"  # words for every channel that has none of its own
 DRAFT, PUBLISHED, ARCHIVED = "draft", "published", "archived"
+VARIANT = "variant"  # part of an experiment; like a published version, it never changes
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,11 @@ from notifier.ground.clock import now
 from notifier.ground.config import current_settings
 from notifier.ground.database import insert, transaction
 from notifier.ground.extensions import db
-from notifier.models import Event, EventReader
+from notifier.models import Event, EventReader, EventStream
 
 SINK = "sink"  # the reader that EVENTS_SINK names. By another URL it goes on where it was
 BROADCASTS = "broadcasts"  # it counts what happens to them (`pipeline.upkeep.broadcast_hours`), and needs no lease
+EXPERIMENTS = "experiments"  # it counts whom they reach (`pipeline.upkeep.experiment_counts`), without a lease as well
 LEASE = timedelta(minutes=2)  # longer than a request may take
 
 _reader: sa.Table = EventReader.__table__
@@ -48,6 +49,14 @@ def take(name: str, lease: str, is_dead: Callable[[int], bool]) -> "sa.Row[int, 
         mine = sa.update(_reader).where(_r.name == name, _r.lease.is_not_distinct_from(others))
         values = {"lease": lease, "holder": lifeline.number(), "leased_until": at + LEASE}
         return session.execute(mine.values(values).returning(_r.position, _r.missed)).one_or_none()
+
+
+def begin(name: str) -> None:
+    """It goes on with what happens from now on, inside the caller's transaction: for a reader that has slept."""
+    pruned = sa.select(EventStream.pruned).scalar_subquery()
+    last = sa.select(sa.func.coalesce(sa.func.max(Event.id), pruned)).scalar_subquery()
+    new = insert(_reader).values(name=name, position=last, set_aside=0, missed=0)
+    db.session.execute(new.on_conflict_do_update(index_elements=["name"], set_={"position": last}))
 
 
 def advance(name: str, lease: str, position: int, refused: Sequence[str] = ()) -> bool:

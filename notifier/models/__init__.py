@@ -5,6 +5,7 @@ from notifier.models.broadcast import Broadcast, BroadcastHour, BroadcastTally
 from notifier.models.console import BulkAction, PausedChannel, Tally
 from notifier.models.event import Event, EventReader, EventStream
 from notifier.models.event_type import EventType, Template, TemplateAbout, TemplateContent
+from notifier.models.experiment import BroadcastVariant, Experiment, ExperimentPerson, ExperimentVariant
 from notifier.models.inbox import InboxItem, InboxState
 from notifier.models.installation import AuditEntry, InstallationSecret, Provider, Revision
 from notifier.models.notification import Attempt, Capture, Delivery, Notification, Receipt
@@ -36,6 +37,7 @@ __all__ = [
     "Broadcast",
     "BroadcastHour",
     "BroadcastTally",
+    "BroadcastVariant",
     "BulkAction",
     "Capture",
     "ChannelPrior",
@@ -50,6 +52,9 @@ __all__ = [
     "EventReader",
     "EventStream",
     "EventType",
+    "Experiment",
+    "ExperimentPerson",
+    "ExperimentVariant",
     "Flag",
     "IdempotencyKey",
     "InboxItem",

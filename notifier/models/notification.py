@@ -31,6 +31,7 @@ class Notification(Base):
     `decision` holds the trace of the decision, rule by rule (`core.explain`). `sequence` orders those of one collapse
     key. `push`: how phones present it, where the producer has said. `is_perishable`: the producer has set the expiry
     (older rows count as such). `given`: profile fields that apply to this notification only, before the stored ones.
+    `variant_id`: of an experiment, whose words it has; no foreign key, as for users.
     """
 
     __tablename__ = "notification"
@@ -59,6 +60,7 @@ class Notification(Base):
     category: Mapped[str] = mapped_column(String(32))
     priority: Mapped[str] = mapped_column(String(16))
     template_id: Mapped[UUID | None] = mapped_column(ForeignKey("template.id"))
+    variant_id: Mapped[UUID | None] = mapped_column()
     data: Mapped[Any] = mapped_column(EncryptedJSON("notification.data"), nullable=True)
     given: Mapped[dict[str, Any] | None] = mapped_column(EncryptedJSON("notification.given"))
     is_test: Mapped[bool] = mapped_column(default=False)

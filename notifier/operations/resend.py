@@ -67,6 +67,7 @@ def send(key: UUID, caller_for: Callable[[UUID], Caller], once: str) -> str:
         dedupe=False,
         push=notification.push,
         template_id=notification.template_id,
+        variant_id=notification.variant_id,
         idempotency=(f"resend:{delivery.shown_id}:{once}", delivery.id.hex),
     )
     noted = audit.Entry("delivery.resent", delivery.shown_id, {"to": notification.user_id})

@@ -30,7 +30,17 @@ from notifier.people import uploads
 from notifier.pipeline.delivery import kept_receipts, outages
 from notifier.pipeline.intake import schedules
 from notifier.pipeline.planning import repeats, replacing
-from notifier.pipeline.upkeep import abandoned, broadcast_hours, broadcasts, due, ghosts, lapsed, lost, summaries
+from notifier.pipeline.upkeep import (
+    abandoned,
+    broadcast_hours,
+    broadcasts,
+    due,
+    experiment_counts,
+    ghosts,
+    lapsed,
+    lost,
+    summaries,
+)
 from notifier.programs.starting import wait_for_app
 from notifier.queries import due_work
 from notifier.queries.events import WINDOW
@@ -102,6 +112,8 @@ def tasks(name: str) -> list[Task]:
         Task("retry_broadcasts", broadcast_retries.work, 0.5, full=broadcast_retries.BATCH),
         Task("add_up_broadcasts", broadcast_counts.AddingUp().add_up, 5.0),
         Task("count_broadcast_hours", broadcast_hours.count, 2.0, full=WINDOW),
+        Task("count_experiments", experiment_counts.count, 2.0, full=WINDOW),
+        Task("forget_experiments", experiment_counts.forget, 60.0, full=experiment_counts.FORGOTTEN_AT_ONCE),
         Task("ring_uploads", uploads.ring_waiting, 2.0),
         Task("bulk_actions", bulk_actions.work, 0.5, full=bulk_actions.BATCH),
         Task("lay_ghosts", ghosts.Ghosts().lay, 5.0),

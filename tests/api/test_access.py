@@ -165,6 +165,7 @@ CALLS_BY_SCOPE = {
         "GET /api/v1/types/<key>",
         "GET /api/v1/templates",
         "GET /api/v1/templates/<name>",
+        "GET /api/v1/templates/<name>/experiment",
         "GET /notify/status/<shown_id>",
     },
     "users": {
@@ -194,6 +195,10 @@ CALLS_BY_SCOPE = {
         "GET /api/v1/templates/<name>",
         "PUT /api/v1/templates/<name>",
         "POST /api/v1/templates/<name>/publish",
+        "POST /api/v1/templates/<name>/variants",
+        "GET /api/v1/templates/<name>/experiment",
+        "POST /api/v1/templates/<name>/experiment/start",
+        "POST /api/v1/templates/<name>/experiment/stop",
         "POST /api/v1/templates/<name>/preview",
     },
     "urgent": set(),

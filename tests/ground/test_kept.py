@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from apiflask import APIFlask
 
 from notifier.catalogue import types as event_types
-from notifier.catalogue.known import load_template_ids, load_types
+from notifier.catalogue.known import load_types, load_wordings
 from notifier.ground import kept
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
@@ -63,10 +63,10 @@ def test_kinds_are_kept_apart(app: APIFlask) -> None:
 
 def test_the_second_batch_asks_for_no_types_and_templates(app: APIFlask) -> None:
     names = ["order_shipped", "like", "order_shipped@1"]
-    first = (load_types(names[:2]), load_template_ids(names))
+    first = (load_types(names[:2]), load_wordings(names))
     db.session.close()
     with statements() as sent:
-        second = (load_types(names[:2]), load_template_ids(names))
+        second = (load_types(names[:2]), load_wordings(names))
     assert sent == []
     assert second == first
     assert first[1]["order_shipped"] == first[1]["order_shipped@1"]

@@ -101,6 +101,8 @@ def test_every_periodic_work_has_its_task() -> None:
         "prune_subscription_attempts",
         "add_up_broadcasts",
         "count_broadcast_hours",
+        "count_experiments",
+        "forget_experiments",
         "add_up_tallies",
         "prune_tallies",
         "bulk_actions",

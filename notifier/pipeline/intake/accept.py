@@ -13,7 +13,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import IntegrityError
 
-from notifier.catalogue.known import load_template_ids, load_types
+from notifier.catalogue.known import load_types, load_wordings
 from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient
 from notifier.ground import shapes
@@ -39,7 +39,7 @@ from notifier.pipeline.intake.judge import goes_to_admins, judge, template_key
 from notifier.pipeline.intake.recipients import keep_people, targets_of
 from notifier.pipeline.intake.schema_check import Outdated, check_against_schemas
 from notifier.pipeline.planning.beforehand import SHOWN_BY_US, Beforehand
-from notifier.pipeline.planning.orders import admin_user_ids
+from notifier.pipeline.planning.orders import admin_user_ids, template_name, wording_of
 from notifier.pipeline.planning.store import Stored, announce, store
 from notifier.providers import accounts as providers
 from notifier.signals import queueing
@@ -155,7 +155,7 @@ def _words_of(batch: Sequence[Item]) -> Beforehand:
     types = load_types(
         {name for item in batch for name in (item.submission.type, template_key(item.submission.template)) if name}
     )
-    template_ids = load_template_ids(item.submission.template or item.submission.type for item in batch)
+    templates = load_wordings(template_name(item.submission) for item in batch)
     admins = admin_user_ids() if any(type_.to_admins for type_ in types.values()) else []
     shown = [
         (item, type_, _readers_of(item, type_, admins))
@@ -168,7 +168,7 @@ def _words_of(batch: Sequence[Item]) -> Beforehand:
         Wanted(
             SHOWN_BY_US,
             type_,
-            item.submission.template_id or template_ids.get(item.submission.template or item.submission.type),
+            wording_of(item.submission, templates).for_person(recipient.id).template_id,
             person,
             item.submission.data,
         )

@@ -83,7 +83,7 @@ def _in_words(decided: Sequence[Decided]) -> list[dict[str, Any]]:
             Wanted(
                 name,
                 t.order.type,
-                t.order.template_id,
+                t.order.wording.for_person(t.person.id).template_id,
                 replace(t.person, subject=NOBODY),
                 t.order.data,
                 firsts[index][name],

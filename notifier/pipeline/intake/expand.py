@@ -103,7 +103,13 @@ def next_chunk(submission_id: UUID) -> Chunk | None:
     if SHOWN_BY_US in (order.requested or order.type.channels) and _is_at_once(chunk) and not row.is_test:
         readers = recall_readers(chunk.recipients).items()
         chunk.words.make(
-            Wanted(SHOWN_BY_US, order.type, order.template_id, reader_as_given(reader, given.get(user_id)), order.data)
+            Wanted(
+                SHOWN_BY_US,
+                order.type,
+                order.wording.for_person(user_id).template_id,
+                reader_as_given(reader, given.get(user_id)),
+                order.data,
+            )
             for user_id, reader in readers
         )
     return chunk

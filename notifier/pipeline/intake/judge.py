@@ -6,11 +6,11 @@ from before it. A bad item gets its own `Rejected` and never affects the others.
 
 from collections.abc import Sequence
 from datetime import datetime
-from uuid import UUID
 
 from notifier import channels
-from notifier.catalogue.known import load_template_ids, load_types
+from notifier.catalogue.known import load_types, load_wordings
 from notifier.core.errors import Fault, Rejected
+from notifier.core.experiments import Wording
 from notifier.core.submission import (
     OWN_TYPES,
     InlineRecipient,
@@ -29,7 +29,14 @@ from notifier.pipeline.intake.idempotency_keys import first_answers, key_of
 from notifier.pipeline.intake.item import Item, Judged, Work, refused
 from notifier.pipeline.intake.recipients import once_each
 from notifier.pipeline.intake.schema_check import Checked, Outdated
-from notifier.pipeline.planning.orders import Order, admin_user_ids, is_tried, routing_of
+from notifier.pipeline.planning.orders import (
+    Order,
+    admin_user_ids,
+    is_tried,
+    routing_of,
+    template_name,
+    wording_of,
+)
 
 
 def judge(batch: Sequence[Item], now: datetime, checked: Sequence[Checked]) -> tuple[list[Judged], dict[str, Person]]:
@@ -45,7 +52,7 @@ def judge(batch: Sequence[Item], now: datetime, checked: Sequence[Checked]) -> t
     types = load_types(
         {name for item in batch for name in (item.submission.type, template_key(item.submission.template)) if name}
     )
-    templates = load_template_ids(item.submission.template or item.submission.type for item in batch)
+    templates = load_wordings(template_name(item.submission) for item in batch)
     admins = admin_user_ids() if any(t.to_admins for t in types.values()) else []
     answered = first_answers(batch)
     alone = [answered.get(i) or _judge(item, checked[i], types, templates, admins, now) for i, item in enumerate(batch)]
@@ -61,7 +68,7 @@ def _judge(
     item: Item,
     checked: Checked,
     types: dict[str, EventType],
-    templates: dict[str, UUID],
+    templates: dict[str, Wording],
     admins: list[str],
     now: datetime,
 ) -> Work | Rejected:
@@ -97,10 +104,9 @@ def _judge(
         *check_data(submission.data),
         *checked.faults,
     ]
-    template_name = submission.template or submission.type
     # Nobody else may speak as the product.
     is_ours = worded_as is not None and (worded_as.is_internal or worded_as.key in OWN_TYPES) and not caller.is_internal
-    if submission.template and (template_name not in templates or is_ours):
+    if submission.template and (submission.template not in templates or is_ours):
         faults.append(Fault("/template", "unknown_template", f"there is no published template {submission.template!r}"))
     for index, recipient in enumerate(submission.recipients):
         faults += profiles.check(recipient.changes, f"/recipients/{index}")
@@ -109,7 +115,7 @@ def _judge(
     order = Order.of(
         submission,
         type_,
-        submission.template_id or templates.get(template_name),
+        wording_of(submission, templates),
         now,
         is_ours=caller.is_internal,
         is_tried=is_tried(type_, caller.producer_id, is_test=caller.is_test),

@@ -11,7 +11,9 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from notifier.catalogue.known import load_wording_of
 from notifier.core import repeats
+from notifier.core.experiments import Wording
 from notifier.core.facts import ESCALATE_AFTER, ChannelFacts, Facts, TypeFacts
 from notifier.core.routing import ALL
 from notifier.core.submission import Submission
@@ -35,7 +37,7 @@ class Order:
     priority: str
     _: KW_ONLY
     data: Mapping[str, Any] = field(default_factory=dict)
-    template_id: UUID | None = None
+    wording: Wording = field(default_factory=Wording)
     requested: tuple[str, ...] | None = None
     routing: str = ALL
     escalate_after: timedelta = ESCALATE_AFTER
@@ -57,7 +59,7 @@ class Order:
         cls,
         submission: Submission,
         type_: EventType,
-        template_id: UUID | None,
+        wording: Wording,
         now: datetime,
         *,
         is_ours: bool,
@@ -72,7 +74,7 @@ class Order:
             type_,
             submission.priority or type_.priority,
             data=submission.data,
-            template_id=template_id,
+            wording=wording,
             requested=submission.channels,
             routing=routing_of(submission, type_),
             escalate_after=timedelta(seconds=escalate_after_s) if escalate_after_s else ESCALATE_AFTER,
@@ -98,7 +100,9 @@ class Order:
         return {
             "priority": self.priority,
             "data": dict(self.data),
-            "template_id": self.template_id.hex if self.template_id else None,
+            "template_id": self.wording.template_id.hex if self.wording.template_id else None,
+            "variant_id": self.wording.variant_id.hex if self.wording.variant_id else None,
+            "experiment_id": self.wording.experiment.id.hex if self.wording.experiment else None,
             "channels": self.requested,
             "routing": self.routing,
             "escalate_after": self.escalate_after.total_seconds(),
@@ -118,13 +122,14 @@ class Order:
     @classmethod
     def unpack(cls, packed: Mapping[str, Any], type_: EventType, submitted_at: datetime) -> "Order":
         """From what `pack` of this release, or of one before it, has made: names that were added since may be missing,
-        and have a default here.
+        and have a default here. An experiment that has been stopped meanwhile has led to a version. At most one query,
+        none without an experiment.
         """
         return cls(
             type_,
             packed["priority"],
             data=packed["data"],
-            template_id=UUID(packed["template_id"]) if packed["template_id"] else None,
+            wording=_unpack_wording(packed),
             requested=tuple(packed["channels"]) if packed["channels"] else None,
             routing=packed["routing"],
             escalate_after=timedelta(seconds=packed["escalate_after"]),
@@ -142,13 +147,15 @@ class Order:
             is_tried=packed.get("is_tried", False),
         )
 
-    def columns(self) -> dict[str, Any]:
-        """What each of its notifications says of it, by column."""
+    def columns(self, user_id: str) -> dict[str, Any]:
+        """What the person's notification says of it, by column."""
+        wording = self.wording.for_person(user_id)
         return {
             "type": self.type.key,
             "category": self.type.category,
             "priority": self.priority,
-            "template_id": self.template_id,
+            "template_id": wording.template_id,
+            "variant_id": wording.variant_id,
             "data": dict(self.data),
             "routing": self.routing,
             "collapse_key": self.collapse_key,
@@ -158,6 +165,24 @@ class Order:
             "expires_at": self.expires_at,
             "is_perishable": self.is_perishable,
         }
+
+
+def wording_of(submission: Submission, templates: Mapping[str, Wording]) -> Wording:
+    """`templates`: by name, as `catalogue.known` loads those of `template_name`."""
+    if submission.template_id is not None:
+        return Wording(submission.template_id, submission.variant_id)
+    return templates.get(template_name(submission), Wording())
+
+
+def template_name(submission: Submission) -> str:
+    return submission.template or submission.type
+
+
+def _unpack_wording(packed: Mapping[str, Any]) -> Wording:
+    if packed.get("experiment_id"):
+        return load_wording_of(UUID(packed["experiment_id"]))
+    template_id, variant_id = packed["template_id"], packed.get("variant_id")
+    return Wording(UUID(template_id) if template_id else None, UUID(variant_id) if variant_id else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,8 @@ def _digest(target: Target, addresses: Sequence[str], now: datetime) -> bytes:
     order = target.order
     scope = f"{target.producer_id.hex if target.producer_id else ''}{'.test' if target.is_test else ''}"
     send_at = order.send_at.isoformat() if order.send_at and order.send_at > now else ""
-    template = order.template_id.hex if order.template_id else ""
+    # Whichever variant of an experiment a person gets: it is the same thing that is said
+    template = order.wording.template_id.hex if order.wording.template_id else ""
     named = order.requested or ()
     data, near = dict(order.data), order.type.dedupe_near
     return vault.digest(content(scope, order.type.key, template, named, send_at, data, near=near, addresses=addresses))

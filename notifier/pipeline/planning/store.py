@@ -147,7 +147,7 @@ def _notification_row(decided: Decided, now: datetime) -> dict[str, Any]:
         "user_id": target.person.id,
         "given": dict(target.given) if target.given else None,
         "is_test": target.is_test,
-        **target.order.columns(),
+        **target.order.columns(target.person.id),
         "decision": packed(decided.plan.trace),
         "created_at": now,
     }
@@ -190,7 +190,14 @@ def _hold_back(drafts: Iterable[DeliveryDraft], room: Mapping[pacing.Lane, int],
 def _showing(target: Target, draft: DeliveryDraft, place: Place | None, words: Beforehand) -> Showing:
     order, person = target.order, target.person
     content = words.find(
-        Wanted(draft.channel, order.type, order.template_id, person, order.data, producer_id=target.producer_id)
+        Wanted(
+            draft.channel,
+            order.type,
+            order.wording.for_person(person.id).template_id,
+            person,
+            order.data,
+            producer_id=target.producer_id,
+        )
     )
     return Showing(
         draft.id,

@@ -14,8 +14,9 @@ from uuid import UUID
 import sqlalchemy as sa
 import structlog
 
-from notifier.catalogue.known import load_template_ids
+from notifier.catalogue.known import load_wordings
 from notifier.core.digest import type_of
+from notifier.core.experiments import Wording
 from notifier.core.message import Content
 from notifier.core.reasons import DIGESTED
 from notifier.ground.clock import now as clock_now
@@ -105,7 +106,7 @@ def _close(words: Lines) -> tuple[int, Stored]:
 def _store(issues: Sequence[Issue], batch: Batch, words: Lines, now: datetime) -> Stored:
     if not issues:
         return Stored()
-    templates = load_template_ids(type_of(issue.digest.category) for issue in issues)
+    templates = load_wordings(type_of(issue.digest.category) for issue in issues)
     rows, targets = [], []
     for issue, data in zip(issues, _data(issues, batch, words), strict=True):
         type_ = batch.types[type_of(issue.digest.category)]
@@ -114,7 +115,7 @@ def _store(issues: Sequence[Issue], batch: Batch, words: Lines, now: datetime) -
             type_,
             type_.priority,
             data=data,
-            template_id=templates.get(type_.key),
+            wording=templates.get(type_.key, Wording()),
             requested=issue.channels,
             send_at=now + _A_MOMENT,
             expires_at=now + KEPT,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from apiflask import APIFlask
 
+from notifier.core.experiments import Wording
 from notifier.core.routing import ESCALATE
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.ground.database import transaction
@@ -24,7 +25,7 @@ UNLIKE_ANY_DEFAULT = Order(
     LIKE,
     "low",
     data={"order_id": "A1"},
-    template_id=new_id(),
+    wording=Wording(new_id(), new_id()),
     requested=("inapp", "email"),
     routing=ESCALATE,
     escalate_after=timedelta(seconds=90.5),
@@ -88,11 +89,13 @@ def test_the_last_release_finds_all_that_it_reads() -> None:
 
 
 def test_each_notification_says_what_its_order_says() -> None:
-    columns, all_columns = UNLIKE_ANY_DEFAULT.columns(), set(Notification.__table__.c.keys())
+    columns, all_columns = UNLIKE_ANY_DEFAULT.columns("alice"), set(Notification.__table__.c.keys())
     assert columns.keys() <= all_columns
     told = {f.name for f in fields(Order)} & all_columns - {"type"}
     assert {name: columns[name] for name in told} == {name: getattr(UNLIKE_ANY_DEFAULT, name) for name in told}
     assert (columns["type"], columns["category"]) == ("like", "social")
+    wording = UNLIKE_ANY_DEFAULT.wording
+    assert (columns["template_id"], columns["variant_id"]) == (wording.template_id, wording.variant_id)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +119,7 @@ def test_each_notification_says_what_its_order_says() -> None:
 )
 def test_it_is_what_the_submission_says_and_else_its_type(said: dict[str, Any], ordered: dict[str, Any]) -> None:
     submission = Submission("like", (InlineRecipient("alice"),), {"actor": "Bob"}, **said)
-    order = Order.of(submission, LIKE, None, NOON, is_ours=False, is_tried=False)
+    order = Order.of(submission, LIKE, Wording(), NOON, is_ours=False, is_tried=False)
     assert {name: getattr(order, name) for name in ordered} == ordered
 
 
@@ -135,7 +138,7 @@ def test_what_needs_no_translation_goes_over_as_it_is() -> None:
         address_id=new_id(),
         only_through="main",
     )
-    order = Order.of(submission, LIKE, None, NOON, is_ours=False, is_tried=False)
+    order = Order.of(submission, LIKE, Wording(), NOON, is_ours=False, is_tried=False)
     translated = {"type", "escalate_after", "template_id"}
     same = {f.name for f in fields(Order)} & {f.name for f in fields(Submission)} - translated
     plain = Order(LIKE, "medium")
@@ -145,7 +148,7 @@ def test_what_needs_no_translation_goes_over_as_it_is() -> None:
 
 def test_what_the_product_says_is_not_remembered() -> None:
     submission = Submission("like", (InlineRecipient("alice"),), {"actor": "Bob"}, dedupe=True)
-    assert Order.of(submission, LIKE, None, NOON, is_ours=True, is_tried=False).dedupe_window_s is None
+    assert Order.of(submission, LIKE, Wording(), NOON, is_ours=True, is_tried=False).dedupe_window_s is None
 
 
 @pytest.mark.parametrize("packed", [LONG_AGO, LAST_RELEASE])

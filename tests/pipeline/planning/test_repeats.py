@@ -16,7 +16,7 @@ import time_machine
 from apiflask import APIFlask
 
 from notifier.access import accounts, keys
-from notifier.catalogue.known import load_template_ids
+from notifier.catalogue.known import load_wordings
 from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
@@ -326,7 +326,7 @@ def test_a_mark_of_the_last_release_still_counts(cast: dict[str, str], submit: S
     [mark] = rows(ContentMark)
     assert caller.producer_id is not None
     text = json.dumps(
-        [caller.producer_id.hex, "like", load_template_ids(["like"])["like"].hex, ["email"], "", LIKE["data"]],
+        [caller.producer_id.hex, "like", load_wordings(["like"])["like"].template_id.hex, ["email"], "", LIKE["data"]],
         sort_keys=True,
         separators=(",", ":"),
     )

@@ -1,0 +1,69 @@
+"""Experiments with templates for the API and the console: their variants, and what their figures say."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from notifier.core import experiments as rules
+from notifier.core.errors import Rejected
+from notifier.core.experiments import CLICKED, Tried
+from notifier.ground.extensions import db
+from notifier.ground.shapes import timestamp
+from notifier.models import Experiment, ExperimentVariant, Template
+
+
+def one(key: str) -> dict[str, Any]:
+    """The one that is under way, else the last that was. Raises Rejected('not_found') where there was none."""
+    found = last(key)
+    if found is None:
+        raise Rejected("not_found", f"there is no experiment with {key[:80]!r}")
+    return found
+
+
+def last(key: str) -> dict[str, Any] | None:
+    """As `one`; None where there was none."""
+    newest = sa.select(Experiment.id).where(Experiment.key == key).order_by(Experiment.id.desc()).limit(1)
+    statement = (
+        sa.select(Experiment, ExperimentVariant, Template.version)
+        .join(ExperimentVariant, ExperimentVariant.experiment_id == Experiment.id)
+        .join(Template, Template.id == ExperimentVariant.template_id)
+        .where(Experiment.id == newest.scalar_subquery())
+        .order_by(ExperimentVariant.position)
+        .execution_options(populate_existing=True)
+    )
+    rows = db.session.execute(statement).all()
+    return _shown(rows[0][0], [(variant, version) for _, variant, version in rows]) if rows else None
+
+
+def _shown(row: Experiment, variants: list[tuple[ExperimentVariant, int]]) -> dict[str, Any]:
+    tried = [_tried(row, variant) for variant, _ in variants]
+    verdict = rules.judge(tried)
+    return {
+        "template": row.key,
+        "status": row.status,
+        "goal": row.goal,
+        "created_at": timestamp(row.created_at),
+        "started_at": timestamp(row.started_at),
+        "stopped_at": timestamp(row.stopped_at),
+        "kept": row.kept,
+        "variants": [
+            {
+                "name": variant.name,
+                "weight": variant.weight,
+                "version": version,
+                "people": variant.people,
+                "opened": variant.opened,
+                "clicked": variant.clicked,
+                "rate": one.rate,
+                "interval": rules.interval(one.successes, one.people),
+            }
+            for (variant, version), one in zip(variants, tried, strict=True)
+        ],
+        "p_value": verdict.p_value,
+        "verdict": verdict.words,
+        "note": rules.NOTE,
+    }
+
+
+def _tried(row: Experiment, variant: ExperimentVariant) -> Tried:
+    return Tried(variant.name, variant.people, variant.clicked if row.goal == CLICKED else variant.opened)
