@@ -18,7 +18,16 @@ from notifier.ground.extensions import db
 from notifier.ground.ids import parse, parse_many, show
 from notifier.ground.shapes import timestamp
 from notifier.ledgers import broadcast_counts
-from notifier.models import Broadcast, BroadcastHour, Delivery, Notification, Producer, Submission
+from notifier.models import (
+    Broadcast,
+    BroadcastHour,
+    BroadcastVariant,
+    Delivery,
+    ExperimentVariant,
+    Notification,
+    Producer,
+    Submission,
+)
 from notifier.queries import tallies
 from notifier.queries.notifications import Sight
 
@@ -28,6 +37,7 @@ _COUNTED = lifecycle.STATUSES
 _RUNS_AGAIN = sa.and_(Broadcast.status == FINISHED, broadcast_counts.has_open(Broadcast.id))
 _STATUS = sa.case((_RUNS_AGAIN, RUNNING), else_=Broadcast.status)
 _DRAWN = ("sent", "delivered", "opened", "clicked")
+_HAPPENS = (*_DRAWN, "failed", "bounced", "complained")
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 _MOST_HOURS = timedelta(days=3)  # longer ones are drawn by the day
 _MOST_STEPS = 400
@@ -71,7 +81,28 @@ def _read(chosen: "sa.Select[UUID, str]") -> list[dict[str, Any]]:
     rows: dict[UUID, list[Any]] = {}
     for row in db.session.execute(statement):
         rows.setdefault(row.Broadcast.id, []).append(row)
-    return [_shown(places) for places in rows.values()]
+    variants = _variants(rows) if rows else {}
+    return [{**_shown(places), "variants": variants.get(key, [])} for key, places in rows.items()]
+
+
+def _variants(broadcast_ids: Iterable[UUID]) -> dict[UUID, list[dict[str, Any]]]:
+    """By broadcast, the variants of experiments that its people got, and what has happened by channel up to some
+    seconds ago.
+    """
+    place = (BroadcastVariant.channel, BroadcastVariant.event, BroadcastVariant.count.label("number"))
+    variant = (ExperimentVariant.id, ExperimentVariant.name, ExperimentVariant.weight)
+    statement = (
+        sa.select(BroadcastVariant.broadcast_id, *place, *variant)
+        .join(ExperimentVariant, ExperimentVariant.id == BroadcastVariant.variant_id)
+        .where(BroadcastVariant.broadcast_id.in_(list(broadcast_ids)))
+        .order_by(ExperimentVariant.experiment_id, ExperimentVariant.position, BroadcastVariant.channel)
+    )
+    found: dict[UUID, dict[UUID, dict[str, Any]]] = {}
+    for row in db.session.execute(statement):
+        begun: dict[str, Any] = {"name": row.name, "weight": row.weight, "channels": {}}
+        shown = found.setdefault(row.broadcast_id, {}).setdefault(row.id, begun)
+        shown["channels"].setdefault(row.channel, dict.fromkeys(_HAPPENS, 0))[row.event] = row.number
+    return {key: list(shown.values()) for key, shown in found.items()}
 
 
 def _shown(places: Sequence[Any]) -> dict[str, Any]:
@@ -90,7 +121,6 @@ def _shown(places: Sequence[Any]) -> dict[str, Any]:
         "expanded": expanded,
         "retries": row.retries,
         "counts": {"notifications": expanded, **counts},
-        "variants": [],
         "per_second": row.per_second,
         "stop_at_failures": row.stop_at_failures,
         "send_at": timestamp(row.send_at),
@@ -179,6 +209,17 @@ def funnels(shown: dict[str, Any]) -> list[Funnel]:
         counts = rules.reached(by_status)
         steps = {step: Step(counts[step], _rate(channel, step, counts)) for step in _OF}
         found.append(Funnel(channel, counts["made"], steps))
+    return found
+
+
+def by_variant(shown: dict[str, Any]) -> list[tuple[str, Funnel]]:
+    """A line for each variant and channel. `made` is what was sent: what was skipped has no words."""
+    found = []
+    for variant in shown["variants"]:
+        for channel, happened in variant["channels"].items():
+            counts = {**happened, "made": happened["sent"]}
+            steps = {step: Step(counts[step], _rate(channel, step, counts)) for step in _OF}
+            found.append((variant["name"], Funnel(channel, counts["made"], steps)))
     return found
 
 

@@ -97,6 +97,15 @@ class BroadcastCounts(Answer):
     skipped: dict[str, int] = Field(description="reason → deliveries, of all channels.")
 
 
+class BroadcastVariantOut(Answer):
+    name: str = Field(examples=["b"])
+    weight: int
+    channels: dict[str, dict[str, int]] = Field(
+        description="channel → what happened, up to some seconds ago → deliveries.",
+        examples=[{"email": {"sent": 500, "delivered": 498, "opened": 240, "clicked": 31}}],
+    )
+
+
 class BroadcastOut(Answer):
     id: str
     submission: str
@@ -109,7 +118,7 @@ class BroadcastOut(Answer):
     expanded: int = Field(description="How many of them have been notified so far; who was erased meanwhile is not.")
     retries: int = Field(description="How many deliveries `retry-failed` has sent again.")
     counts: BroadcastCounts
-    variants: list[Any]
+    variants: list[BroadcastVariantOut] = Field(description="Of experiments with its template; else none.")
     per_second: int | None
     stop_at_failures: float | None
     send_at: str | None

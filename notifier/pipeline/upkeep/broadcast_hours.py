@@ -1,4 +1,5 @@
 """Counts hour by hour what happens to broadcasts, from the event stream: complaints and unsubscribing are no statuses.
+And by the variants of experiments, over all hours.
 
 Called by the scheduler. The position in the stream moves in the transaction that stores the counts, so each event is
 counted once, by any number of schedulers. Nothing is asked of the transactions that make the events.
@@ -17,7 +18,16 @@ from notifier.core.lifecycle import BOUNCED, CLICKED, DELIVERED, FAILED, OPENED,
 from notifier.ground.database import insert, transaction
 from notifier.ground.extensions import db
 from notifier.ledgers import event_readers
-from notifier.models import Broadcast, BroadcastHour, Delivery, Event, EventReader, Notification
+from notifier.models import (
+    Broadcast,
+    BroadcastHour,
+    BroadcastVariant,
+    Delivery,
+    Event,
+    EventReader,
+    Experiment,
+    Notification,
+)
 from notifier.queries.events import WINDOW, end
 
 UNSUBSCRIBED, COMPLAINED = "unsubscribed", "complained"
@@ -30,6 +40,7 @@ LOOKED_BACK = timedelta(days=7)  # somebody who unsubscribes later does so for a
 
 _e = Event.__table__.c
 _hours: sa.Table = BroadcastHour.__table__
+_variants: sa.Table = BroadcastVariant.__table__
 _readers: sa.Table = EventReader.__table__
 
 Place = tuple[UUID, str, str, datetime]  # broadcast, channel, event, hour
@@ -53,11 +64,13 @@ def count() -> int:
         return 0
     reached = min(last, position + WINDOW)
     counts = _counts(position, reached)
+    by_variant = _by_variant(position, reached) if counts else Counter()
     db.session.close()
     with transaction() as session:
         moved = sa.update(_readers).where(mine, _readers.c.position == position).values(position=reached)
-        if session.execute(moved).rowcount and counts:  # type: ignore[attr-defined]
-            _add(counts)
+        if session.execute(moved).rowcount:  # type: ignore[attr-defined]
+            _add(_hours, counts)
+            _add(_variants, by_variant)
     return reached - position
 
 
@@ -104,16 +117,39 @@ def _causes(left: Sequence[Any]) -> list[Place]:
     return found
 
 
+def _by_variant(after: int, upto: int) -> Counter[tuple[UUID, UUID, str, str]]:
+    """By broadcast, variant, channel and event. One query where there has never been an experiment. What a provider has
+    taken and delivered at once is told as delivered alone, and counts as sent, too.
+    """
+    if db.session.scalar(sa.select(Experiment.id).limit(1)) is None:
+        return Counter()
+    at_once = sa.and_(_e.kind == names.OF_STATUS[DELIVERED], Delivery.sent_at == Delivery.delivered_at)
+    statement = (
+        sa.select(_e.kind, Delivery.broadcast_id, Notification.variant_id, _e.channel, at_once.label("is_at_once"))
+        .join(Delivery, Delivery.id == _e.delivery_id)
+        .join(Notification, Notification.id == _e.notification_id)
+        .where(_e.id > after, _e.id <= upto, _e.kind.in_(COUNTED), _e.kind != names.UNSUBSCRIBED)
+        .where(Delivery.broadcast_id.is_not(None), Notification.variant_id.is_not(None))
+    )
+    counts: Counter[tuple[UUID, UUID, str, str]] = Counter()
+    for row in db.session.execute(statement):
+        place = (row.broadcast_id, row.variant_id, row.channel)
+        counts[*place, COUNTED[row.kind]] += 1
+        if row.is_at_once:
+            counts[*place, SENT] += 1
+    return counts
+
+
 def _hour(at: datetime) -> datetime:
     return at.replace(minute=0, second=0, microsecond=0)
 
 
-def _add(counts: Counter[Place]) -> None:
-    rows = [
-        {"broadcast_id": broadcast_id, "channel": channel, "event": event, "at": at, "count": number}
-        for (broadcast_id, channel, event, at), number in sorted(counts.items())
-    ]
-    statement = insert(_hours)
-    more = {"count": _hours.c["count"] + statement.excluded["count"]}
-    key = ["broadcast_id", "channel", "event", "at"]
+def _add(table: sa.Table, counts: Counter[Any]) -> None:
+    """By the primary key, in its order. One statement, none without any."""
+    if not counts:
+        return
+    key = [column.name for column in table.primary_key]
+    rows = [{**dict(zip(key, place, strict=True)), "count": number} for place, number in sorted(counts.items())]
+    statement = insert(table)
+    more = {"count": table.c["count"] + statement.excluded["count"]}
     db.session.execute(statement.on_conflict_do_update(index_elements=key, set_=more), rows)

@@ -59,6 +59,7 @@ def one(broadcast_id: str) -> ResponseReturnValue:
         producer=queries.producers_of([broadcast_id]).get(broadcast_id),
         progress=queries.progress(shown),
         funnels=queries.funnels(shown),
+        by_variant=queries.by_variant(shown),
         is_open=shown["status"] in rules.UNENDED,
         may_retry=_may_retry(shown),
         failed=queries.total(shown, DEAD),
@@ -118,18 +119,26 @@ def recipients(broadcast_id: str) -> ResponseReturnValue:
     key = parse(broadcasts.KIND, broadcast_id)
     shown, status = queries.one(key, EVERYTHING), request.args.get("status")
     chosen = status if status in DELIVERY_STATUSES else None
-    wanted = (chosen,) if chosen else ()
+    by_channel, channel = shown["counts"]["channels"], request.args.get("channel")
+    via = channel if channel in by_channel else None
+    wanted = {"statuses": (chosen,) if chosen else (), "channels": (via,) if via else ()}
     try:
-        found = queries.recipients(key, request.args.get("after"), _RECIPIENTS_SHOWN, statuses=wanted)
+        found = queries.recipients(key, request.args.get("after"), _RECIPIENTS_SHOWN, **wanted)
     except Rejected:
         flash("That page is no longer available. This is the first one.", "warning")
-        found = queries.recipients(key, None, _RECIPIENTS_SHOWN, statuses=wanted)
+        found = queries.recipients(key, None, _RECIPIENTS_SHOWN, **wanted)
+    counted = by_channel.values() if via is None else [by_channel[via]]
     return render_template(
         "admin/broadcast_recipients.html",
         broadcast=shown,
         found=found,
         chosen=chosen,
-        totals={name: number for name in DELIVERY_STATUSES if (number := queries.total(shown, [name]))},
+        via=via,
+        totals={name: number for name in DELIVERY_STATUSES if (number := sum(one[name] for one in counted))},
+        channels={
+            name: sum(by_status[one] for one in ([chosen] if chosen else DELIVERY_STATUSES))
+            for name, by_status in by_channel.items()
+        },
     )
 
 

@@ -18,6 +18,7 @@ from notifier.core.wording import PUBLISHED, TemplateSource, Words
 from notifier.operations import template_trial
 from notifier.queries import templates as queries
 from notifier.web.access import allow, page_blueprint
+from notifier.web.console.experiments import template_page
 from notifier.web.console.template_editor import any_shape, place_name
 from notifier.web.forms import ConsoleForm, said, stripped
 from notifier.words.render import RenderFault
@@ -64,7 +65,7 @@ def create() -> ResponseReturnValue:
 @pages.get("/<key>")
 @allow("viewer")
 def one(key: str) -> ResponseReturnValue:
-    return render_template("admin/template.html", key=key, versions=queries.versions(key), type=queries.type_of(key))
+    return template_page(key)
 
 
 @pages.post("/<key>/draft")

@@ -20,7 +20,7 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import parse, show
 from notifier.ledgers import moves
-from notifier.models import AuditEntry, Broadcast, Delivery, Notification
+from notifier.models import AuditEntry, Broadcast, BroadcastTally, Delivery, Notification
 from notifier.people import audiences, profiles
 from notifier.pipeline.intake import expand
 from notifier.pipeline.upkeep import broadcasts as upkeep
@@ -387,6 +387,28 @@ def test_recipients_are_listed_by_status_with_their_stories(admin: Visitor, runn
     assert len(re.findall(r'href="/admin/notifications/ntf_\w+"', text)) == 2
     assert admin.get(f"{running}/recipients").text.count('href="/admin/notifications/ntf_') == 12
     assert "That page is no longer available" in admin.get(f"{running}/recipients?after=nonsense").text
+
+
+def test_recipients_are_listed_by_channel_too(admin: Visitor, running: str) -> None:
+    some = sa.select(Delivery.id).order_by(Delivery.id).limit(5)
+    key = parse("brd", running.rpartition("/")[2])
+    with transaction() as session:
+        session.execute(sa.update(Delivery).where(Delivery.id.in_(some.scalar_subquery())).values(channel="inapp"))
+        place = {"broadcast_id": key, "status": "queued", "reason": ""}
+        counts = {"inapp": 5, "email": -5}
+        session.execute(
+            sa.insert(BroadcastTally), [{**place, "channel": name, "count": n} for name, n in counts.items()]
+        )
+    assert f"{running.rpartition('/')[2]}/recipients?channel=inapp" in admin.get(running).text
+    for query, lines, chips in (
+        ("?channel=inapp", 5, ("All <span>5</span>", "In-app <span>5</span>")),
+        ("?channel=inapp&status=failed", 0, ("Queued <span>5</span>",)),
+        ("?channel=pigeon", 12, ("All <span>12</span>", "All channels <span>12</span>")),
+    ):
+        text = re.sub(r"\s+", " ", admin.get(f"{running}/recipients{query}").text)
+        assert text.count('href="/admin/notifications/ntf_') == lines
+        for chip in chips:
+            assert chip in text
 
 
 def test_results_are_a_csv_of_every_delivery(admin: Visitor, running: str, monkeypatch: pytest.MonkeyPatch) -> None:
