@@ -1,6 +1,5 @@
 """Templates for the editor and the API: the keys with their versions, and one version with its texts."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -11,6 +10,7 @@ from notifier.core.errors import Rejected
 from notifier.core.wording import DRAFT, FIELDS, PUBLISHED, TemplateSource, Words
 from notifier.ground.extensions import db
 from notifier.models import EventType, Template, TemplateContent
+from notifier.queries.titles import of_type
 
 _LAST_VERSION = 2**31 - 1  # what both databases can count to
 
@@ -122,5 +122,7 @@ def type_of(key: str) -> EventType | None:
     return db.session.get(EventType, key)
 
 
-def type_keys() -> Sequence[str]:
-    return db.session.scalars(sa.select(EventType.key).order_by(EventType.key)).all()
+def type_names() -> list[tuple[str, str]]:
+    """Each type's key, and its title with the key beside it."""
+    rows = db.session.execute(sa.select(EventType.key, EventType.titles).order_by(EventType.key))
+    return [(row.key, f"{of_type(row.key, row.titles)} ({row.key})") for row in rows]

@@ -44,11 +44,12 @@ def titled(rows: Sequence[Named], language: str = _PLAIN, *, is_own: bool = Fals
         )
         if row.title
     }
-    names = {key: _of_type(key, row.titles, language) for key, row in types.items()}
+    names = {key: of_type(key, row.titles, language) for key, row in types.items()}
     return {row.id: told.get(row.id) or names.get(row.type) or _spelled(row.type) for row in rows}
 
 
-def _of_type(key: str, titles: Mapping[str, str], language: str) -> str:
+def of_type(key: str, titles: Mapping[str, str], language: str = _PLAIN) -> str:
+    """What a type is called; its key in words where it has no title."""
     return titles.get(language) or titles.get(_PLAIN) or _spelled(key)
 
 

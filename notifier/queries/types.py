@@ -10,6 +10,7 @@ from notifier.core.wording import TEXTS
 from notifier.ground import shapes
 from notifier.ground.extensions import db
 from notifier.models import EventType, Template, TemplateContent
+from notifier.queries.titles import of_type
 
 _CONTENT = ("channel", "locale", *TEXTS)
 
@@ -25,6 +26,14 @@ def all_types() -> list[dict[str, Any]]:
 def known_keys() -> list[str]:
     """The keys of all types that a producer may submit, for lists to choose from."""
     return list(db.session.scalars(sa.select(EventType.key).where(~EventType.is_internal).order_by(EventType.key)))
+
+
+def names() -> dict[str, str]:
+    """Key → what to choose the type by, its title with the key beside it: the types of `known_keys`, by key."""
+    rows = db.session.execute(
+        sa.select(EventType.key, EventType.titles).where(~EventType.is_internal).order_by(EventType.key)
+    )
+    return {row.key: f"{of_type(row.key, row.titles)} ({row.key})" for row in rows}
 
 
 def keys_for_audiences() -> list[str]:

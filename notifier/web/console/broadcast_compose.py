@@ -162,13 +162,14 @@ def _send_to(user_id: str, form: BroadcastForm) -> str:
 
 def _prepared(form: BroadcastForm) -> BroadcastForm:
     """With what may be chosen, and the fields for the data of the chosen type."""
+    names, for_audiences = types.names(), set(types.keys_for_audiences())
     form.offer(
         producers=[
             (line.producer.shown_id, line.producer.name)
             for line in producers.lines()
             if line.producer.disabled_at is None
         ],
-        types=types.keys_for_audiences(),
+        types=[(key, name) for key, name in names.items() if key in for_audiences],
         uploads=[(one.id, one.words) for one in uploads.finished(_LISTS_OFFERED)],
         zone=_own_zone(),
     )

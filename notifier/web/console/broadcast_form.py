@@ -143,13 +143,13 @@ class BroadcastForm(ConsoleForm):
         self,
         *,
         producers: Sequence[tuple[str, str]],
-        types: Sequence[str],
+        types: Sequence[tuple[str, str]],
         uploads: Sequence[tuple[str, str]],
         zone: str,
     ) -> None:
         """What may be chosen."""
         self.producer.choices = [SelectChoice(key, name) for key, name in producers]
-        self.type.choices = [SelectChoice(key, key) for key in types]
+        self.type.choices = [SelectChoice(key, name) for key, name in types]
         self.upload.choices = [SelectChoice(key, words) for key, words in uploads]
         self.zone.choices = [SelectChoice(name, name.replace("_", " ")) for name in sorted({zone, *zones()})]
         if self.upload.data and self.upload.data not in dict(uploads):

@@ -18,7 +18,7 @@ from notifier.operations import retry_dead
 from notifier.queries import causes
 from notifier.queries.dead_letters import PARAMETERS, WITHIN, Filter, read_filter
 from notifier.queries.failed import failed_page, failed_story
-from notifier.queries.types import known_keys
+from notifier.queries.types import names as type_names
 from notifier.signals.queueing import OTHER_QUEUES, all_queues
 from notifier.web.access import allow, is_local, page_blueprint
 
@@ -106,7 +106,7 @@ def _filters(chosen: Filter) -> dict[str, Any]:
     return {
         "chosen": chosen,
         "queues": queues,
-        "types": known_keys(),
+        "types": type_names(),
         "channels": [name for name, channel in CHANNELS.items() if channel.address is not None],
         "within": within if within in WITHIN else "",
         "scope": {name: value for name, value in request.args.items() if name in PARAMETERS},

@@ -18,7 +18,7 @@ from notifier.ground.ids import parse, show
 from notifier.ground.zones import zone_of
 from notifier.operations import resend
 from notifier.queries import readers, search, story
-from notifier.queries.types import known_keys
+from notifier.queries.types import names as type_names
 from notifier.web.access import allow, page_blueprint
 from notifier.web.console.acting import on_behalf_of
 
@@ -50,7 +50,7 @@ def listing() -> ResponseReturnValue:
         text=text,
         meaning=meaning,
         zone=zone.key,
-        types=known_keys(),
+        types=type_names(),
         statuses=STATUSES,
         channels=CHANNELS,
         producers=search.producers(),

@@ -23,7 +23,7 @@ from notifier.ground.clock import now
 from notifier.ground.ids import parse, show
 from notifier.models.producer import SCOPES
 from notifier.queries import producers as queries
-from notifier.queries.types import known_keys
+from notifier.queries.types import names as type_names
 from notifier.web.access import allow, page_blueprint
 from notifier.web.forms import CheckboxesField, ConsoleForm, is_storable, said, stripped
 
@@ -160,7 +160,7 @@ def _page(
 
 def _key_form(*, is_empty: bool) -> KeyForm:
     form = KeyForm(formdata=None) if is_empty else KeyForm()
-    form.types.choices = known_keys()
+    form.types.choices = [*type_names().items()]
     return form
 
 

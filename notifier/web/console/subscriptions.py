@@ -22,7 +22,7 @@ from notifier.queries import producers
 from notifier.queries import subscriptions as queries
 from notifier.queries.notifications import Sight
 from notifier.queries.subscriptions import ATTEMPT, SUBSCRIPTION
-from notifier.queries.types import known_keys
+from notifier.queries.types import names as type_names
 from notifier.subscriptions import registered
 from notifier.subscriptions.registered import Rights
 from notifier.web.access import allow, page_blueprint
@@ -53,7 +53,7 @@ class _Form(ConsoleForm):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.types.choices = known_keys()
+        self.types.choices = [*type_names().items()]
 
 
 class NewForm(_Form):

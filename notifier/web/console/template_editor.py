@@ -192,7 +192,7 @@ def _editor(source: TemplateSource, place: tuple[str, str], form: WordsForm) -> 
         form.shown_as.choices = [SelectChoice(name, channel.label) for name, channel in CHANNELS.items()]
         form.shown_as.data = _shown_as(place, form)
     if type_ is None:
-        form.type.choices = queries.type_keys()
+        form.type.choices = queries.type_names()
     status = _status(source.key, source.version)
     return render_template(
         "admin/template_edit.html",

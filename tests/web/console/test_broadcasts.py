@@ -106,6 +106,7 @@ def test_an_empty_list_says_what_to_do(admin: Visitor) -> None:
 
 def test_the_form_has_a_field_for_each_property_of_the_type(admin: Visitor, shop: str) -> None:
     text = admin.get("/admin/broadcasts/new?type=newsletter").text
+    assert '<option selected value="newsletter">Newsletter (newsletter)</option>' in text
     assert re.search(r'<label for="data-v-title">Title</label> <input[^>]*id="data-v-title"', text)
     assert re.search(r'<label for="data-v-body">Body</label> <textarea[^>]*id="data-v-body"', text)
 

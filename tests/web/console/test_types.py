@@ -208,3 +208,8 @@ def test_viewers_read(signed_in: Callable[..., Visitor]) -> None:
     assert "this needs admin" in viewer.get("/admin/types").text
     assert "this needs admin" in viewer.get("/admin/types/order_placed").text
     assert viewer.post("/admin/types/order_placed", FORM).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/admin/notifications", "/admin/failed/jobs"])
+def test_a_list_is_narrowed_by_a_types_title_with_its_key(admin: Visitor, path: str) -> None:
+    assert '<option value="order_shipped" >Order shipped (order_shipped)</option>' in admin.get(path).text
