@@ -45,14 +45,23 @@ class AddressKind:
 
 
 @dataclass(frozen=True, slots=True)
+class Card:
+    """How much of a message a platform shows before it is opened, in characters. It depends on the device's fonts."""
+
+    platform: str
+    title: int
+    body: int
+
+
+@dataclass(frozen=True, slots=True)
 class Shape:
     """The parts that a message has on this channel. `longest_body` is in characters; longer text is cut with an
     ellipsis. `longest_payload`: all that is sent as JSON, in bytes; the submission's data count, and nothing is cut.
 
     `has_card`: shown as a card of title, text, image and action, not as running text. `is_sms`: an SMS, which takes
     half the room in GSM-7: shortening never leaves that alphabet. `fields`: what templates may give for this channel
-    beside the texts that all share. `has_secondary_action`: a second action stands beside the
-    first.
+    beside the texts that all share. `has_secondary_action`: a second action stands beside the first. `cards`: the
+    platforms that show it.
     """
 
     has_subject: bool = False
@@ -63,6 +72,7 @@ class Shape:
     longest_body: int | None = None
     longest_payload: int | None = None
     fields: tuple[ShapeField, ...] = ()
+    cards: tuple[Card, ...] = ()
 
     def refusal(self, preview: Mapping[str, Any]) -> str | None:
         """Why no provider of the channel would take a message that looks like this (`Adapter.preview`); None where it
@@ -292,6 +302,10 @@ class Adapter:
             "payload": card(message) if shape.has_card else None,
             "headers": {},
         }
+
+    def refusal(self, message: Message, to: Recipient, preview: Mapping[str, Any]) -> str | None:
+        """Why the provider would not take the message; None where it would. `preview`: what `preview` made of it."""
+        return self.channel.shape.refusal(preview)
 
     def try_out(self) -> str | None:
         """Connects to the provider and signs in, and sends nothing. → what lets us in (None: there is nothing to

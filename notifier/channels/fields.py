@@ -73,3 +73,10 @@ SPELLED = ShapeField(
     longest=100,
     most=5,
 )
+PLAIN_SIGNS = ShapeField(
+    "plain_signs",
+    "Plain signs",
+    "Typographic quotes, dashes, ellipses and spaces become plain ones where an SMS needs no more segments with them. "
+    "In the API: `on`.",
+    "switch",
+)

@@ -85,7 +85,7 @@ class Sandbox(Adapter):
         if message.try_number <= failing:
             raise family(f"the sandbox plays {word}", code=str(word).replace("-", "_"), **options)
         captured = self.preview(message, to)
-        refusal = self.channel.shape.refusal(captured)
+        refusal = self._model.refusal(message, to, captured)
         if refusal is not None:
             raise Permanent(refusal, code="payload_too_large")
         foretold = _RECEIPTS.get(word or "", ())

@@ -7,13 +7,15 @@ provider's file.
 from dataclasses import replace
 
 from notifier.channels.addresses import DEVICE_TOKEN, EMAIL, PHONE, SIGNED_URL, SLACK_TARGET, SUBSCRIPTION
-from notifier.channels.contract import Channel, Shape
-from notifier.channels.fields import APPROVED, APPROVED_BUTTONS, BUTTONS, FACTS, FOOTER, SPELLED
+from notifier.channels.contract import Card, Channel, Shape
+from notifier.channels.fields import APPROVED, APPROVED_BUTTONS, BUTTONS, FACTS, FOOTER, PLAIN_SIGNS, SPELLED
 from notifier.ground.languages import N_
 
+# What vendors of push messages publish: iOS on the lock screen, Android unfolded, Chrome on a desktop
+_IOS, _ANDROID, _WEB = Card("iOS", 50, 178), Card("Android", 65, 240), Card("Web", 50, 120)
 _CARD = Shape(has_card=True, longest_body=500)
 # FCM and APNs alike; what browsers get leaves out the data, and is shortened to fit
-_PUSHED = replace(_CARD, longest_payload=4_096)
+_PUSHED = replace(_CARD, longest_payload=4_096, cards=(_IOS, _ANDROID))
 
 INAPP = Channel(
     "inapp",
@@ -24,10 +26,17 @@ INAPP = Channel(
     waits_when_quiet=False,
 )
 MAIL = Channel("email", N_("E-mail"), EMAIL, Shape(has_subject=True, has_html=True), by=N_("by e-mail"))
-SMS = Channel("sms", "SMS", PHONE, Shape(is_sms=True, longest_body=1530), default_on=False)  # ten segments of GSM-7
+# Ten segments of GSM-7
+SMS = Channel("sms", "SMS", PHONE, Shape(is_sms=True, longest_body=1530, fields=(PLAIN_SIGNS,)), default_on=False)
 PUSH = Channel("push", N_("Mobile push"), DEVICE_TOKEN, _PUSHED, by=N_("by mobile push"), every_address=True)
 WEB_PUSH = Channel(
-    "webpush", N_("Browser push"), SUBSCRIPTION, _CARD, by=N_("by browser push"), every_address=True, follows="push"
+    "webpush",
+    N_("Browser push"),
+    SUBSCRIPTION,
+    replace(_CARD, cards=(_WEB,)),
+    by=N_("by browser push"),
+    every_address=True,
+    follows="push",
 )
 WEBHOOK = Channel("webhook", "Webhook", SIGNED_URL, Shape(), by=N_("by webhook"), every_address=True)
 SLACK = Channel(

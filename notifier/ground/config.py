@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError
 from notifier.core.limits import Caps, parse_caps
 from notifier.core.retention import Retention, parse_retention
 from notifier.core.retry import DELAYS_S
+from notifier.core.segments import Price
 from notifier.ground import embedded_redis
 from notifier.ground.encryption import KeyRing
 from notifier.ground.secret_files import read_or_create
@@ -115,6 +116,9 @@ class Settings:
     )
     events_sink: SinkTarget | None = _setting(
         "where `sink` sends events: `kafka://host:port,host2:port/topic`, or `https://…` for NDJSON (nowhere)"
+    )
+    sms_segment_price: Price | None = _setting(
+        "what a segment of an SMS costs, such as `0.075 EUR`; the template editor reckons with it (it shows no price)"
     )
     preference_cache: bool = _setting(
         "`on` caches people's preferences in Redis for up to an hour (`on` with PostgreSQL, `off` with SQLite)"
@@ -223,6 +227,7 @@ class _Reader(Variables):
             caps=self.caps(),
             retention=self.retention(),
             events_sink=self.events_sink(),
+            sms_segment_price=self.segment_price(),
             preference_cache=self.is_on("PREFERENCE_CACHE", "off" if database_url.startswith("sqlite") else "on"),
             environment=dict(self.environ),
         )
@@ -303,6 +308,14 @@ class _Reader(Variables):
         retention, faults = parse_retention(self.text("RETENTION", ""))
         self.faults += [f"RETENTION: {fault}" for fault in faults]
         return retention
+
+    def segment_price(self) -> Price | None:
+        text = self.text("SMS_SEGMENT_PRICE", "")
+        try:
+            return Price.parse(text) if text else None
+        except ValueError as error:
+            self.faults.append(f"SMS_SEGMENT_PRICE {error}")
+            return None
 
     def events_sink(self) -> SinkTarget | None:
         text = self.secret("EVENTS_SINK")

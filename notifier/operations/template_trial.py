@@ -10,6 +10,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from notifier.catalogue.samples import longest_of
 from notifier.core.errors import Fault, Rejected
 from notifier.core.facts import AddressFacts
 from notifier.core.message import Content
@@ -32,6 +33,7 @@ _MOST_WORK = 1_000_000  # units, for one page
 # For one message alone, so that an author needs none of their own.
 _SANDBOX_ADDRESSES = {"email": "delivered@sandbox.test", "phone": "+15550100000"}
 READER = "Alice"  # who a preview speaks to
+_LONG_NAME = "Alexandra Featherstonehaugh"
 _A_CONFIRMED_ADDRESS = AddressFacts(None, "email", "a…@example.com", is_confirmed=True)
 NOWHERE = PreferenceLink(NOBODY)  # and where its links lead
 
@@ -50,24 +52,44 @@ def preview_each(
     source: TemplateSource, places: Sequence[tuple[str, str]], data: Mapping[str, Any], type: EventType | None
 ) -> list[Content | RenderFault]:
     """In these channels and languages, by the process pool. Raises Rejected('unavailable')."""
-    requests = [
-        RenderRequest(
-            channel=channel,
-            locale=locale,
-            type=source.key,
-            template=source,
-            titles=type.titles if type else {},
-            data=data,
-            user_name=READER,
-            zone=UTC,
-            category=type.category if type else "transactional",
-            why_url=why_url(NOWHERE, type, channel, _A_CONFIRMED_ADDRESS) if type else None,
-            unsubscribe_url=unsubscribe_url(NOBODY, type, channel, None) if type else None,
-            site_url=current_settings().public_url,
-            is_mandatory=type is not None and type.is_mandatory,
-        )
-        for channel, locale in places
-    ]
+    return _tried([_request(source, channel, locale, data, type, READER) for channel, locale in places])
+
+
+def preview_with_long_data(
+    source: TemplateSource, channel: str, locale: str, data: Mapping[str, Any], type: EventType | None
+) -> tuple[Content | RenderFault, Content | RenderFault]:
+    """With the data, and with the longest of their kind. Raises Rejected('unavailable')."""
+    longest = longest_of(data, type.schema if type else None)
+    shown, long = _tried(
+        [
+            _request(source, channel, locale, data, type, READER),
+            _request(source, channel, locale, longest, type, _LONG_NAME),
+        ]
+    )
+    return shown, long
+
+
+def _request(
+    source: TemplateSource, channel: str, locale: str, data: Mapping[str, Any], type: EventType | None, reader: str
+) -> RenderRequest:
+    return RenderRequest(
+        channel=channel,
+        locale=locale,
+        type=source.key,
+        template=source,
+        titles=type.titles if type else {},
+        data=data,
+        user_name=reader,
+        zone=UTC,
+        category=type.category if type else "transactional",
+        why_url=why_url(NOWHERE, type, channel, _A_CONFIRMED_ADDRESS) if type else None,
+        unsubscribe_url=unsubscribe_url(NOBODY, type, channel, None) if type else None,
+        site_url=current_settings().public_url,
+        is_mandatory=type is not None and type.is_mandatory,
+    )
+
+
+def _tried(requests: Sequence[RenderRequest]) -> list[Content | RenderFault]:
     results = process_pool.run(process_pool.AUTHORS, render_some, requests, _MOST_WORK, compile=Compiled)
     return [
         RenderFault("together they take too much work to be shown", is_too_much=True) if result is None else result

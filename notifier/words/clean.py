@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import urljoin, urlsplit
 
-from notifier.core.segments import is_gsm, with_plain_signs
-
 LONGEST_URL = 2_048
 
 # Control characters but tab and newline, overrides that write text backwards, surrogates, what is no character.
@@ -59,23 +57,6 @@ def one_line(text: str) -> str:
 def plain_spaces(text: str) -> str:
     """Without the no-break spaces that formats put into money and times: one of them makes an SMS twice as long."""
     return _NO_BREAK.sub(" ", text)
-
-
-def cut(text: str, longest: int | None, ellipsis: str = "…") -> str:
-    """At most `longest` characters, the last of them an ellipsis where something was left out."""
-    if longest is None or len(text) <= longest:
-        return text
-    kept = text[: longest - len(ellipsis)]
-    space = kept.rfind(" ")
-    if space > longest * 0.8:  # rather a whole word less than half a word, but never a whole line less
-        kept = kept[:space]
-    return kept.rstrip() + ellipsis
-
-
-def cut_for_sms(text: str, longest: int | None) -> str:
-    """As `cut`, in GSM-7 where that suffices for what is left."""
-    short = cut(with_plain_signs(text), longest, "...")
-    return short if is_gsm(short) else cut(text, longest)
 
 
 def web_address(text: str) -> str | None:

@@ -13,8 +13,8 @@ from css_inline import CSSInliner
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup, escape
 
+from notifier.core.shortening import cut
 from notifier.ground.languages import is_rtl, locale_for
-from notifier.words.clean import cut
 from notifier.words.mail_html import FOLDER, Inner, mirrored
 
 # Dark enough for white text on the button (WCAG AA), told apart by the kind of news they bring.

@@ -11,14 +11,15 @@ from zoneinfo import ZoneInfo
 
 from notifier.channels import CHANNELS
 from notifier.channels.contract import Shape
+from notifier.channels.fields import PLAIN_SIGNS
 from notifier.core.message import Content
+from notifier.core.segments import sms_text
 from notifier.core.shape_fields import ON, ShapeField
+from notifier.core.shortening import cut
 from notifier.core.wording import TemplateSource, Words
 from notifier.ground.languages import is_rtl, locale_for
 from notifier.words.clean import (
     action_address,
-    cut,
-    cut_for_sms,
     many_lines,
     one_line,
     plain_spaces,
@@ -347,7 +348,10 @@ def _as_text(content: Content, shape: Shape, *, is_own: bool) -> Content:
             else "\n".join(_once(content.title, content.body, content.action_url))
         )
         body = plain_spaces(body)
-    return replace(content, body=(cut_for_sms if shape.is_sms else cut)(body, shape.longest_body))
+    if shape.is_sms:
+        is_plain = PLAIN_SIGNS.name in content.extra
+        return replace(content, body=sms_text(body, shape.longest_body, is_plain=is_plain))
+    return replace(content, body=cut(body, shape.longest_body))
 
 
 def _once(*parts: str | None) -> Iterator[str]:

@@ -101,12 +101,38 @@ def test_a_template_is_written_with_a_live_preview_and_published(tabs: Tabs, ins
     title.fill("Look at {{ order_id }} now")
     page.get_by_role("button", name="Save draft").press("Enter")
     expect(page.locator(".messages")).to_contain_text("is saved in draft")
+    write_an_sms_by_keyboard(page)
     page.get_by_role("link", name="Publish …").click()
     page.get_by_role("button", name=re.compile("Publish version")).click()
     expect(page.locator(".messages")).to_contain_text("is published in place of")
     published = installation.call("/api/v1/templates/fraud_alert")
     assert published["version"] == 2
     assert {"Look at {{ order_id }} now"} <= {words["title"] for words in published["contents"]}
+
+
+def write_an_sms_by_keyboard(page: Page) -> None:
+    """Its segments are counted as it is typed; a quote that costs one is made plain."""
+    page.get_by_label("Channel", exact=True).focus()
+    page.keyboard.type("SMS")
+    page.keyboard.press("Tab")
+    page.keyboard.type("en")
+    page.keyboard.press("Enter")
+    body = page.get_by_label("Text", exact=True)
+    expect(page.locator("a.view[aria-current=page]")).to_contain_text("SMS · en")
+    page.wait_for_load_state("load")
+    body.focus()
+    page.keyboard.press("ControlOrMeta+A")
+    page.keyboard.insert_text("“" + "a" * 80)
+    counted = page.get_by_role("row", name=re.compile("With the sample data"))
+    expect(counted).to_contain_text("UCS-2")
+    expect(page.locator("#preview")).to_contain_text("With plain signs it has 1 segment fewer.")
+    plain = page.get_by_label("Plain signs")
+    plain.focus()
+    page.keyboard.press("Space")
+    expect(counted).to_contain_text("GSM-7")
+    page.get_by_role("button", name="Save draft").press("Enter")
+    expect(page.locator(".messages")).to_contain_text("SMS (en) is saved in draft")
+    expect(page.get_by_label("Plain signs")).to_be_checked()
 
 
 def test_a_channel_is_paused_and_resumed_with_the_keyboard_alone(tabs: Tabs) -> None:

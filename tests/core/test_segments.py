@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.core.segments import Segments, is_gsm, parts, segments, with_plain_signs
+from notifier.core.segments import Price, Segments, beyond_gsm, is_gsm, parts, segments, sms_text
 
 GSM = "@£$¥èéùìòÇØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ!\"#¤%&'()*+,-./0189:;<=>?¡AZÄÖÑÜ§¿azäöñüà \n\r"
 ESCAPED = "^{}\\[~]|€\f"
@@ -95,7 +95,64 @@ def test_the_count_is_that_of_the_parts(text: str) -> None:
     assert segments(text) == Segments(len(parts(text)), places(text), "GSM-7" if is_gsm(text) else "UCS-2")
 
 
-@given(texts)
-def test_signs_of_our_own_leave_gsm_no_more_than_the_rest(text: str) -> None:
-    rest = text.translate(dict.fromkeys(map(ord, "…\u2019\u2212")))
-    assert is_gsm(with_plain_signs(f"{text}… 1\u2019000 \u22125")) is is_gsm(rest)
+SMS_TEXTS = st.one_of(
+    st.text(st.sampled_from("ab äñÇ€^\n."), max_size=300),
+    st.text(st.sampled_from("ab …’éж😀€“”–\u0301"), max_size=300),
+    st.text(max_size=200),
+)
+
+
+@given(SMS_TEXTS, st.integers(3, 200), st.booleans())
+def test_shortening_an_sms_never_leaves_its_alphabet(text: str, longest: int, is_plain: bool) -> None:
+    short = sms_text(text, longest, is_plain=is_plain)
+    assert len(short) <= longest
+    assert is_gsm(short) or not is_gsm(text)
+    if len(text) <= longest and is_gsm(text):
+        assert short == text
+
+
+@given(SMS_TEXTS)
+def test_plain_signs_never_cost_a_segment_and_change_nothing_where_they_save_none(text: str) -> None:
+    as_it_is, plain = sms_text(text, None), sms_text(text, None, is_plain=True)
+    assert segments(plain).count <= segments(text).count
+    assert plain == as_it_is or (is_gsm(plain) and not is_gsm(text))
+    assert sms_text(plain, None, is_plain=True) == plain
+
+
+@pytest.mark.parametrize(
+    ("text", "longest", "as_it_is", "plain"),
+    [
+        ("Your order is on its way", 14, "Your order...", "Your order..."),
+        ("Ваш заказ уже в пути", 16, "Ваш заказ уже…", "Ваш заказ уже…"),
+        ("Your order is on its way 😀", 14, "Your order...", "Your order..."),
+        ("It’s 1’000 − so…", None, "It's 1'000 - so...", "It's 1'000 - so..."),
+        ("“Hi” – «you»\u00a0\u00ad!", None, "“Hi” – «you»\u00a0\u00ad!", '"Hi" - "you" !'),
+        ("„Grüß dich“ ж", None, "„Grüß dich“ ж", "„Grüß dich“ ж"),  # UCS-2 in any case
+        ("…" * 70, None, "…" * 70, "…" * 70),  # 210 places in GSM-7 are a segment more
+        ("ж" * 8 + "e\u0301" * 4, 10, "ж" * 8 + "…", "ж" * 8 + "…"),
+        ("ж" * 8 + "👨\u200d👩\u200d👧", 12, "ж" * 8 + "…", "ж" * 8 + "…"),
+    ],
+)
+def test_what_is_sent_costs_no_more_than_it_must(text: str, longest: int | None, as_it_is: str, plain: str) -> None:
+    assert sms_text(text, longest) == as_it_is
+    assert sms_text(text, longest, is_plain=True) == plain
+
+
+def test_the_characters_that_cost_are_named_once() -> None:
+    assert beyond_gsm("€ “a” – “b” ^") == ("“", "”", "–")
+
+
+@pytest.mark.parametrize(
+    ("text", "three"),
+    [("0.075 EUR", "0.225 EUR"), ("0 USD", "0 USD"), (" 0.0079 USD ", "0.0237 USD"), ("2 CHF", "6 CHF")],
+)
+def test_a_price_is_that_of_a_segment(text: str, three: str) -> None:
+    assert Price.parse(text).of(3) == three
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0.1", "EUR 0.1", "-1 EUR", "nan EUR", "1e9 EUR", "0.1 eur", "0.1 EURO", "0,1 EUR"]
+)
+def test_what_is_no_price_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"such as 0\.075 EUR"):
+        Price.parse(text)

@@ -3,11 +3,8 @@
 import time
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from notifier.core.segments import is_gsm, with_plain_signs
-from notifier.words.clean import cut_for_sms, many_lines, text_of_html
+from notifier.words.clean import many_lines, text_of_html
 
 
 @pytest.mark.parametrize(
@@ -25,30 +22,6 @@ def test_spaces_before_a_line_end_go_in_time_with_the_length_of_the_text(text: s
 
     assert many_lines(text) == clean
     assert time.process_time() - begun < 5
-
-
-SMS_TEXTS = st.one_of(
-    st.text(st.sampled_from("ab äñÇ€^\n."), max_size=300),
-    st.text(st.sampled_from("ab …’éж😀€"), max_size=300),
-    st.text(max_size=200),
-)
-
-
-@given(SMS_TEXTS, st.integers(3, 200))
-def test_shortening_an_sms_never_leaves_its_alphabet(text: str, longest: int) -> None:
-    short = cut_for_sms(text, longest)
-    assert len(short) <= longest
-    assert is_gsm(short) or not is_gsm(text)
-    if len(text) <= longest and is_gsm(text):
-        assert short == text
-    # Nor does an ellipsis leave it, when only what was cut off is outside.
-    assert is_gsm(short) or not is_gsm(with_plain_signs(short))
-
-
-def test_an_sms_is_cut_in_its_alphabet() -> None:
-    assert cut_for_sms("Your order is on its way", 14) == "Your order..."
-    assert cut_for_sms("Ваш заказ уже в пути", 16) == "Ваш заказ уже…"
-    assert cut_for_sms("Your order is on its way 😀", 14) == "Your order..."
 
 
 @pytest.mark.parametrize(

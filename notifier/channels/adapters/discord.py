@@ -8,10 +8,11 @@ from notifier.channels.addresses import URL
 from notifier.channels.contract import Adapter, AddressKind, Channel, Shape
 from notifier.channels.fields import FACTS, FOOTER
 from notifier.channels.wire.answers import Family, Response, explain_code, not_understood
-from notifier.channels.wire.chat import STATUSES_OF_A_HOOK, cut, image, link
+from notifier.channels.wire.chat import STATUSES_OF_A_HOOK, image, link
 from notifier.core.errors import DeliveryError, InvalidRecipient, Permanent, RateLimited
 from notifier.core.message import Content, Message, Receipt, Recipient
 from notifier.core.shape_fields import ShapeField
+from notifier.core.shortening import cut
 
 _WEBHOOK = re.compile(r"/api(?:/v\d+)?/webhooks/(\d+)/[\w-]+")
 _LONGEST_TITLE, _LONGEST_TEXT, _LONGEST_FACT, _LONGEST_EMBED = 256, 4096, 1024, 6000

@@ -22,12 +22,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from notifier.channels.contract import Adapter, Setting, card
+from notifier.channels.contract import Setting
 from notifier.channels.table import PUSH
 from notifier.channels.wire.answers import STATUSES, Family, Response, explain_code, not_understood
 from notifier.channels.wire.http import Http
 from notifier.channels.wire.http2 import Http2
-from notifier.channels.wire.push import about, apns_headers, aps, fitted, ttl_s
+from notifier.channels.wire.push import PushAdapter, about, apns_headers, aps, ttl_s
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, RateLimited, Retryable
 from notifier.core.message import IOS, Message, Receipt, Recipient
 from notifier.ground.clock import now
@@ -89,7 +89,7 @@ _REASONS: dict[str | int, Family] = {
 _STATUSES: dict[int, Family] = {**STATUSES, 404: Misconfigured, 405: Misconfigured, 410: InvalidRecipient}
 
 
-class Apns(Adapter):
+class Apns(PushAdapter):
     channel = PUSH
     provider = "apns"
     label = "Apple Push Notification service"
@@ -131,12 +131,9 @@ class Apns(Adapter):
         topic = to.app or self.options["APNS_TOPIC"]
         if not _TOPIC.fullmatch(topic):
             raise Permanent("the app is not named by its bundle id", code="bad_topic")
-        payload = _payload(self._fitted(message))
-        refusal = self.channel.shape.refusal({"payload": payload})
-        if refusal is not None:
-            raise Permanent(refusal, code="payload_too_large")
+        body = self.counted(self.shortened(message, to), to)
         headers = {"apns-id": _uuid(message), "apns-topic": topic, **_headers(message)}
-        response = self._post(to.address, _json(payload), headers)
+        response = self._post(to.address, body, headers)
         return Receipt("sent", provider_message_id=response.headers["apns-id"])
 
     def explain(self, response: Response) -> DeliveryError | None:
@@ -152,8 +149,10 @@ class Apns(Adapter):
         return error
 
     def preview(self, message: Message, to: Recipient) -> dict[str, Any]:
-        shown = {"payload": card(self._fitted(message)), "headers": _headers(message)}
-        return {**super().preview(message, to), **shown}
+        return {**super().preview(message, to), "headers": _headers(message)}
+
+    def counted(self, message: Message, to: Recipient) -> bytes:
+        return _json(_payload(message))
 
     def try_out(self) -> str | None:
         """Apple judges the token before the device, and there is no such device."""
@@ -168,9 +167,6 @@ class Apns(Adapter):
 
     def close(self) -> None:
         self._apple.close()
-
-    def _fitted(self, message: Message) -> Message:
-        return fitted(message, lambda lean: self.channel.shape.refusal({"payload": _payload(lean)}) is None)
 
     def _post(self, device: str, body: bytes, headers: Mapping[str, str]) -> Response:
         """A token that is refused for its age is made anew, once."""

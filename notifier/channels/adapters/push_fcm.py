@@ -11,13 +11,13 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from notifier.channels.contract import Adapter, Setting, card
+from notifier.channels.contract import Setting
 from notifier.channels.table import PUSH
 from notifier.channels.wire.answers import AMBIGUOUS, STATUSES, Family, Response, explain_code, not_understood
 from notifier.channels.wire.expiring import Expiring
 from notifier.channels.wire.google import access_token, read_service_account
 from notifier.channels.wire.http import Http, bearer
-from notifier.channels.wire.push import about, apns_headers, aps, fitted, ttl_s
+from notifier.channels.wire.push import PushAdapter, about, apns_headers, aps, ttl_s
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, RateLimited
 from notifier.core.message import ANDROID, IOS, Message, Receipt, Recipient
 from notifier.ground.clock import now
@@ -48,7 +48,7 @@ _RESERVED = ("from", "message_type", "aps")
 _RESERVED_PREFIXES = ("google", "gcm")
 
 
-class Fcm(Adapter):
+class Fcm(PushAdapter):
     channel = PUSH
     provider = "fcm"
     label = "Firebase Cloud Messaging"
@@ -89,10 +89,7 @@ class Fcm(Adapter):
     def send(self, message: Message, to: Recipient) -> Receipt:
         token = self._token.get()
         assert self._account is not None
-        payload = _payload(self._fitted(message, to), to)
-        refusal = self.channel.shape.refusal({"payload": payload})
-        if refusal is not None:
-            raise Permanent(refusal, code="payload_too_large")
+        payload = _payload(self.shortened(message, to), to)
         url = f"{self.options['FCM_URL'].rstrip('/')}/v1/projects/{quote(self._account.project, safe='')}/messages:send"
         body = {"message": {"token": to.address, **payload}}
         try:
@@ -115,8 +112,8 @@ class Fcm(Adapter):
         wait_s = None if "retry-after" in response.headers else _LEAST_WAIT_S
         return explain_code(code if isinstance(code, str) else None, response, _CODES, _STATUSES, retry_after=wait_s)
 
-    def preview(self, message: Message, to: Recipient) -> dict[str, Any]:
-        return {**super().preview(message, to), "payload": card(self._fitted(message, to))}
+    def counted(self, message: Message, to: Recipient) -> bytes:
+        return json.dumps(_payload(message, to), ensure_ascii=False).encode(errors="replace")
 
     def try_out(self) -> str | None:
         self._token.get()
@@ -126,9 +123,6 @@ class Fcm(Adapter):
         if self._account is None:
             raise Misconfigured("FCM_SERVICE_ACCOUNT is not set", code="not_configured")
         return access_token(self.http, self._account, _SCOPE)
-
-    def _fitted(self, message: Message, to: Recipient) -> Message:
-        return fitted(message, lambda lean: self.channel.shape.refusal({"payload": _payload(lean, to)}) is None)
 
 
 def _payload(message: Message, to: Recipient) -> dict[str, Any]:

@@ -15,10 +15,11 @@ from urllib.parse import SplitResult
 from notifier.channels.contract import Adapter, Setting
 from notifier.channels.table import SLACK
 from notifier.channels.wire.answers import AMBIGUOUS, Family, Response, explain_code, not_understood
-from notifier.channels.wire.chat import STATUSES_OF_A_HOOK, cut, image, link
+from notifier.channels.wire.chat import STATUSES_OF_A_HOOK, image, link
 from notifier.channels.wire.http import bearer
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, RateLimited
 from notifier.core.message import Message, Receipt, Recipient
+from notifier.core.shortening import cut
 
 _TEAM = re.compile(r"/(?:services|workflows|triggers)/(T[0-9A-Z]+)/")
 _LONGEST_HEADER, _LONGEST_TEXT, _LONGEST_BUTTON, _LONGEST_URL = 150, 3000, 75, 3000

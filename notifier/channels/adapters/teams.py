@@ -13,9 +13,10 @@ from notifier.channels.addresses import URL
 from notifier.channels.contract import Adapter, AddressKind, Channel, Shape
 from notifier.channels.fields import BUTTONS, FACTS, FOOTER
 from notifier.channels.wire.answers import Response, explain
-from notifier.channels.wire.chat import STATUSES_OF_A_HOOK, cut, image, link
+from notifier.channels.wire.chat import STATUSES_OF_A_HOOK, image, link
 from notifier.core.errors import DeliveryError
 from notifier.core.message import Message, Receipt, Recipient
+from notifier.core.shortening import cut
 
 _WORKFLOW = re.compile(r".*/workflows/([0-9a-f]{8})[0-9a-f]{24}/")
 _LONGEST_TITLE, _LONGEST_BODY = 256, 5_000  # characters

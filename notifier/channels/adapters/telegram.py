@@ -6,9 +6,10 @@ from typing import Any
 
 from notifier.channels.contract import Adapter, AddressKind, Channel, Setting, Shape
 from notifier.channels.wire.answers import AMBIGUOUS, STATUSES, Family, Response, explain, explain_code, not_understood
-from notifier.channels.wire.chat import cut, link
+from notifier.channels.wire.chat import link
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, RateLimited
 from notifier.core.message import Message, Receipt, Recipient
+from notifier.core.shortening import cut
 
 _LONGEST_TITLE, _LONGEST_BODY = 256, 3_500  # 4,096 with title and link
 _TOKEN = re.compile(r"\d+:[\w-]+")

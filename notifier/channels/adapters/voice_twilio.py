@@ -12,10 +12,10 @@ from xml.sax.saxutils import escape, quoteattr
 from notifier.channels.contract import Setting
 from notifier.channels.receipts import Event, HookRequest, Kind, Misdirected, Unreadable
 from notifier.channels.table import VOICE
-from notifier.channels.wire.chat import cut
 from notifier.channels.wire.http import Http
 from notifier.channels.wire.twilio import PHONE, SETTINGS, TwilioAdapter
 from notifier.core.message import Message, Receipt, Recipient
+from notifier.core.shortening import cut
 
 LONGEST_TWIML = 4000
 _STEP = 100

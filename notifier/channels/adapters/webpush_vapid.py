@@ -21,12 +21,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from py_vapid import Vapid02, VapidException
 
-from notifier.channels.contract import Adapter, Setting
+from notifier.channels.contract import Setting
 from notifier.channels.table import WEB_PUSH
 from notifier.channels.wire import mail
 from notifier.channels.wire.answers import STATUSES, Family, Response, explain
 from notifier.channels.wire.http import HOSTS, Http
-from notifier.channels.wire.push import fitted, ttl_s
+from notifier.channels.wire.push import PushAdapter, ttl_s
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent
 from notifier.core.message import Message, Receipt, Recipient
 from notifier.ground.clock import now
@@ -63,7 +63,7 @@ def _contact(settings: Settings) -> str:
     return f"mailto:{settings.notifier_admin_email or parseaddr(sender)[1]}"
 
 
-class WebPush(Adapter):
+class WebPush(PushAdapter):
     """One key serves the whole installation: a subscription is bound to the key it was made with."""
 
     channel = WEB_PUSH
@@ -115,13 +115,19 @@ class WebPush(Adapter):
             "X-Request-Id": message.delivery_id,
             **_headers(message, now()),
         }
-        lean = fitted(message, lambda leaner: len(_payload(leaner)) <= LONGEST_PAYLOAD)
-        body = _encrypted(_payload(lean), subscription["keys"])
+        body = _encrypted(self.counted(self.shortened(message, to), to), subscription["keys"])
         response = self.http.post(subscription["endpoint"], body, headers, explain=self.explain)
         return Receipt("sent", provider_message_id=response.headers.get("location"))
 
     def explain(self, response: Response) -> DeliveryError | None:
         return explain(response, _STATUSES)
+
+    @property
+    def most_bytes(self) -> int:
+        return LONGEST_PAYLOAD
+
+    def counted(self, message: Message, to: Recipient) -> bytes:
+        return _payload(message)
 
     def preview(self, message: Message, to: Recipient) -> dict[str, Any]:
         return {**super().preview(message, to), "to": _read(to)["endpoint"], "headers": _headers(message, now())}

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from notifier.channels.contract import Setting
 from notifier.channels.receipts import Event, HookRequest
 from notifier.channels.table import WHATSAPP as CHANNEL
-from notifier.channels.wire.chat import cut
 from notifier.channels.wire.http import Http
 from notifier.channels.wire.twilio import (
     PHONE,
@@ -22,6 +21,7 @@ from notifier.channels.wire.twilio import (
     validity,
 )
 from notifier.core.message import Content, Message, Receipt, Recipient
+from notifier.core.shortening import cut
 
 LONGEST_BODY = 1600
 # Of SMS Twilio itself keeps who may be written to, and takes YES for START. Here YES answers any question.

@@ -39,8 +39,3 @@ def image(content: Content) -> str | None:
     """The URL of the card's image, which the service fetches itself."""
     url = content.image or ""
     return url if url.startswith("https://") and url.isprintable() and " " not in url else None
-
-
-def cut(text: str, longest: int) -> str:
-    """The text with at most so many characters."""
-    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"

@@ -5,17 +5,55 @@ Shared by the adapters of `push` and `webpush`.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from notifier.channels.wire.chat import cut
-from notifier.core.message import Message
+from notifier.channels.contract import Adapter
+from notifier.core.errors import Permanent
+from notifier.core.message import Message, Recipient
+from notifier.core.shortening import cut
 
 LONGEST_TTL_S = 28 * 86_400  # what FCM and browsers' services keep a message for at most
 _SHORT, _SHORTEST = 200, 40  # characters
 _LONGEST_COLLAPSE_ID = 64  # bytes
+
+
+class PushAdapter(Adapter):
+    """An adapter whose provider takes so many bytes and no more: `counted` says which of them count."""
+
+    def counted(self, message: Message, to: Recipient) -> bytes:
+        """What counts towards `most_bytes`, as it is sent."""
+        raise NotImplementedError
+
+    @property
+    def most_bytes(self) -> int:
+        assert self.channel.shape.longest_payload is not None
+        return self.channel.shape.longest_payload
+
+    def shortened(self, message: Message, to: Recipient) -> Message:
+        """Raises Permanent where the data alone have no room."""
+        lean = self._fitted(message, to)
+        refusal = self._refusal(lean, to)
+        if refusal is not None:
+            raise Permanent(refusal, code="payload_too_large")
+        return lean
+
+    def preview(self, message: Message, to: Recipient) -> dict[str, Any]:
+        return super().preview(self._fitted(message, to), to)
+
+    def refusal(self, message: Message, to: Recipient, preview: Mapping[str, Any]) -> str | None:
+        return self.channel.shape.refusal({"text": preview["text"]}) or self._refusal(self._fitted(message, to), to)
+
+    def _fitted(self, message: Message, to: Recipient) -> Message:
+        return fitted(message, lambda lean: len(self.counted(lean, to)) <= self.most_bytes)
+
+    def _refusal(self, message: Message, to: Recipient) -> str | None:
+        size = len(self.counted(message, to))
+        if size <= self.most_bytes:
+            return None
+        return f"the message has {size} bytes with its data; providers accept at most {self.most_bytes}"
 
 
 def fitted(message: Message, fits: Callable[[Message], bool]) -> Message:

@@ -20,10 +20,12 @@ from notifier.channels import CHANNELS, FIELDS
 from notifier.core.message import Content
 from notifier.core.segments import segments
 from notifier.core.wording import TemplateSource
+from notifier.ground.config import current_settings
 from notifier.ground.extensions import redis_store
 from notifier.models import EventType
 from notifier.operations import template_trial
 from notifier.web.access import allow, page_blueprint
+from notifier.web.console import template_measures
 from notifier.web.console.shape_form import came_out
 from notifier.words.fallback import find_words
 from notifier.words.render import RenderFault
@@ -76,12 +78,20 @@ def shown(
     source: TemplateSource, channel: str, locale: str, data: Mapping[str, Any], type: EventType | None
 ) -> dict[str, Any]:
     """The data for `template_preview.html`: `fault`, or the message by its parts."""
-    result = template_trial.preview(source, channel, locale, data, type)
+    shape = CHANNELS[channel].shape
+    measured: list[tuple[str, Content]] = []
+    if shape.is_sms or shape.cards:
+        result, longest = template_trial.preview_with_long_data(source, channel, locale, data, type)
+        found = (("With the sample data", result), ("With the longest data", longest))
+        measured = [(title, one) for title, one in found if isinstance(one, Content)]
+    else:
+        result = template_trial.preview(source, channel, locale, data, type)
     if isinstance(result, RenderFault):
         return {"fault": _fault(result, source, channel, locale)}
+    price = current_settings().sms_segment_price
     views = [
         f"admin/captures/{channel}.html",
-        *(["admin/captures/push.html"] if CHANNELS[channel].shape.has_card else []),
+        *(["admin/captures/push.html"] if shape.has_card else []),
         "admin/captures/any.html",
     ]
     return {
@@ -96,7 +106,9 @@ def shown(
         "segments": segments(result.body),
         "views": views,
         "image": result.image,
-        "declared": came_out(result, CHANNELS[channel].shape),
+        "declared": came_out(result, shape),
+        "sms": [template_measures.counted(title, one, shape, price) for title, one in measured if shape.is_sms],
+        "cards": [(title, template_measures.cards(one, shape)) for title, one in measured if shape.cards],
         "actions": [
             {"label": label, "url": url}
             for label, url in (
