@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, ViewportSize, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from tests.browser.conftest import ADMIN, Person, Tabs
@@ -108,12 +108,13 @@ def settle(page: Page) -> None:
         expect(page.locator("notifier-inbox.inbox-page [aria-busy=true]")).to_have_count(0)
 
 
-def violations(page: Page, within: str = "html") -> list[str]:
-    page.evaluate(AXE.read_text())
-    run = (
-        "within => axe.run(within, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', "
-        "'best-practice']})"
-    )
+EVERY_RULE = "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}"
+
+
+def violations(page: Page, within: str = "html", rules: str = EVERY_RULE) -> list[str]:
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text())
+    run = f"within => axe.run(within, {{...{rules}, resultTypes: ['violations']}})"
     found: list[dict[str, Any]] = page.evaluate(run, within)["violations"]
     return [f"{rule['id']}: {node['target']} {node['failureSummary']}" for rule in found for node in rule["nodes"]]
 
@@ -175,6 +176,7 @@ def test_axe_finds_nothing_and_nothing_is_too_wide(
     assert {path: trouble for path, trouble in found.items() if trouble != ([], 0)} == {}
 
 
+DESKTOP = ViewportSize(width=1440, height=900)
 NARROW, ZOOMED, PHONE = (320, 640), (720, 450), (390, 844)  # 1440 x 900 at 200 % has room for 720 x 450
 
 
@@ -195,6 +197,54 @@ def test_nothing_is_too_wide_at_320_pixels_or_twice_the_size_and_the_header_leav
         if share > 0.15:
             found[path, "header"] = share
     assert found == {}
+
+
+CONTRAST = "{runOnly: {type: 'rule', values: ['color-contrast', 'link-in-text-block']}}"
+SEEN: list[dict[str, Any]] = [{"color_scheme": "dark"}, {"color_scheme": "light", "forced_colors": "active"}]
+
+
+def looked_over(page: Page) -> dict[str, Any]:
+    """What is wrong with an open page at its size: by axe in full, by its contrasts in the dark and in high contrast
+    (nothing else differs there), and too wide.
+    """
+    found: dict[str, Any] = {"light": violations(page)}
+    for media in SEEN:
+        page.emulate_media(**media)
+        page.evaluate("() => new Promise((seen) => requestAnimationFrame(() => requestAnimationFrame(seen)))")
+        found[str(media)] = violations(page, rules=CONTRAST)
+    page.emulate_media(color_scheme="light", forced_colors="none")
+    return {**found, "too wide": overflow(page)}
+
+
+def wrong(found: dict[tuple[str, ...], dict[str, Any]]) -> dict[tuple[str, ...], dict[str, Any]]:
+    left = {place: {name: fault for name, fault in faults.items() if fault} for place, faults in found.items()}
+    return {place: faults for place, faults in left.items() if faults}
+
+
+def test_axe_finds_nothing_on_peoples_pages_in_each_language(installation: Up, tabs: Tabs, person: NewPerson) -> None:
+    """In one window, whose person learns languages."""
+    reader = person()
+    reader.receive("comment", actor="Mira", url="https://example.com/post", reply_url="https://example.com/reply")
+    page = tabs.open(email=reader.email)
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for locale in ("en", "de", "fr", "es"):
+        installation.call(f"/api/v1/users/{reader.id}", {"locale": locale, "email": reader.email}, "PATCH")
+        for path in ("/inbox", "/preferences?history=all", "/preferences/addresses", "/why", "/account"):
+            page.goto(path)
+            assert page.locator("html").get_attribute("lang") == locale
+            settle(page)
+            found[locale, "desktop", path] = looked_over(page)
+            page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+            found[locale, "phone", path] = looked_over(page)
+            page.set_viewport_size(DESKTOP)
+    for path in ("/login", "/login/link/broken", "/u/broken", "/p/broken", "/api/docs"):
+        tabs.expect("404")
+        page = tabs.open(path)
+        settle(page)
+        if path == "/api/docs":
+            expect(page.locator(".opblock").first).to_be_visible()
+        found["signed out", path] = looked_over(page)
+    assert wrong(found) == {}
 
 
 @pytest.mark.parametrize("locale", ["de", "ar"])
