@@ -159,6 +159,31 @@ def is_tried(key: str) -> bool:
     return db.session.scalar(current) is not None
 
 
+def store_published(session: scoped_session[Session], key: str, contents: Contents) -> int:
+    """Publishes exactly these words as a new version, inside the caller's transaction; they have passed the checks. →
+    its version. The caller then forgets what is `kept`. Raises Rejected during an experiment.
+    """
+    rows = versions_of(session, key)
+    if is_tried(key):
+        raise Rejected("conflict", f"there is an experiment with {key}: stop it, and keep what is best")
+    version = max(rows, default=0) + 1
+    old = next((row for row in rows.values() if row.status == PUBLISHED), None)
+    if old is not None:
+        old.status = ARCHIVED
+        session.flush()
+    row = Template(key=key, version=version, status=PUBLISHED, published_at=now())
+    session.add(row)
+    session.flush()
+    add_contents(session, row.id, contents)
+    audit.write(
+        "template.published",
+        f"{key}@{version}",
+        before={"published": old.version if old else None},
+        after={"published": version, "contents": _named(contents)},
+    )
+    return version
+
+
 def revision_of(words: Words | None) -> str:
     """A short text, another one as soon as anything in the words has changed."""
     return hashlib.sha256(json.dumps(asdict(words) if words else None).encode()).hexdigest()[:16]

@@ -17,14 +17,16 @@ from sqlalchemy.orm.attributes import flag_modified
 
 from notifier import catalogue, channels
 from notifier.access import accounts, keys
+from notifier.catalogue import templates
 from notifier.channels import serving
 from notifier.core.submission import InlineRecipient
-from notifier.core.wording import FIELDS
+from notifier.core.wording import FIELDS, PUBLISHED, Words
 from notifier.ground.clock import now
 from notifier.ground.config import Settings, current_settings
 from notifier.ground.database import transaction
 from notifier.ground.encryption import vault
 from notifier.ground.extensions import db
+from notifier.ledgers import audit
 from notifier.models import (
     Account,
     AuditEntry,
@@ -98,7 +100,8 @@ def _make_secrets() -> None:
 def load_catalogue(types: Sequence[catalogue.CatalogueType]) -> int:
     """Stores the types that are not there yet, each with version 1 of its template. Returns how many were new.
 
-    Types stored by an older release are updated, unless somebody has saved them since.
+    Types stored by an older release are updated, unless somebody has saved them since; of their templates a new version
+    is published, unless somebody has written one.
     """
     with transaction() as session:
         present = {row.key: row for row in session.scalars(select(EventType).execution_options(populate_existing=True))}
@@ -109,6 +112,7 @@ def load_catalogue(types: Sequence[catalogue.CatalogueType]) -> int:
                 _store_type(session, entry)
             elif entry.key not in saved and row.updated_at - row.created_at < _ONE_WRITING:
                 _renew(row, _columns(entry))
+        _renew_words(session, [entry for entry in types if entry.key in present])
     return len({entry.key for entry in types} - present.keys())
 
 
@@ -119,6 +123,33 @@ def _renew(row: EventType, columns: Mapping[str, Any]) -> None:
     if changed:
         row.updated_at = row.created_at  # nobody has saved it
         flag_modified(row, "updated_at")
+
+
+def _renew_words(session: scoped_session[Session], types: Sequence[catalogue.CatalogueType]) -> None:
+    """A published version never changes, so the words of this release become the next one."""
+    by_people = AuditEntry.action.in_(("template.created", "template.saved", "template.published"))
+    subjects = session.scalars(select(AuditEntry.subject).where(by_people, AuditEntry.actor != audit.ITSELF))
+    written = {subject.partition("@")[0] for subject in subjects}
+    entries = {entry.key: entry for entry in types if entry.key not in written}
+    rows = session.execute(
+        select(Template.key, TemplateContent)
+        .join(TemplateContent, TemplateContent.template_id == Template.id)
+        .where(Template.key.in_(entries), Template.status == PUBLISHED)
+    )
+    stored: dict[str, templates.Contents] = {}
+    for key, content in rows:
+        stored[key] = {**stored.get(key, {}), **_words(content)}
+    with audit.acting_as(None):  # it is the product's own doing
+        for key, words in stored.items():
+            shipped: templates.Contents = {}
+            for of_file in entries[key].contents:
+                shipped = {**shipped, **_words(of_file)}
+            if words != shipped and not templates.is_tried(key):
+                templates.store_published(session, key, shipped)
+
+
+def _words(content: TemplateContent | catalogue.CatalogueContent) -> templates.Contents:
+    return {(content.channel, content.locale): Words(**{name: getattr(content, name) for name in FIELDS})}
 
 
 def _columns(entry: catalogue.CatalogueType) -> dict[str, Any]:
@@ -140,7 +171,7 @@ def _columns(entry: catalogue.CatalogueType) -> dict[str, Any]:
 def _store_type(session: scoped_session[Session], entry: catalogue.CatalogueType) -> None:
     stored_at = now()
     session.add(EventType(key=entry.key, created_at=stored_at, updated_at=stored_at, **_columns(entry)))
-    template = Template(key=entry.key, version=1, status="published", published_at=now())
+    template = Template(key=entry.key, version=1, status=PUBLISHED, published_at=now())
     session.add(template)
     session.flush()
     session.add_all(

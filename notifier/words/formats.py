@@ -19,7 +19,7 @@ from babel.numbers import format_currency, format_decimal
 from notifier.words.phrases import PHRASES
 
 # A day without its year, which is how one speaks of the coming weeks. Other languages get the full date.
-_DAY_PATTERNS = {"en": "EEEE, MMMM d", "de": "EEEE, d. MMMM"}
+_DAY_PATTERNS = {"en": "EEEE, MMMM d", "de": "EEEE, d. MMMM", "fr": "EEEE d MMMM", "es": "EEEE, d 'de' MMMM"}
 _ISO = re.compile(r"\d{4}-\d\d-\d\d($|[T ])")
 _LENGTHS = ("short", "medium", "long", "full")
 _LONGEST_NUMBER = 40

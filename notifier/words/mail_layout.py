@@ -37,7 +37,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "hello_you": "Guten Tag {name},",
     },
     "fr": {
-        "why": "Pourquoi ai-je reçu ce message ?",
+        "why": "Pourquoi ai-je reçu ce message ?",
         "unsubscribe": "Se désabonner",
         "open": "Ouvrir",
         "hello": "Bonjour,",

@@ -8,10 +8,11 @@ from jsonschema import Draft202012Validator
 from notifier.catalogue import CatalogueType, load
 from notifier.channels import CHANNELS
 from notifier.core.wording import TEXTS
-from notifier.words.language import check_source
+from notifier.words.language import check_source, undeclared
 
 TYPES = {entry.key: entry for entry in load()}
 EVERYWHERE = "inapp email push sms"
+LANGUAGES = ("en", "de", "fr", "es")
 TYPED = "email sms whatsapp voice webhook slack teams discord telegram apprise"
 ORDER = "tracking_url carrier eta total currency items"
 
@@ -92,16 +93,26 @@ def test_what_is_neither_mandatory_nor_the_products_own_is_left_out_when_repeate
 
 
 @pytest.mark.parametrize("entry", TYPES.values(), ids=TYPES)
-def test_a_type_is_worded_for_every_channel_in_both_languages(entry: CatalogueType):
+def test_a_type_is_worded_for_every_channel_in_all_languages(entry: CatalogueType):
     assert {(content.channel, content.locale) for content in entry.contents} == {
-        (channel, locale) for channel in ("*", "inapp", "email", "sms", "push") for locale in ("en", "de")
+        (channel, locale) for channel in ("*", "inapp", "email", "sms", "push") for locale in LANGUAGES
     }
-    assert set(entry.titles) == {"en", "de"}
+    assert set(entry.titles) == set(LANGUAGES)
     assert all(
         content.html and content.subject
         for content in entry.contents
         if content.channel != "*" and CHANNELS[content.channel].shape.has_html
     )
+
+
+@pytest.mark.parametrize("entry", TYPES.values(), ids=TYPES)
+def test_all_languages_say_the_same_of_the_data(entry: CatalogueType):
+    used: dict[str, dict[str, set[str]]] = {}
+    for content in entry.contents:
+        names = set().union(*(undeclared(text or "") for text in content.texts().values()))
+        used.setdefault(content.channel, {})[content.locale] = names
+    differing = {channel: found for channel, found in used.items() if len(set(map(frozenset, found.values()))) > 1}
+    assert differing == {}
 
 
 @pytest.mark.parametrize("entry", TYPES.values(), ids=TYPES)
@@ -114,15 +125,23 @@ def test_every_source_compiles(entry: CatalogueType):
     assert {place: str(fault) for place, fault in faults.items() if fault} == {}
 
 
-@pytest.mark.parametrize("entry", TYPES.values(), ids=TYPES)
-def test_german_says_sie_and_never_du(entry: CatalogueType):
-    words = " ".join(
+@pytest.mark.parametrize(
+    ("locale", "familiar"),
+    [
+        ("de", r"du|dich|dir|deine?[mnrs]?|klicke?|sieh"),
+        ("fr", r"tu|te|toi|ton|ta|tes|t’\w+|clique"),
+        ("es", r"tú|tu|tus|te|ti|contigo|haz|vuestr[oa]s?"),
+    ],
+)
+def test_people_are_spoken_to_formally(locale: str, familiar: str):
+    words = "\n".join(
         str(getattr(content, name))
+        for entry in TYPES.values()
         for content in entry.contents
-        if content.locale == "de"
-        for name in ("title", "body", "subject", "html")
+        if content.locale == locale
+        for name in ("title", "body", "subject", "html", "action_label")
     )
-    assert not re.search(r"\b(du|dich|dir|deine?[mnrs]?|klicke?|sieh)\b", words, re.IGNORECASE)
+    assert not re.search(rf"\b({familiar})\b", words, re.IGNORECASE)
 
 
 @pytest.mark.parametrize("entry", TYPES.values(), ids=TYPES)

@@ -10,12 +10,15 @@ from apiflask import APIFlask
 
 from notifier import catalogue, channels
 from notifier.app import create_app
+from notifier.catalogue import templates
 from notifier.catalogue import types as event_types
 from notifier.channels import serving
+from notifier.core.wording import Words
 from notifier.ground.config import Settings
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
-from notifier.models import EventType, InstallationSecret, Template
+from notifier.ledgers import audit
+from notifier.models import AuditEntry, EventType, InstallationSecret, Template, TemplateContent
 from notifier.operations import installation
 from tests.stored import sent_statements as statements
 
@@ -122,6 +125,32 @@ def test_a_type_that_was_saved_before_there_was_a_trail_stays_as_it_is(older: Ca
         row.dedupe_window_s, row.updated_at = 0, row.created_at + timedelta(seconds=5)
     installation.load_catalogue(catalogue.load())
     assert _type("comment").dedupe_window_s == 0
+
+
+def test_words_that_nobody_has_changed_become_those_of_this_release(older: Callable[..., EventType]) -> None:
+    with transaction() as session:  # as a release without French had it
+        [template] = session.scalars(sa.select(Template).where(Template.key == "comment"))
+        of_it = TemplateContent.template_id == template.id
+        session.execute(sa.delete(TemplateContent).where(of_it, TemplateContent.locale == "fr"))
+    older("comment")
+    rows = db.session.execute(
+        sa.select(Template.version, Template.status, sa.func.count())
+        .join(TemplateContent, TemplateContent.template_id == Template.id)
+        .where(Template.key == "comment")
+        .group_by(Template.version, Template.status)
+        .order_by(Template.version)
+    ).all()
+    assert rows == [(1, "archived", 15), (2, "published", 20)]
+
+
+def test_words_that_somebody_has_written_stay_as_they_are(older: Callable[..., EventType]) -> None:
+    with audit.acting_as("ada@example.test"):
+        templates.publish("comment", templates.create("comment", {("*", "en"): Words("A comment")}))
+    older("comment")
+    published = sa.select(Template.version).where(Template.key == "comment", Template.status == "published")
+    assert db.session.scalars(published).all() == [2]
+    with transaction() as session:  # a trail of it would keep the words from being renewed in other tests
+        session.execute(sa.delete(AuditEntry).where(AuditEntry.subject.startswith("comment@")))
 
 
 def test_loading_the_catalogue_again_writes_nothing(app: APIFlask) -> None:

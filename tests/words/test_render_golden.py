@@ -18,7 +18,7 @@ FOLDER = Path(__file__).parent / "golden"
 TYPES = {entry.key: entry for entry in load()}
 
 
-@pytest.mark.parametrize("locale", ["en", "de"])
+@pytest.mark.parametrize("locale", ["en", "de", "fr", "es"])
 @pytest.mark.parametrize(
     "key", ["order_confirmed", "promotional_offer", "security_alert", "one_time_code", "comment", "social_digest"]
 )
