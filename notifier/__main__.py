@@ -145,6 +145,12 @@ def arguments() -> argparse.ArgumentParser:
     export.add_argument("--until", metavar="T", help="up to, and without, this date or time (now)")
     export.add_argument("--format", choices=["ndjson", "parquet"], default="ndjson", help="(ndjson)")
     export.add_argument("file", metavar="FILE", help="where to; - is the standard output")
+    lost = command(
+        "remove-second-factor",
+        "notifier.programs.cli:remove_second_factor",
+        "for somebody who has lost theirs: they sign in without one, and set up another",
+    )
+    lost.add_argument("email", metavar="EMAIL")
     command(
         "replace-signing-keys",
         "notifier.programs.cli:replace_signing_keys",

@@ -84,6 +84,13 @@ def set_password(account_id: UUID, password: str) -> None:
             audit.write("account.password_changed", email)
 
 
+def find(account_id: UUID) -> Account | None:
+    """None for an account that may not sign in."""
+    return db.session.scalar(
+        sa.select(Account).where(Account.id == account_id, _IS_ACTIVE).execution_options(populate_existing=True)
+    )
+
+
 def check_password(email: str, password: str) -> Account | None:
     """The account, if it may sign in with that password. Takes as long for an e-mail that nobody has."""
     address = _email_key(email)

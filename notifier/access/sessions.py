@@ -30,7 +30,7 @@ _ID = re.compile("[0-9a-f]{32}")
 _LOOK_UP = sa.select(AccountSession.id, Account).join(Account, Account.id == AccountSession.account_id)
 
 
-def begin(account: Account, way: str, *, instead_of: str | None = None) -> str:
+def begin(account: Account, way: str, *, device: str | None = None, instead_of: str | None = None) -> str:
     """→ the id of a new session, as text; `instead_of`: the browser's session until now, which ends.
 
     Sign-ins of people with a console role are written to the audit trail; those of others would only fill it, and their
@@ -39,7 +39,7 @@ def begin(account: Account, way: str, *, instead_of: str | None = None) -> str:
     at = now()
     with transaction() as session:
         session.execute(sa.update(Account).where(Account.id == account.id).values(signed_in_at=at))
-        begun = AccountSession(account_id=account.id, way=way, created_at=at, expires_at=at + LIFETIME)
+        begun = AccountSession(account_id=account.id, way=way, device=device, created_at=at, expires_at=at + LIFETIME)
         session.add(begun)
         if instead_of is not None:
             session.execute(sa.delete(AccountSession).where(AccountSession.id.in_(_ids([instead_of]))))
@@ -71,9 +71,14 @@ def of_account(account_id: UUID) -> list[AccountSession]:
     return list(db.session.scalars(sa.select(AccountSession).where(*theirs).order_by(AccountSession.id.desc())))
 
 
+def is_recent(session: AccountSession) -> bool:
+    """Whether the person has signed in just now: an unattended browser, or a copy of its cookie, is older."""
+    return session.created_at > now() - FRESH_FOR
+
+
 def is_fresh_by_mail(session: AccountSession) -> bool:
     """Whether the person has just shown that the mailbox is theirs, which is as good as the old password."""
-    return session.way in BY_MAIL and session.created_at > now() - FRESH_FOR
+    return session.way in BY_MAIL and is_recent(session)
 
 
 def end(session_id: object) -> None:
@@ -84,11 +89,26 @@ def end(session_id: object) -> None:
             session.execute(sa.delete(AccountSession).where(AccountSession.id.in_(ids)))
 
 
-def end_all(account_id: UUID) -> None:
-    """Signs the account out everywhere. Inside the caller's transaction."""
+def end_own(account: Account, session_id: str) -> bool:
+    """Ends one of the account's sessions. False for one that is over, or somebody else's."""
+    ids = _ids([session_id])
+    with transaction() as session:
+        ended = session.execute(
+            sa.delete(AccountSession)
+            .where(AccountSession.id.in_(ids), AccountSession.account_id == account.id)
+            .returning(AccountSession.id)
+        ).first()
+        if ended is not None and account.role in CONSOLE_ROLES:
+            audit.write("account.session_ended", account.email)
+    return ended is not None
+
+
+def end_all(account_id: UUID, *, but: str | None = None) -> None:
+    """Signs the account out everywhere, or everywhere but in one session. Inside the caller's transaction."""
+    kept = _ids([but] if but is not None else [])
     db.session.execute(
         sa.delete(AccountSession)
-        .where(AccountSession.account_id == account_id)
+        .where(AccountSession.account_id == account_id, AccountSession.id.not_in(kept))
         .execution_options(synchronize_session=False)
     )
 

@@ -120,6 +120,10 @@ class Settings:
     sms_segment_price: Price | None = _setting(
         "what a segment of an SMS costs, such as `0.075 EUR`; the template editor reckons with it (it shows no price)"
     )
+    second_factor: str | None = _setting(
+        "who must have a second factor to work in the console: everybody from this role on, `viewer`, `operator` or "
+        "`admin` (nobody)"
+    )
     preference_cache: bool = _setting(
         "`on` caches people's preferences in Redis for up to an hour (`on` with PostgreSQL, `off` with SQLite)"
     )
@@ -228,6 +232,7 @@ class _Reader(Variables):
             retention=self.retention(),
             events_sink=self.events_sink(),
             sms_segment_price=self.segment_price(),
+            second_factor=self.second_factor(),
             preference_cache=self.is_on("PREFERENCE_CACHE", "off" if database_url.startswith("sqlite") else "on"),
             environment=dict(self.environ),
         )
@@ -324,6 +329,12 @@ class _Reader(Variables):
         except ValueError as error:
             self.faults.append(f"EVENTS_SINK {error}")
             return None
+
+    def second_factor(self) -> str | None:
+        role = self.text("SECOND_FACTOR", "") or None
+        if role not in (None, "viewer", "operator", "admin"):
+            self.faults.append("SECOND_FACTOR must be viewer, operator or admin")
+        return role
 
     def delays(self) -> Mapping[str, tuple[float, ...]]:
         text = self.text("RETRY_DELAYS", "")

@@ -1,6 +1,6 @@
 """The tables, one aggregate per file. Columns and properties only: no queries, commits or sends."""
 
-from notifier.models.account import Account, AccountSession, Invitation, SignInLink
+from notifier.models.account import Account, AccountSession, Authenticator, Invitation, RecoveryCode, SignInLink
 from notifier.models.broadcast import Broadcast, BroadcastHour, BroadcastTally
 from notifier.models.console import BulkAction, PausedChannel, Tally
 from notifier.models.event import Event, EventReader, EventStream
@@ -34,6 +34,7 @@ __all__ = [
     "ApiKey",
     "Attempt",
     "AuditEntry",
+    "Authenticator",
     "Broadcast",
     "BroadcastHour",
     "BroadcastTally",
@@ -67,6 +68,7 @@ __all__ = [
     "Producer",
     "Provider",
     "Receipt",
+    "RecoveryCode",
     "Revision",
     "RevokedToken",
     "Schedule",

@@ -1,4 +1,4 @@
-"""Accounts, sessions, invitations and sign-in links.
+"""Accounts, sessions, second factors, invitations and sign-in links.
 
 Every account has a user, so that alerts reach admins like everybody else.
 """
@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from flask_login import UserMixin
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Integer, LargeBinary, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from notifier.ground.clock import now
@@ -21,7 +21,9 @@ _OPEN = "used_at IS NULL AND withdrawn_at IS NULL"
 
 
 class Account(UserMixin, Base):  # type: ignore[misc]
-    """`email` is kept lower-cased. `password_hash` is argon2id; None means no password sign-in."""
+    """`email` is kept lower-cased. `password_hash` is argon2id; None means no password sign-in. `second_factor_at`:
+    since when signing in takes a second factor (None: it does not).
+    """
 
     __tablename__ = "account"
     __table_args__ = (CheckConstraint(f"role IN {ROLES}", name="role"),)
@@ -31,6 +33,7 @@ class Account(UserMixin, Base):  # type: ignore[misc]
     password_hash: Mapped[str | None] = mapped_column(String(255))
     role: Mapped[str] = mapped_column(String(16), default="person")
     user_id: Mapped[str] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), index=True)
+    second_factor_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     signed_in_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
@@ -48,8 +51,8 @@ class Account(UserMixin, Base):  # type: ignore[misc]
 
 
 class AccountSession(Base):
-    """A browser in which somebody is signed in. `way`: how they proved who they are. When the session ends, the row is
-    deleted.
+    """A browser in which somebody is signed in. `way`: how they proved who they are. `device`: `Firefox · Windows`.
+    When the session ends, the row is deleted.
     """
 
     __tablename__ = "account_session"
@@ -57,7 +60,34 @@ class AccountSession(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"), index=True)
     way: Mapped[str] = mapped_column(String(16))
+    device: Mapped[str | None] = mapped_column(String(64))
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class Authenticator(Base):
+    """An account's authenticator app (TOTP). `secret` is base32; the code of `last_step` and those before are used up.
+    `failures`: tries since the last right code, the latest at `tried_at`. Before `confirmed_at` nobody is asked for it.
+    """
+
+    __tablename__ = "authenticator"
+
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"), primary_key=True)
+    secret: Mapped[str] = mapped_column(EncryptedText("authenticator.secret"))
+    last_step: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    failures: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    tried_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class RecoveryCode(Base):
+    """Signs in once without the app; the row is deleted then. Only a keyed digest is kept."""
+
+    __tablename__ = "recovery_code"
+
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"), index=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 

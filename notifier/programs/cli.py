@@ -1,5 +1,5 @@
 """The commands that do one thing and end: migrate, create-admin, create-producer, producers, providers, flags,
-replace-signing-keys, demo.
+remove-second-factor, replace-signing-keys, demo.
 
 Each takes the settings and its parsed arguments, prints text for people, and returns the exit code.
 """
@@ -18,7 +18,7 @@ import redis
 from flask_migrate import upgrade
 from sqlalchemy import select
 
-from notifier.access import keys, origins, signing_keys
+from notifier.access import keys, origins, second_factor, signing_keys
 from notifier.app import create_app
 from notifier.channels import CHANNELS
 from notifier.core import networks
@@ -220,6 +220,15 @@ def clear_flag(settings: Settings, options: argparse.Namespace) -> int:
 
 def _on(percentage: int) -> str:
     return "off" if percentage == 0 else "on" if percentage == 100 else f"on for {percentage} % of the users"
+
+
+def remove_second_factor(settings: Settings, options: argparse.Namespace) -> int:
+    with _inside(settings):
+        account_id = db.session.scalar(select(Account.id).where(Account.email == options.email.strip().lower()))
+        if account_id is None or not second_factor.remove(account_id):
+            return _refuse(f"{options.email} has no second factor.")
+    print(f"{options.email} signs in without a second factor now, and has been signed out everywhere.")
+    return 0
 
 
 def replace_signing_keys(settings: Settings, _options: argparse.Namespace) -> int:

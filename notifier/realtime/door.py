@@ -18,7 +18,7 @@ from flask_socketio import ConnectionRefusedError as Refused
 from flask_socketio import Namespace
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from notifier.access import origins, sessions
+from notifier.access import origins, second_factor, sessions
 from notifier.core.errors import Rejected
 from notifier.core.faults import sentence
 from notifier.ground import vital
@@ -26,7 +26,7 @@ from notifier.ground.database import UNAVAILABLE
 from notifier.ground.tokens import UserToken
 from notifier.ledgers import audit
 from notifier.models import Account
-from notifier.models.account import ROLES
+from notifier.models.account import CONSOLE_ROLES, ROLES
 from notifier.queries import valid_tokens
 
 _CHECK_EVERY_S = 5.0
@@ -97,7 +97,7 @@ class Door(Namespace):  # type: ignore[misc]
         """The signed-in account, from a page of ours or from a client that is no browser. Raises Refused."""
         if not _is_our_own_page() or not current_user.is_authenticated:
             raise Refused("unauthenticated")
-        if not current_user.has_role(self.role):
+        if not _may_be_here(current_user, self.role):
             raise Refused("forbidden")
         return Guest(current_user.user_id, session_id=session.get(sessions.KEY))
 
@@ -107,7 +107,7 @@ class Door(Namespace):  # type: ignore[misc]
         valid = valid_tokens.holding([guest.token]) if guest is not None and guest.token is not None else set()
         if guest is None or not self._may_stay(guest, account, valid):
             self.socketio.start_background_task(self._end, request.sid)  # type: ignore[attr-defined]
-            if account is not None and not account.has_role(self.role):
+            if account is not None and not _may_be_here(account, self.role):
                 return _too_little(account, self.role)
             return error("unauthenticated", "the token or the session has expired")
         if not isinstance(event, str) or event not in self.events:
@@ -138,7 +138,7 @@ class Door(Namespace):  # type: ignore[misc]
         """`account`: as it is now; None if the session has ended. `valid`: the tokens that have not ended."""
         if guest.token is not None:
             return guest.token in valid
-        return account is not None and account.has_role(self.role)
+        return account is not None and _may_be_here(account, self.role)
 
     def _end(self, sid: str) -> None:
         self.socketio.sleep(_FAREWELL_S)
@@ -186,6 +186,11 @@ class Door(Namespace):  # type: ignore[misc]
                 if not self.guests:
                     self._is_checking = False
                     return
+
+
+def _may_be_here(account: Account, role: str) -> bool:
+    """As on the pages (`web.access`): in the console, who must have a second factor has one."""
+    return account.has_role(role) and not (role in CONSOLE_ROLES and second_factor.is_missing(account))
 
 
 def _is_our_own_page() -> bool:

@@ -11,11 +11,13 @@ from flask import Blueprint, abort, current_app, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
+from notifier.access import second_factor
 from notifier.ledgers import audit
-from notifier.models.account import ROLES
+from notifier.models.account import CONSOLE_ROLES, ROLES
 from notifier.web.forms import is_storable
 
 ANYONE = "anyone"
+SECOND_FACTOR = "second_factor"  # the pages on which it is set up
 VISITOR = "a visitor"  # the actor where nobody is signed in
 RULES = (ANYONE, *ROLES)
 
@@ -67,6 +69,8 @@ def _check() -> ResponseReturnValue | None:
         return _to_sign_in()
     if not current_user.has_role(rule):
         abort(403)
+    if rule in CONSOLE_ROLES and request.blueprint != SECOND_FACTOR and second_factor.is_missing(current_user):
+        return redirect(url_for(f"{SECOND_FACTOR}.show"), 303)
     if not all(is_storable(str(word)) for word in (request.view_args or {}).values()):
         abort(404)  # nothing goes by a name that no database can hold
     audit.acting_as(current_user.email, request.remote_addr)

@@ -4,11 +4,13 @@ real clients.
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from apiflask import APIFlask
 
 from notifier.access import sessions
 from notifier.core.submission import InlineRecipient
@@ -66,6 +68,16 @@ def test_whoever_may_see_the_console_may_watch_it(console: Open, role: str, tran
         "topic": "overview",
         "is_live": True,
     }
+
+
+def test_who_must_have_a_second_factor_is_refused_without_one(
+    live_app: APIFlask, console: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(live_app.extensions["settings"], second_factor="operator")
+    monkeypatch.setitem(live_app.extensions, "settings", settings)
+    console("viewer")
+    with pytest.raises(Refused, match="forbidden"):
+        console("operator")
 
 
 def test_a_person_without_a_role_in_it_is_refused(console: Open) -> None:

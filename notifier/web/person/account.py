@@ -13,6 +13,7 @@ from wtforms import PasswordField
 from notifier.access import accounts, sessions
 from notifier.ground.extensions import db
 from notifier.models import Account, AccountSession
+from notifier.models.account import CONSOLE_ROLES
 from notifier.web import throttle
 from notifier.web.access import allow, page_blueprint
 from notifier.web.forms import ConsoleForm
@@ -63,6 +64,14 @@ def sign_out_everywhere() -> ResponseReturnValue:
     return redirect(url_for("login.form"), 303)
 
 
+@pages.post("/sessions/<session_id>/end")
+@allow("person")
+def end_session(session_id: str) -> ResponseReturnValue:
+    if sessions.end_own(current_user, session_id):
+        flash(gettext("That browser has been signed out."))
+    return redirect(url_for("account.show"), 303)
+
+
 def _is_proven(form: PasswordForm, account: Account) -> bool:
     """Whether the account's owner is sitting here, and not somebody at an unattended browser or with a copy of its
     cookie. If not, the form says why.
@@ -105,5 +114,6 @@ def _page(form: PasswordForm) -> str:
         "shortest": accounts.SHORTEST_PASSWORD,
         "asks_old": not _came_by_mail(theirs),
         "has_password": current_user.password_hash is not None,
+        "has_console": current_user.has_role(CONSOLE_ROLES[0]),
     }
     return render_template("account.html", form=form, sessions=theirs, here=session.get(sessions.KEY), **words)

@@ -4,7 +4,7 @@ Opening the link changes nothing, since mail scanners do; its button makes the a
 link names the invited e-mail. All other visitors are told what to do, and nothing about accounts.
 """
 
-from flask import flash, make_response, redirect, render_template, request, url_for
+from flask import flash, make_response, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from wtforms import PasswordField
 
@@ -18,7 +18,7 @@ from notifier.web.access import ANYONE, allow, page_blueprint
 from notifier.web.errors import error_page
 from notifier.web.forms import PersonForm, check_token
 from notifier.web.language import gettext
-from notifier.web.person.login import enter
+from notifier.web.person.login import let_in
 
 pages = page_blueprint("invitations", url_prefix="/invitation")
 
@@ -53,9 +53,9 @@ def use(secret: str) -> ResponseReturnValue:
             account = None
     if account is None:  # another request was faster
         return _page(_find(secret), form)
-    enter(account, sessions.INVITATION)
+    answer = let_in(account, sessions.INVITATION, url_for("admin.index"))
     flash(f"Welcome. Your role here is {account.role}.")  # in the console, which speaks English
-    return redirect(url_for("admin.index"), 303)
+    return answer
 
 
 def _hash(password: str | None) -> str | None:

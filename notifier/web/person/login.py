@@ -6,6 +6,7 @@ since mail scanners do: its button signs in.
 """
 
 from datetime import timedelta
+from uuid import UUID
 
 import structlog
 from flask import (
@@ -23,11 +24,14 @@ from flask import (
 )
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_user, logout_user
-from wtforms import EmailField, PasswordField
+from wtforms import EmailField, PasswordField, StringField
 from wtforms.validators import InputRequired, Length
 
-from notifier.access import accounts, sessions, sign_in
+from notifier.access import accounts, second_factor, sessions, sign_in
+from notifier.core import devices
+from notifier.core.errors import Rejected
 from notifier.ground import tokens
+from notifier.ground.clock import now
 from notifier.ground.extensions import csrf, socketio
 from notifier.ground.languages import N_
 from notifier.ledgers import audit
@@ -41,6 +45,8 @@ pages = page_blueprint("login")
 
 _DEVICE = "notifier_device"
 _DEVICE_KEPT = timedelta(days=180)
+_HALFWAY = "halfway"  # by which the cookie holds who is asked for a second factor
+_HALFWAY_FOR = timedelta(minutes=10)
 
 log = structlog.get_logger()
 
@@ -48,6 +54,10 @@ log = structlog.get_logger()
 class SignIn(PersonForm):
     email = EmailField(N_("E-mail"), [InputRequired(lazy("Enter your e-mail address.")), Length(max=254)])
     password = PasswordField(N_("Password"), [InputRequired(lazy("Enter your password.")), Length(max=1024)])
+
+
+class CodeForm(PersonForm):
+    code = StringField("", [InputRequired(), Length(max=20)])
 
 
 @pages.get("/login")
@@ -72,8 +82,7 @@ def by_password() -> ResponseReturnValue:
     if account is None:
         return _page(form, gettext("Wrong e-mail or password.")), 401
     throttle.succeed(one)
-    enter(account, sessions.PASSWORD)
-    return redirect(_target(), 303)
+    return let_in(account, sessions.PASSWORD, _target())
 
 
 @pages.post("/login/link")
@@ -104,8 +113,32 @@ def use_link(secret: str) -> ResponseReturnValue:
     account = sign_in.redeem(secret)
     if account is None:
         return _link_page(is_good=False)
-    enter(account, sessions.LINK)
-    return redirect(url_for("home.inbox"), 303)
+    return let_in(account, sessions.LINK, url_for("home.inbox"))
+
+
+@pages.get("/login/code")
+@allow(ANYONE)
+def ask_for_code() -> ResponseReturnValue:
+    return redirect(url_for("login.form")) if _halfway() is None else _code_page()
+
+
+@pages.post("/login/code")
+@allow(ANYONE)
+def by_code() -> ResponseReturnValue:
+    halfway, form = _halfway(), CodeForm()
+    if halfway is None:
+        return redirect(url_for("login.form"), 303)
+    account, way, target = halfway
+    if not form.validate():
+        return _code_page(gettext("That is not a valid code.")), 422
+    try:
+        is_right = second_factor.check(account.id, form.code.data)
+    except Rejected as error:
+        return _code_page(gettext(error.detail)), 429, {"Retry-After": str(int(error.retry_after or 1))}
+    if not is_right:
+        return _code_page(gettext("That is not a valid code.")), 401
+    enter(account, way)
+    return redirect(target, 303)
 
 
 @pages.post("/logout")
@@ -116,6 +149,31 @@ def sign_out() -> ResponseReturnValue:
     return redirect(url_for("login.form"), 303)
 
 
+def let_in(account: Account, way: str, target: str) -> ResponseReturnValue:
+    """Signs in who has shown one proof of who they are, and sends them on to `target`; or asks for the second one.
+
+    Halfway, the browser holds (signed) who has shown what; nobody is signed in by that.
+    """
+    if account.second_factor_at is None:
+        enter(account, way)
+        return redirect(target, 303)
+    session[_HALFWAY] = {"account": account.id.hex, "way": way, "at": now().timestamp(), "target": target}
+    return redirect(url_for("login.ask_for_code"), 303)
+
+
+def _halfway() -> tuple[Account, str, str] | None:
+    """→ the account, how they came, and where they want to go."""
+    known = session.get(_HALFWAY)
+    if known is None or now().timestamp() - known["at"] > _HALFWAY_FOR.total_seconds():
+        return None
+    account = accounts.find(UUID(hex=known["account"]))
+    return None if account is None else (account, known["way"], known["target"])
+
+
+def _code_page(error: str | None = None) -> str:
+    return render_template("login_code.html", form=CodeForm(), error=error)
+
+
 def enter(account: Account, way: str) -> None:
     """Signs the person in, instead of anybody who was signed in here. `way`: how they proved who they are
     (`access.sessions`).
@@ -123,7 +181,8 @@ def enter(account: Account, way: str) -> None:
     A failed sign-in is not in the audit trail: it names nobody, and strangers could fill the table.
     """
     with audit.acting_as(account.email, request.remote_addr):
-        session_id = sessions.begin(account, way, instead_of=session.get(sessions.KEY))
+        device = devices.name_of(request.user_agent.string)
+        session_id = sessions.begin(account, way, device=device, instead_of=session.get(sessions.KEY))
     session.clear()  # nothing that was in the session before may be in it afterwards
     session.permanent = True
     session[sessions.KEY] = session_id
