@@ -53,6 +53,11 @@ languages: install  ## brings the catalogues of translations up to date
 	@for file in $(LANGUAGES)/*.po; do $(BIN)/python -m babel.messages.frontend -q update -i $(POT) -o $$file -l $$(basename $$file .po) \
 		--no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date -w 120; done
 
+# What mail programs drop, for the warnings of the template editor. Needs Node.js and npm.
+client-support: install
+	@npm install --no-save --no-fund --silent --prefix .venv/caniemail caniemail@2
+	@$(BIN)/python -m docs.client_support .venv/caniemail/node_modules/caniemail
+
 # What has been installed is remembered as a copy of the list it was installed from.
 install:
 	@test -e .venv/ready && $(BIN)/python -c '' 2>/dev/null || { $(create); }

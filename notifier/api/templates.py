@@ -16,6 +16,7 @@ from notifier.api.schemas.catalogue import (
     TemplatePage,
     TemplatePreviewIn,
     TemplatePreviewOut,
+    TemplatePublishedOut,
     TemplateWords,
 )
 from notifier.catalogue import templates
@@ -92,16 +93,21 @@ def write_template(name: str, json_data: TemplateContentsIn) -> Response:
 
 @bp.post("/<name>/publish")
 @allow("templates", is_live_only=True)
-@bp.output(TemplateOut)
+@bp.output(TemplatePublishedOut)
 def publish_template(name: str) -> Response:
     """Publish a draft, or roll back to an older version
 
-    `name` is `key@version`. It replaces the published version; every process uses it within seconds.
+    `name` is `key@version`. It replaces the published version; every process uses it within seconds. `warnings` are
+    worth a look, and have stopped nothing.
     """
     key, version = _version(name)
     check_owner(key)
     templates.publish(key, version)
-    return answer(queries.one_template(name))
+    found, contents = queries.one_template(name), sources.source(key, version).contents
+    in_order = {
+        place: contents[place] for one in found["contents"] if (place := (one["channel"], one["locale"])) in contents
+    }
+    return answer({**found, "warnings": [asdict(warning) for warning in templates.warnings(key, in_order)]})
 
 
 @bp.post("/<name>/preview")

@@ -6,7 +6,6 @@ Compiles its texts and renders them with sample data in every channel and langua
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from notifier.channels import CHANNELS, FIELDS, fields_of
@@ -15,12 +14,13 @@ from notifier.core.wording import TEXTS, TemplateSource, Words
 from notifier.ground.zones import UTC
 from notifier.words.fallback import find_words
 from notifier.words.grammar import MOST_PARTS
-from notifier.words.language import Compiled, TemplateFault, undeclared
+from notifier.words.language import Budget, TemplateFault, TooMuchWork, Trial, undeclared
 from notifier.words.link_hosts import MESSAGE, made_of_data
-from notifier.words.render import RenderFault, RenderRequest, render_some
+from notifier.words.render import RenderFault, RenderRequest, try_with
 
 MOST_PARTS_OF_A_LANGUAGE = 2 * MOST_PARTS
-_MOST_WORK = 1_000_000  # units, for trying a whole version
+_MOST_WORK = 1_000_000  # units, for a whole version: compiling and filling all its channels and languages
+_TOO_MUCH = Fault("/contents", "too_much_work", "all of this together takes too much work to be tried")
 _READER = "Alexandra Featherstonehaugh"
 
 Place = tuple[str, str]  # channel or `*`, locale
@@ -41,13 +41,16 @@ def faults(contents: Mapping[Place, Words], about: About, *, is_whole: bool = Fa
     published.
     """
     found: list[Fault] = []
+    trial = Trial(Budget(_MOST_WORK))
     parts: dict[str, int] = {}
     names: set[str] = set()
     for index, ((channel, locale), words) in enumerate(contents.items()):
         for name, before, source in _sources(words):
             try:
-                parts[locale] = parts.get(locale, 0) + Compiled(source, is_html=name == "html").parts
+                parts[locale] = parts.get(locale, 0) + trial(source, is_html=name == "html").parts
                 names |= undeclared(source)
+            except TooMuchWork:
+                return [*found, _TOO_MUCH]
             except TemplateFault as fault:
                 at = None if fault.line is None else fault.line + before
                 found.append(Fault(f"/contents/{index}/{name}", "template_syntax", fault.message, at))
@@ -66,7 +69,7 @@ def faults(contents: Mapping[Place, Words], about: About, *, is_whole: bool = Fa
             )
     if is_whole:
         found += _missing_languages(contents)
-    return found or _dear(contents, about, names)
+    return found or _dear(contents, about, names, trial)
 
 
 def _sources(words: Words) -> Iterator[tuple[str, int, str]]:
@@ -111,7 +114,7 @@ def _missing_languages(contents: Mapping[Place, Words]) -> list[Fault]:
     return found
 
 
-def _dear(contents: Mapping[Place, Words], about: About, names: set[str]) -> list[Fault]:
+def _dear(contents: Mapping[Place, Words], about: About, names: set[str], trial: Trial) -> list[Fault]:
     """Texts that take too much work with the sample data; for missing data, a word is assumed."""
     source = TemplateSource(None, about.key, 0, contents)
     data = {name: name.replace("_", " ") for name in names} | dict(about.sample)
@@ -135,14 +138,9 @@ def _dear(contents: Mapping[Place, Words], about: About, names: set[str]) -> lis
     ]
     places = list(contents)
     found: dict[str, Fault] = {}
-    for (channel, locale), result in zip(
-        tried, render_some(requests, _MOST_WORK, compile=lru_cache(maxsize=None)(Compiled)), strict=True
-    ):
+    for (channel, locale), result in zip(tried, try_with(trial, requests), strict=True):
         if result is None:
-            return [
-                *found.values(),
-                Fault("/contents", "too_much_work", "all of this together takes too much work to be tried"),
-            ]
+            return [*found.values(), _TOO_MUCH]
         if isinstance(result, RenderFault) and result.is_too_much:
             words = find_words(source, channel, locale)
             assert words is not None, "it was rendered with them"

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, scoped_session
 
-from notifier.catalogue import template_check
+from notifier.catalogue import template_check, template_lint
 from notifier.catalogue.samples import sample_of
 from notifier.channels import CHANNELS
 from notifier.core.errors import Fault, Rejected
@@ -182,6 +182,14 @@ def store_published(session: scoped_session[Session], key: str, contents: Conten
         after={"published": version, "contents": _named(contents)},
     )
     return version
+
+
+def warnings(key: str, contents: Contents) -> list[Fault]:
+    """What is worth a look before these words are published, but stops nobody. None at all while no process is free."""
+    try:
+        return process_pool.run(process_pool.AUTHORS, template_lint.warnings, contents, _about(key))
+    except Rejected:
+        return []
 
 
 def revision_of(words: Words | None) -> str:

@@ -26,8 +26,7 @@ from notifier.people.person import load_people
 from notifier.pipeline.intake import own
 from notifier.pipeline.intake.item import Accepted
 from notifier.words.compose import unsubscribe_url, why_url
-from notifier.words.language import Compiled
-from notifier.words.render import RenderFault, RenderRequest, render_some
+from notifier.words.render import RenderFault, RenderRequest, try_some
 
 _MOST_WORK = 1_000_000  # units, for one page
 # For one message alone, so that an author needs none of their own.
@@ -90,7 +89,7 @@ def _request(
 
 
 def _tried(requests: Sequence[RenderRequest]) -> list[Content | RenderFault]:
-    results = process_pool.run(process_pool.AUTHORS, render_some, requests, _MOST_WORK, compile=Compiled)
+    results = process_pool.run(process_pool.AUTHORS, try_some, requests, _MOST_WORK)
     return [
         RenderFault("together they take too much work to be shown", is_too_much=True) if result is None else result
         for result in results

@@ -18,10 +18,12 @@ from notifier.words import mail_source
 from notifier.words.filters import Budget, Run, TemplateFault, TooMuchWork, refuse_length
 from notifier.words.formats import Reader
 from notifier.words.grammar import CHARACTERS_A_PART, OPENINGS, Limits, count_parts, environment_for
+from notifier.words.mail_html import work_of
 
 __all__ = ["GLOBALS", "Budget", "Compiled", "TemplateFault", "TooMuchWork", "check_source", "compiled"]
 
 LONGEST_SOURCE = 100_000
+_WORK_OF_A_PART = 100  # units, to compile it
 _SHORT, _FEW = 600, 20  # characters and tags of a source that is compiled where it is needed: a few milliseconds
 
 _TEXT, _HTML = environment_for(is_html=False), environment_for(is_html=True)
@@ -111,6 +113,24 @@ def compiled(source: str, *, is_html: bool = False, is_rtl: bool = False) -> Com
     except Rejected:  # no child process is free
         return Compiled(source, is_html=is_html, is_rtl=is_rtl)
     return Compiled(source, is_html=is_html, is_rtl=is_rtl, code=(marshal.loads(code), *about))
+
+
+class Trial:
+    """Compiles what is only tried (previewed, or about to be published), each source once and out of one budget for all
+    of it. Nothing is kept beyond it.
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
+        self._made: dict[tuple[str, bool, bool], Compiled] = {}
+
+    def __call__(self, source: str, *, is_html: bool = False, is_rtl: bool = False) -> Compiled:
+        """Raises TemplateFault, and TooMuchWork once the budget is spent."""
+        key = source, is_html, is_rtl
+        if key not in self._made:
+            made = self._made[key] = Compiled(source, is_html=is_html, is_rtl=is_rtl)
+            self.budget.spend(_WORK_OF_A_PART * made.parts + (work_of(source) if is_html else 0))
+        return self._made[key]
 
 
 def _portable(source: str, is_html: bool, is_rtl: bool) -> tuple[bytes, int, str | None]:

@@ -105,6 +105,11 @@ def styled(html: str, rules: list[str], budget: Budget, *, is_rtl: bool) -> str:
     return made
 
 
+def work_of(fragment: str) -> int:
+    """Units, about, to make a fragment the inner part of a mail."""
+    return _FIXED + 2 * len(fragment) // _CHARACTERS_PARSED + _UNITS_A_TAG * fragment.count("<")
+
+
 def of_text(text: str, budget: Budget, *, is_rtl: bool) -> Inner:
     """The inner part of a mail that has no HTML of its own. Raises TooMuchWork."""
     budget.spend(_FIXED + len(text) // _CHARACTERS_PARSED)

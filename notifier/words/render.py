@@ -28,7 +28,7 @@ from notifier.words.clean import (
 )
 from notifier.words.fallback import DEFAULT_LOCALE, fall_backs, find_words, lineage
 from notifier.words.formats import Reader
-from notifier.words.language import GLOBALS, Budget, Compile, Compiled, TemplateFault, TooMuchWork, compiled
+from notifier.words.language import GLOBALS, Budget, Compile, Compiled, TemplateFault, TooMuchWork, Trial, compiled
 from notifier.words.link_hosts import MESSAGE, strange_link
 from notifier.words.mail_html import Inner, inlined, of_text
 from notifier.words.mail_layout import Mail, lay_out, open_word, words_in, words_of
@@ -91,27 +91,37 @@ def work_for(channel: str) -> int:
     return _WORK_OF_A_PAGE if shape.has_html else _WORK_OF_A_TEXT if shape.longest_body is None else _WORK_OF_A_NOTE
 
 
-def render(requests: Sequence[RenderRequest], *, compile: Compile = compiled) -> list[Content | RenderFault]:
-    """One answer each, in the same order. Never raises for what a template or its data does.
-
-    What is compiled is kept; `Compiled` keeps nothing, for words that are only tried.
-    """
-    return [_render(request, compile, Budget(work_for(request.channel))) for request in requests]
+def render(requests: Sequence[RenderRequest]) -> list[Content | RenderFault]:
+    """One answer each, in the same order. Never raises for what a template or its data does."""
+    return [_render(request, compiled, Budget(work_for(request.channel))) for request in requests]
 
 
-def render_some(
-    requests: Sequence[RenderRequest], most: int, *, compile: Compile = compiled
-) -> list[Content | RenderFault | None]:
+def render_some(requests: Sequence[RenderRequest], most: int) -> list[Content | RenderFault | None]:
     """As `render`, until `most` units of work are spent: None for each that its turn did not come to."""
-    left = most
+    return _render_out_of(Budget(most), requests, compiled)
+
+
+def try_some(requests: Sequence[RenderRequest], most: int) -> list[Content | RenderFault | None]:
+    """As `render_some`, of words that are only tried: compiling them is paid for as well, and nothing is kept."""
+    return try_with(Trial(Budget(most)), requests)
+
+
+def try_with(trial: Trial, requests: Sequence[RenderRequest]) -> list[Content | RenderFault | None]:
+    """As `try_some`, out of what is left of the trial's budget."""
+    return _render_out_of(trial.budget, requests, trial)
+
+
+def _render_out_of(
+    budget: Budget, requests: Sequence[RenderRequest], compile: Compile
+) -> list[Content | RenderFault | None]:
     results: list[Content | RenderFault | None] = []
     for request in requests:
-        if left <= 0:
+        if budget.left <= 0:
             results.append(None)
             continue
-        budget = Budget(work_for(request.channel))
-        results.append(_render(request, compile, budget))
-        left -= _WORK_BESIDES + min(budget.spent, budget.most)
+        own = Budget(work_for(request.channel))
+        results.append(_render(request, compile, own))
+        budget.left -= _WORK_BESIDES + min(own.spent, own.most)
     return results
 
 

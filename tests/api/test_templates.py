@@ -47,6 +47,21 @@ def test_a_draft_is_made_written_published_and_rolled_back(api: Any) -> None:
     assert api.get(f"{HOME}/hello@2").json["status"] == "archived"
 
 
+def test_publishing_says_what_is_worth_a_look_and_stops_nobody(api: Any) -> None:
+    words = {
+        "channel": "email",
+        "locale": "en",
+        "title": "t",
+        "body": "b",
+        "html": '<p>a</p>\n<img src="https://x.test/">',
+    }
+    api.post(HOME, {"key": "hello", "contents": [words]})
+    published = api.post(f"{HOME}/hello@1/publish").json
+    assert published["status"] == "published"
+    [warning] = published["warnings"]
+    assert (warning["pointer"], warning["code"], warning["line"]) == ("/contents/0/html", "image_without_alt", 2)
+
+
 def test_a_preview_renders_and_stores_nothing(api: Any) -> None:
     api.post(HOME, {"key": "hello", "contents": WORDS})
     shown = api.post(f"{HOME}/hello@1/preview", {"channel": "email", "data": {"name": "Bo"}})

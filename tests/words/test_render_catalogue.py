@@ -4,6 +4,7 @@ import itertools
 import re
 from typing import Any
 
+import html5lib
 import pytest
 
 from notifier.catalogue import CatalogueType, load
@@ -122,3 +123,14 @@ def test_a_link_of_the_data_becomes_the_action():
         rendered(by_key["promotional_offer"], "inapp", "en", {"title": "A", "image": "https://c.test/a.png"}).image
         == "https://c.test/a.png"
     )
+
+
+def test_every_mail_is_valid_html():
+    for entry in load():
+        template = source_of(entry)
+        for locale in sorted({locale for _, locale in template.contents} | {"ar"}):
+            changes = {"type": entry.key, "titles": entry.titles, "category": entry.category, "locale": locale}
+            links = {"why_url": WHY, "unsubscribe_url": UNSUBSCRIBE}
+            [mail] = render([request("email", template, entry.sample, **changes, **links)])
+            assert isinstance(mail, Content)
+            html5lib.HTMLParser(strict=True).parse(mail.html)  # raises at the first fault

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from notifier.catalogue import template_check
 from notifier.channels import CHANNELS
 from notifier.core.message import Content
 from notifier.core.wording import TEXTS, Words
@@ -19,7 +20,7 @@ from notifier.ground.languages import locale_for
 from notifier.words.formats import Reader
 from notifier.words.language import GLOBALS, Budget, Compiled, TemplateFault
 from notifier.words.mail_html import inlined
-from notifier.words.render import RenderFault, render, render_some, work_for
+from notifier.words.render import RenderFault, render, render_some, try_some, work_for
 from tests.words.rendering import content, outcome, request, source
 
 READER = Reader(locale_for("ar"), ZoneInfo("Europe/Berlin"))
@@ -391,6 +392,20 @@ def test_what_a_batch_may_take_ends_it_and_says_whose_turn_did_not_come():
     assert 0 < len(done) < 100
     assert results == [*done, *[None] * (100 - len(done))]
     assert render_some(wanted, 10**6) == render(wanted)
+
+
+def test_all_channels_and_languages_of_a_version_have_one_budget_for_compiling_and_filling_them():
+    dear = "{{ a }}" * 240  # parts, each compiled in 100 units
+    words = {(channel, "en"): Words("t", f"{channel} {dear}") for channel in CHANNELS}
+    wanted = [request(channel, source(words), {"a": "b"}) for channel in CHANNELS]
+    assert all(isinstance(one, Content) for one in try_some(wanted, 10**6))
+    tried = try_some(wanted, 60_000)
+    assert isinstance(tried[0], Content)
+    assert tried[-1] is None, "its turn has not come"
+    version = {("sms", f"a{letter}"): Words("t", f"{letter} {dear}") for letter in "abcdefghijklmnopqrstuvwxyz"}
+    version |= {("email", f"a{letter}"): Words("t", f"{letter}! {dear}") for letter in "abcdefghijklmnopqrstuvwxyz"}
+    [fault] = template_check.faults(version, template_check.About("greeting", {"a": "b"}))
+    assert (fault.pointer, fault.code) == ("/contents", "too_much_work")
 
 
 def test_an_order_of_a_hundred_items_is_no_work():

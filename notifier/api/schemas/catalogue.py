@@ -143,6 +143,17 @@ class TemplateOut(TemplateSummary):
     contents: list[dict[str, Any]]
 
 
+class TemplateWarning(Answer):
+    pointer: str = Field(description="A JSON pointer to the field, in the order of `contents`.")
+    code: str
+    message: str
+    line: int | None
+
+
+class TemplatePublishedOut(TemplateOut):
+    warnings: list[TemplateWarning]
+
+
 class CommonPreviewOut(Answer):
     title: str
     body: str

@@ -222,8 +222,9 @@ def _view(source: TemplateSource, place: tuple[str, str], form: WordsForm) -> di
     written = TemplateSource(source.id, source.key, source.version, {**others, place: words})
     data_errors = form.sample.errors
     if data_errors:
-        return {"fault": {"field": "sample", "sentence": data_errors[0], "line": None, "excerpt": []}}
-    return shown(written, _shown_as(place, form), place[1], form.sample.data or {}, queries.type_of(source.key))
+        return {"fault": {"field": "sample", "sentence": data_errors[0], "line": None, "excerpt": []}, "warnings": []}
+    view = shown(written, _shown_as(place, form), place[1], form.sample.data or {}, queries.type_of(source.key))
+    return view | {"warnings": [] if view["fault"] else templates.warnings(source.key, {place: words})}
 
 
 def _status(key: str, version: int) -> str:

@@ -84,13 +84,17 @@ def ask_to_publish(key: str, version: int) -> ResponseReturnValue:
     source = queries.source(key, version)
     versions = {row.version: row for row in queries.versions(key)}
     published = next((row for row in versions.values() if row.status == PUBLISHED), None)
+    contents = dict(sorted(source.contents.items()))
+    warnings = templates.warnings(key, contents)
     return render_template(
         "admin/template_publish.html",
         key=key,
         version=versions[version],
         published=published,
         trouble=_trouble(source),
-        contents=source.contents,
+        contents=contents,
+        warnings=warnings,
+        places=[place_name(list(contents)[int(warning.pointer.split("/")[2])]) for warning in warnings],
         changes=_changes(queries.source(key, published.version).contents if published else {}, source.contents),
     )
 

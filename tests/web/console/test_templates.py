@@ -120,6 +120,14 @@ def test_of_endless_words_the_beginning_is_compared(admin: Visitor, draft: str) 
     ) == (True, False, True)
 
 
+def test_the_editor_and_the_publish_page_say_what_mail_programs_drop(admin: Visitor, draft: str) -> None:
+    form = {**FORM, "channel": "email", "html": '<p>a</p><p style="transform: none">b</p>'}
+    said = "transform does nothing in Gmail and Outlook"
+    assert said in admin.post(f"{draft}/preview", form, headers={"X-Partial": "preview"}).text
+    admin.post(draft, form)
+    assert said in admin.get(f"{draft}/publish").text
+
+
 def test_of_ones_previews_the_latest_are_kept(admin: Visitor, draft: str) -> None:
     """Else whoever may look could fill the Redis that the queues need."""
     form = {**FORM, "channel": "email", "html": "<p>Hello</p>"}
