@@ -131,6 +131,18 @@ def arguments() -> argparse.ArgumentParser:
     clear = of_flags.add_parser("clear", help="on for everybody again")
     clear.set_defaults(program="notifier.programs.cli:clear_flag")
     clear.add_argument("name", metavar="NAME")
+    templates = command("templates", "", "keep templates and event types as files: see templates --help")
+    of_templates = templates.add_subparsers(metavar="ACTION", required=True)
+    for name, help in (
+        ("pull", "write what is published into a folder, a file for each template and its type"),
+        ("diff", "show what push --publish would change; ends with 1 if that is anything"),
+        ("push", "check all files; ends with 1 when one of them is bad"),
+    ):
+        action = of_templates.add_parser(name, help=help, description=help)
+        action.set_defaults(program=f"notifier.programs.template_files:{name}")
+        action.add_argument("folder", metavar="DIR", help="with a file such as order_shipped.toml for each")
+        if name == "push":
+            action.add_argument("--publish", action="store_true", help="publish what differs, each file as a whole")
     doctor = command(
         "doctor",
         "",

@@ -10,6 +10,7 @@ from notifier.api import auth
 from notifier.api.answers import answer
 from notifier.api.auth import Door, allow, refuse_test_keys
 from notifier.api.schemas.catalogue import (
+    TemplateAboutIn,
     TemplateContentsIn,
     TemplateIn,
     TemplateOut,
@@ -19,10 +20,10 @@ from notifier.api.schemas.catalogue import (
     TemplatePublishedOut,
     TemplateWords,
 )
-from notifier.catalogue import templates
+from notifier.catalogue import about, templates
 from notifier.channels import CHANNELS, FIELDS
 from notifier.core.errors import Fault, Rejected
-from notifier.core.wording import DRAFT, Words
+from notifier.core.wording import DRAFT, About, Words
 from notifier.operations import template_trial
 from notifier.queries import templates as sources
 from notifier.queries import types as queries
@@ -72,7 +73,9 @@ def create_template(json_data: TemplateIn) -> Response:
     """
     check_owner(json_data.key)
     contents = None if json_data.contents is None else contents_of(json_data.contents)
+    _check_about(json_data.about)
     version = templates.create(json_data.key, contents, base=json_data.base)
+    _keep_about(json_data.key, json_data.about)
     return answer(queries.one_template(f"{json_data.key}@{version}"), 201)
 
 
@@ -87,7 +90,9 @@ def write_template(name: str, json_data: TemplateContentsIn) -> Response:
     """
     key, version = _version(name)
     check_owner(key)
+    _check_about(json_data.about)
     templates.save(key, version, contents_of(json_data.contents), is_whole=True)
+    _keep_about(key, json_data.about)
     return answer(queries.one_template(name))
 
 
@@ -126,7 +131,8 @@ def preview_template(name: str, json_data: TemplatePreviewIn) -> Response:
             (Fault("/channel", "unknown_channel", f"there is no channel {json_data.channel!r}"),),
         )
     key, version = _version(name)
-    if queries.one_template(name)["status"] == DRAFT:
+    version_ = queries.one_template(name)
+    if version_["status"] == DRAFT:
         refuse_test_keys(_DRAFTS)
     found = template_trial.preview(
         sources.source(key, version), json_data.channel, json_data.locale, json_data.data, sources.type_of(key)
@@ -135,7 +141,23 @@ def preview_template(name: str, json_data: TemplatePreviewIn) -> Response:
         raise Rejected("validation_failed", str(found), (Fault("/data", "template_error", str(found), found.line),))
     shown = asdict(found)
     extra = shown.pop("extra")
+    shown["about"] = version_["about"]
     return answer({**shown, **{name: extra.get(name, field.nothing) for name, field in FIELDS.items()}})
+
+
+def _about(given: TemplateAboutIn) -> About:
+    return About(given.name, given.description, given.metadata)
+
+
+def _check_about(given: TemplateAboutIn | None) -> None:
+    """Before anything is stored. Raises Rejected."""
+    if given is not None:
+        about.check(_about(given), "/about")
+
+
+def _keep_about(key: str, given: TemplateAboutIn | None) -> None:
+    if given is not None:
+        about.save(key, _about(given))
 
 
 def check_owner(key: str) -> None:

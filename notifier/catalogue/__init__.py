@@ -78,7 +78,7 @@ def _parse(key: str, document: dict[str, Any]) -> CatalogueType:
         dedupe_window_s=document.get("dedupe_window", None if may_repeat else DEDUPE_WINDOW_S),
         tracks_opens=document.get("tracking", {}).get("opens", False),
         tracks_clicks=document.get("tracking", {}).get("clicks", False),
-        contents=tuple(_contents(document["words"])),
+        contents=tuple(worded(document["words"])),
         sample=document["sample"],
     )
 
@@ -91,13 +91,13 @@ def _channels(given: list[str] | str) -> tuple[str, ...]:
     return tuple(name for name, kind in kinds.items() if given == "every" or kind.is_typed)
 
 
-def _contents(words: dict[str, dict[str, dict[str, str]]]) -> list[CatalogueContent]:
-    """A channel says only what it says differently: the rest it has from `*` of its locale. A mail's text comes from
-    its HTML.
+def worded(words: dict[str, dict[str, dict[str, str]]]) -> list[CatalogueContent]:
+    """A file's words by locale and channel. A channel says only what it says differently: the rest it has from `*` of
+    its locale. A mail's text comes from its HTML.
     """
     contents = []
     for locale, by_channel in words.items():
-        shared = {name: text for name, text in by_channel[ANY_CHANNEL].items() if name in _INHERITED}
+        shared = {name: text for name, text in by_channel.get(ANY_CHANNEL, {}).items() if name in _INHERITED}
         for channel, own in by_channel.items():
             inherited = {**shared, "body": ""} if "html" in own else shared
             contents.append(CatalogueContent(channel=channel, locale=locale, **columns_of({**inherited, **own})))

@@ -216,14 +216,17 @@ def place_faults(places: Sequence[Place]) -> list[Fault]:
     return faults
 
 
-def check(key: str, contents: Contents, *, is_whole: bool = False) -> None:
-    """Before the transaction: what people wrote is compiled and tried, apart from the hub. Raises Rejected."""
+def check(key: str, contents: Contents, *, is_whole: bool = False, about: template_check.About | None = None) -> None:
+    """Before the transaction: what people wrote is compiled and tried, apart from the hub. Raises Rejected.
+
+    `about`: of a type that is not stored yet.
+    """
     faults = place_faults(list(contents))
     if len(contents) > MOST_CONTENTS:
         faults.append(Fault("/contents", "too_long", f"at most {MOST_CONTENTS} of them"))
     else:
         faults += process_pool.run(
-            process_pool.AUTHORS, template_check.faults, contents, _about(key), is_whole=is_whole
+            process_pool.AUTHORS, template_check.faults, contents, about or _about(key), is_whole=is_whole
         )
     if faults:
         raise refused(*faults)

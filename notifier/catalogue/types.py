@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from jsonschema.exceptions import best_match
+from sqlalchemy.orm import Session, scoped_session
 
 from notifier import channels
 from notifier.catalogue.samples import sample_by
@@ -50,6 +51,15 @@ def put(key: str, fields: Mapping[str, Any], *, seen: str | None = None) -> bool
     `seen`: the `revision_of` the type when its author opened it. Raises Rejected if somebody else has changed the type
     since.
     """
+    check(fields)
+    with transaction() as session:
+        is_new = store(session, key, fields, seen=seen)
+    kept.forget()
+    return is_new
+
+
+def check(fields: Mapping[str, Any]) -> None:
+    """Before the transaction. Raises Rejected naming every fault."""
     faults = [
         *_channel_faults(fields["channels"]),
         *_priority_faults(fields["category"], fields["priority"]),
@@ -59,23 +69,24 @@ def put(key: str, fields: Mapping[str, Any], *, seen: str | None = None) -> bool
     ]
     if faults:
         raise Rejected("validation_failed", "; ".join(fault.message for fault in faults[:3]), tuple(faults))
-    with transaction() as session:
-        row = session.get(EventType, key, with_for_update=True, populate_existing=True)
-        if row is not None and row.is_internal:
-            raise Rejected("conflict", f"{key!r} belongs to Notifier itself; only its words can be changed")
-        is_new = row is None
-        if seen is not None and (row is None or revision_of(row) != seen):
-            raise Rejected("conflict", f"somebody else has changed {key} since you opened it; nothing was saved")
-        before = {name: getattr(row, name) for name in FIELDS} if row is not None else None
-        audit.write(TYPE_SAVED, key, before=before, after={name: fields[name] for name in FIELDS})
-        if row is None:
-            session.add(EventType(key=key, **{name: fields[name] for name in FIELDS}))
-        else:
-            for name in FIELDS:
-                setattr(row, name, fields[name])
-            row.updated_at = now()
-    kept.forget()
-    return is_new
+
+
+def store(session: scoped_session[Session], key: str, fields: Mapping[str, Any], *, seen: str | None = None) -> bool:
+    """`put` inside the caller's transaction, of fields that passed `check`; the caller then forgets what is `kept`."""
+    row = session.get(EventType, key, with_for_update=True, populate_existing=True)
+    if row is not None and row.is_internal:
+        raise Rejected("conflict", f"{key!r} belongs to Notifier itself; only its words can be changed")
+    if seen is not None and (row is None or revision_of(row) != seen):
+        raise Rejected("conflict", f"somebody else has changed {key} since you opened it; nothing was saved")
+    before = {name: getattr(row, name) for name in FIELDS} if row is not None else None
+    audit.write(TYPE_SAVED, key, before=before, after={name: fields[name] for name in FIELDS})
+    if row is None:
+        session.add(EventType(key=key, **{name: fields[name] for name in FIELDS}))
+        return True
+    for name in FIELDS:
+        setattr(row, name, fields[name])
+    row.updated_at = now()
+    return False
 
 
 def revision_of(row: EventType) -> str:

@@ -41,6 +41,17 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
+class About:
+    """What people keep about a template: `metadata` are keys and values of their own, such as the team it belongs to.
+    It is never sent.
+    """
+
+    name: str = ""
+    description: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class TemplateSource:
     """One version of a template. `contents` is keyed by (channel or `*`, locale)."""
 

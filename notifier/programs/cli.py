@@ -45,7 +45,7 @@ def migrate(settings: Settings, options: argparse.Namespace) -> int:
     """
     logs.configure(as_json=settings.is_production)
     _make_room(settings)
-    with _inside(settings, may_be_older=True):
+    with inside(settings, may_be_older=True):
         upgrade()
         installation.prepare()
         if options.first_start:
@@ -70,7 +70,7 @@ def _make_room(settings: Settings) -> None:
 
 
 def create_admin(settings: Settings, options: argparse.Namespace) -> int:
-    with _inside(settings):
+    with inside(settings):
         if db.session.scalar(select(Account.id).where(Account.email == options.email.strip().lower())):
             return _refuse(f"There is already an account for {options.email}.")
         is_asked = sys.stdin.isatty()
@@ -96,7 +96,7 @@ def create_producer(settings: Settings, options: argparse.Namespace) -> int:
         allowed_from = networks.parse(options.network) if options.network else None
     except ValueError as error:
         return _refuse(f"{error}.")
-    with _inside(settings):
+    with inside(settings):
         producer = keys.create_producer(options.name, allowed_origins=allowed)
         _, key = keys.create_key(producer.id, scopes=scopes, is_test=options.test, networks=allowed_from)
     print(f"{options.name} may {', '.join(scopes)}. This {'test ' if options.test else ''}key is shown once:")
@@ -105,7 +105,7 @@ def create_producer(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def show_producers(settings: Settings, _options: argparse.Namespace) -> int:
-    with _inside(settings):
+    with inside(settings):
         for producer in db.session.scalars(select(Producer).order_by(Producer.id)):
             print(
                 f"{show('prd', producer.id)}  {producer.name:<24} "
@@ -116,7 +116,7 @@ def show_producers(settings: Settings, _options: argparse.Namespace) -> int:
 
 def set_origins(settings: Settings, options: argparse.Namespace) -> int:
     """Without origins it only shows those that are set, so that nobody lifts a limit by looking."""
-    with _inside(settings):
+    with inside(settings):
         found = [p for p in db.session.scalars(select(Producer)) if options.name in (p.name, show("prd", p.id))]
         if len(found) != 1:
             several = f"{len(found)} producers are named {options.name}. Give the id of one of them."
@@ -137,7 +137,7 @@ def _sites(producer: Producer) -> str:
 
 
 def show_providers(settings: Settings, _options: argparse.Namespace) -> int:
-    with _inside(settings):
+    with inside(settings):
         providers.refresh_now()
         try:
             states = health.states()
@@ -163,7 +163,7 @@ def show_providers(settings: Settings, _options: argparse.Namespace) -> int:
 def add_provider(settings: Settings, options: argparse.Namespace) -> int:
     given = dict(entry.partition("=")[::2] for entry in options.options)
     given = {name: getpass.getpass(f"{name}: ") if value == "-" else value for name, value in given.items()}
-    with _inside(settings):
+    with inside(settings):
         try:
             providers.add(options.name, options.adapter, given, position=options.position, weight=options.weight)
         except Rejected as refused:
@@ -173,7 +173,7 @@ def add_provider(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def remove_provider(settings: Settings, options: argparse.Namespace) -> int:
-    with _inside(settings):
+    with inside(settings):
         if not providers.remove(options.name):
             return _refuse(f"There is no provider {options.name} in the database.")
     print(f"{options.name} is no longer used.")
@@ -181,7 +181,7 @@ def remove_provider(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def force_provider(settings: Settings, options: argparse.Namespace) -> int:
-    with _inside(settings):
+    with inside(settings):
         try:
             health.force(options.name, options.state)
         except redis.RedisError as error:
@@ -191,7 +191,7 @@ def force_provider(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def show_flags(settings: Settings, _options: argparse.Namespace) -> int:
-    with _inside(settings):
+    with inside(settings):
         found = flags.listing()
     for name, percentage in found.items():
         print(f"{name:<24} {_on(percentage)}")
@@ -201,7 +201,7 @@ def show_flags(settings: Settings, _options: argparse.Namespace) -> int:
 
 
 def set_flag(settings: Settings, options: argparse.Namespace) -> int:
-    with _inside(settings):
+    with inside(settings):
         try:
             flags.put(options.name, options.percent)
         except Rejected as refused:
@@ -211,7 +211,7 @@ def set_flag(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def clear_flag(settings: Settings, options: argparse.Namespace) -> int:
-    with _inside(settings):
+    with inside(settings):
         if not flags.clear(options.name):
             return _refuse(f"There is no flag {options.name}.")
     print(f"{options.name} is on again for everybody. All processes follow within {providers.REFRESH_S:g} seconds.")
@@ -223,7 +223,7 @@ def _on(percentage: int) -> str:
 
 
 def remove_second_factor(settings: Settings, options: argparse.Namespace) -> int:
-    with _inside(settings):
+    with inside(settings):
         account_id = db.session.scalar(select(Account.id).where(Account.email == options.email.strip().lower()))
         if account_id is None or not second_factor.remove(account_id):
             return _refuse(f"{options.email} has no second factor.")
@@ -232,20 +232,20 @@ def remove_second_factor(settings: Settings, options: argparse.Namespace) -> int
 
 
 def replace_signing_keys(settings: Settings, _options: argparse.Namespace) -> int:
-    with _inside(settings):
+    with inside(settings):
         signing_keys.replace_now()
     print("Within 5 seconds no access token that was issued until now is accepted any more.")
     return 0
 
 
 def demo(settings: Settings, _options: argparse.Namespace) -> int:
-    with _inside(settings):
+    with inside(settings):
         print(f"{add_demo()} notifications are on their way to the user 'demo' and to the first admin.")
     return 0
 
 
 @contextlib.contextmanager
-def _inside(settings: Settings, *, may_be_older: bool = False) -> Iterator[None]:
+def inside(settings: Settings, *, may_be_older: bool = False) -> Iterator[None]:
     """The app on a database that fits it, with the user of this shell as the actor. Raises NotReady before anything is
     made or changed.
     """

@@ -10,6 +10,7 @@ from notifier.core.errors import Rejected
 from notifier.core.wording import DRAFT, FIELDS, PUBLISHED, TemplateSource, Words
 from notifier.ground.extensions import db
 from notifier.models import EventType, Template, TemplateContent
+from notifier.queries import about
 from notifier.queries.titles import of_type
 
 _LAST_VERSION = 2**31 - 1  # what both databases can count to
@@ -38,8 +39,8 @@ class Version:
 
 
 def lines(text: str = "", status: str | None = None) -> list[Line]:
-    """Every key, sorted. `text`: a part of the key; `status` draft: only keys with a draft newer than the published
-    version.
+    """Every key, sorted. `text`: a part of the key, or of its name, description or metadata; `status` draft: only keys
+    with a draft newer than the published version.
     """
 
     def of(status: str) -> sa.ColumnElement[int]:
@@ -58,7 +59,8 @@ def lines(text: str = "", status: str | None = None) -> list[Line]:
         .order_by(Template.key)
     )
     if text:
-        statement = statement.where(Template.key.icontains(text, autoescape=True))
+        named = about.keys_with(text)
+        statement = statement.where(sa.or_(Template.key.icontains(text, autoescape=True), Template.key.in_(named)))
     rows = db.session.execute(statement).all()
     titles = {row.key: row.titles for row in db.session.execute(sa.select(EventType.key, EventType.titles))}
     found = [
@@ -115,6 +117,21 @@ def source(key: str, version: int) -> TemplateSource:
         for content in contents
     }
     return TemplateSource(row.id, key, version, words)
+
+
+def languages() -> dict[str, list[str]]:
+    """The languages of each published template."""
+    found: dict[str, list[str]] = {}
+    rows = db.session.execute(
+        sa.select(Template.key, TemplateContent.locale)
+        .join(TemplateContent, TemplateContent.template_id == Template.id)
+        .where(Template.status == PUBLISHED)
+        .distinct()
+        .order_by(Template.key, TemplateContent.locale)
+    )
+    for key, locale in rows:
+        found.setdefault(key, []).append(locale)
+    return found
 
 
 def type_of(key: str) -> EventType | None:

@@ -1,15 +1,17 @@
 """Event types and templates for the API and the console."""
 
+from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
 
 from notifier.core.errors import Rejected
 from notifier.core.submission import OWN_TYPES
-from notifier.core.wording import TEXTS
+from notifier.core.wording import TEXTS, About
 from notifier.ground import shapes
 from notifier.ground.extensions import db
 from notifier.models import EventType, Template, TemplateContent
+from notifier.queries import about
 from notifier.queries.titles import of_type
 
 _CONTENT = ("channel", "locale", *TEXTS)
@@ -97,7 +99,8 @@ def type_json(row: EventType) -> dict[str, Any]:
 def published_templates() -> list[dict[str, Any]]:
     """The published version of every template, without its words."""
     rows = db.session.scalars(sa.select(Template).where(Template.status == "published").order_by(Template.key))
-    return [_template_json(row) for row in rows]
+    kept = about.load()
+    return [_template_json(row, kept.get(row.key)) for row in rows]
 
 
 def one_template(name: str) -> dict[str, Any]:
@@ -119,16 +122,17 @@ def one_template(name: str) -> dict[str, Any]:
         .order_by(TemplateContent.channel, TemplateContent.locale)
     )
     return {
-        **_template_json(row),
+        **_template_json(row, about.one(row.key)),
         "contents": [{**{name: getattr(content, name) for name in _CONTENT}, **content.extra} for content in contents],
     }
 
 
-def _template_json(row: Template) -> dict[str, Any]:
+def _template_json(row: Template, kept: About | None) -> dict[str, Any]:
     return {
         "key": row.key,
         "version": row.version,
         "status": row.status,
         "created_at": shapes.timestamp(row.created_at),
         "published_at": shapes.timestamp(row.published_at),
+        "about": asdict(kept or About()),
     }

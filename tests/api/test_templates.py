@@ -192,4 +192,4 @@ def test_a_template_has_the_same_words_wherever_they_are_listed() -> None:
     assert set(TemplateContent.__table__.columns.keys()) == {"template_id", *stored}
     assert {field.name for field in fields(Content)} == {*FIELDS, "language"}
     assert set(TemplateWords.model_fields) == {"channel", "locale", *given}
-    assert set(TemplatePreviewOut.model_fields) == {*given, "language"}
+    assert set(TemplatePreviewOut.model_fields) == {*given, "language", "about"}

@@ -11,6 +11,7 @@ from notifier.api.fields import (
     Part,
 )
 from notifier.api.schemas.base import CATEGORY, PRIORITY, ROUTING, Answer, EscalateAfter
+from notifier.catalogue import about
 from notifier.channels import CHANNELS, FIELDS
 from notifier.core.shape_fields import ShapeField
 
@@ -51,7 +52,20 @@ else:  # with what the shapes of channels declare
     )
 
 
+class TemplateAboutIn(Part):
+    """What people keep about a template, for all its versions at once and in the place of what was kept. It is never
+    sent.
+    """
+
+    name: Annotated[str, Field(max_length=about.LONGEST_NAME)] = ""
+    description: Annotated[str, Field(max_length=about.LONGEST_DESCRIPTION)] = ""
+    metadata: dict[str, Annotated[str, Field(max_length=about.LONGEST_VALUE)]] = Field(
+        default_factory=dict, max_length=about.MOST_PAIRS, examples=[{"team": "checkout"}]
+    )
+
+
 class TemplateIn(Body):
+    about: TemplateAboutIn | None = Field(default=None, description="Left out: it stays as it is.")
     key: Annotated[str, Field(max_length=64)]
     contents: list[TemplateWords] | None = Field(
         default=None, max_length=500, description="Left out: those of `base`, or of the published version."
@@ -60,6 +74,7 @@ class TemplateIn(Body):
 
 
 class TemplateContentsIn(Body):
+    about: TemplateAboutIn | None = Field(default=None, description="Left out: it stays as it is.")
     contents: list[TemplateWords] = Field(max_length=500)
 
 
@@ -137,6 +152,7 @@ class TemplateSummary(Answer):
     status: str
     created_at: str
     published_at: str | None
+    about: dict[str, Any] = Field(examples=[{"name": "Shipping", "description": "", "metadata": {"team": "checkout"}}])
 
 
 class TemplateOut(TemplateSummary):
@@ -165,6 +181,7 @@ class CommonPreviewOut(Answer):
     secondary_url: str | None
     image: str | None
     language: str | None = Field(description="Of the words, as a BCP 47 tag.")
+    about: dict[str, Any] = Field(description="As the template has it.")
 
 
 _SHOWN: dict[str, Any] = {"switch": bool, "list": list[str], "pairs": list[list[str]], "links": list[list[str]]}

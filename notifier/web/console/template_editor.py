@@ -17,6 +17,7 @@ from wtforms.validators import Length
 from notifier.catalogue import samples, templates
 from notifier.channels import CHANNELS, fields_of
 from notifier.core.errors import Rejected
+from notifier.core.languages import coverage
 from notifier.core.wording import ANY_CHANNEL, DRAFT, TEXTS, TemplateSource, Words
 from notifier.operations import template_trial
 from notifier.queries import templates as queries
@@ -121,6 +122,32 @@ def remove(key: str, version: int) -> ResponseReturnValue:
     return redirect(url_for("template_editor.edit", key=key, version=version), 303)
 
 
+@pages.post("/<key>/<int:version>/language")
+@allow("admin")
+def add_language(key: str, version: int) -> ResponseReturnValue:
+    """Begins a language with a copy of another one's words, for each channel that it has none for."""
+    source = queries.source(key, version)
+    locale = fall_backs(request.form.get("locale", "").strip())[0]
+    base = request.form.get("base", "")
+    begun = {
+        (channel, locale): words
+        for (channel, of), words in source.contents.items()
+        if of == base and (channel, locale) not in source.contents
+    }
+    try:
+        if begun:
+            templates.save(key, version, begun)
+            flash(f"{locale} begins with the words in {base}: {len(begun)} to translate.")
+        else:
+            flash(f"There is nothing in {base[:35]} that {locale} lacks.", "error")
+    except Rejected as error:
+        flash(said(error.detail), "error")
+        return redirect(url_for("template_editor.edit", key=key, version=version), 303)
+    channel = min((channel for channel, _ in begun), default=ANY_CHANNEL)
+    address = url_for("template_editor.edit", key=key, version=version, channel=channel, locale=locale, beside=base)
+    return redirect(address, 303)
+
+
 @pages.post("/<key>/<int:version>/preview")
 @allow("viewer")
 def preview(key: str, version: int) -> ResponseReturnValue:
@@ -207,7 +234,19 @@ def _editor(source: TemplateSource, place: tuple[str, str], form: WordsForm) -> 
         declared=shape_form.entries(form, place[0]),
         channels=CHANNELS,
         view=_view(source, place, form),
+        languages=coverage(source.contents),
+        others=sorted({locale for channel, locale in source.contents if channel == place[0]} - {place[1]}),
+        **_beside(source, place, form),
     )
+
+
+def _beside(source: TemplateSource, place: tuple[str, str], form: WordsForm) -> dict[str, Any]:
+    """The texts of the same channel in the language that the address names, to compare with; None without one."""
+    beside = place[0], request.args.get("beside", "")
+    words = source.contents.get(beside)
+    texts = words.texts() if words else {}
+    named = [(form[name].label.text if name in form else name, text) for name, text in texts.items() if text]
+    return {"beside": beside if words else None, "beside_texts": named}
 
 
 def _view(source: TemplateSource, place: tuple[str, str], form: WordsForm) -> dict[str, Any]:

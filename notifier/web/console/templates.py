@@ -14,6 +14,7 @@ from wtforms.validators import DataRequired, Length
 
 from notifier.catalogue import samples, templates
 from notifier.core.errors import Rejected
+from notifier.core.languages import coverage, lacking
 from notifier.core.wording import PUBLISHED, TemplateSource, Words
 from notifier.operations import template_trial
 from notifier.queries import templates as queries
@@ -47,7 +48,18 @@ def _listing(form: NewTemplate) -> str:
     )
     sort = sort if sort.removeprefix("-") in _SORTS else "key"
     lines = sorted(queries.lines(text, status), key=_SORTS[sort.removeprefix("-")], reverse=sort.startswith("-"))
-    return render_template("admin/templates.html", lines=lines, q=text, status=status, sort=sort, form=form)
+    languages = queries.languages()
+    lacks = lacking(languages)
+    return render_template(
+        "admin/templates.html",
+        lines=lines,
+        q=text,
+        status=status,
+        sort=sort,
+        form=form,
+        lacking=[(locale, len(languages) - len(keys), keys) for locale, keys in lacks.items()],
+        published=len(languages),
+    )
 
 
 @pages.post("")
@@ -95,6 +107,7 @@ def ask_to_publish(key: str, version: int) -> ResponseReturnValue:
         contents=contents,
         warnings=warnings,
         places=[place_name(list(contents)[int(warning.pointer.split("/")[2])]) for warning in warnings],
+        languages=coverage(contents),
         changes=_changes(queries.source(key, published.version).contents if published else {}, source.contents),
     )
 

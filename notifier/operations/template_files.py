@@ -1,0 +1,210 @@
+"""Templates and event types as files of a folder, so that they live in a repository: written, compared, taken over.
+
+Called by the command `templates`. A file is one template and the type of its name, taken over as a whole or not at all;
+each passes the checks that the API makes. Nothing is ever deleted here: neither rows nor files.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from notifier.catalogue import about, samples, templates, toml_files
+from notifier.catalogue import types as event_types
+from notifier.catalogue.template_check import About as TypeAbout
+from notifier.catalogue.toml_files import BadFile, FileFault, TemplateFile
+from notifier.core.errors import Fault, Rejected
+from notifier.core.wording import FIELDS, PUBLISHED, About, Words
+from notifier.ground import kept
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.models import EventType, Template, TemplateContent
+from notifier.queries import about as queries
+
+SUFFIX = ".toml"
+_TYPE_KEY = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
+_TEMPLATE_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
+# What a file calls otherwise than the table.
+_COLUMNS = {
+    "mandatory": "is_mandatory",
+    "internal": "is_internal",
+    "escalate_after": "escalate_after_s",
+    "dedupe_window": "dedupe_window_s",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of one file. `state`: new, changed, same or bad; `lines`: its difference, or what is wrong with it."""
+
+    path: Path
+    state: str
+    lines: tuple[str, ...] = ()
+
+
+def pull(folder: Path) -> list[Outcome]:
+    """Writes what is published into the folder. A file that says the same already stays as it is, comments and all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = []
+    for key, stored in sorted(_stored().items()):
+        path = folder / f"{key}{SUFFIX}"
+        state = "changed" if path.exists() else "new"
+        try:
+            if state == "changed" and toml_files.read(_text_of(path)) == stored:
+                state = "same"
+        except BadFile:
+            pass  # it is written anew
+        if state != "same":
+            unfinished = path.with_name(f".{path.name}.new")
+            unfinished.write_text(toml_files.write(stored), encoding="utf-8", newline="\n")
+            os.replace(unfinished, path)
+        found.append(Outcome(path, state))
+    return found
+
+
+def diff(folder: Path) -> list[Outcome]:
+    """What `push` would change, line by line."""
+    return [_compared(path, stored) for path, stored in _pairs(folder)]
+
+
+def push(folder: Path, *, publish: bool) -> list[Outcome]:
+    """Checks all files, and takes over what differs, each file in one transaction. Without `publish` it only checks."""
+    found = []
+    for path, stored in _pairs(folder):
+        outcome = _compared(path, stored)
+        if outcome.state in ("new", "changed"):
+            try:
+                _take_over(path, stored, publish=publish)
+            except BadFile as bad:
+                outcome = Outcome(path, "bad", tuple(map(str, bad.faults)))
+        found.append(outcome)
+    return found
+
+
+def _pairs(folder: Path) -> Iterator[tuple[Path, TemplateFile | None]]:
+    stored = _stored()
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        yield path, stored.get(path.stem)
+
+
+def _text_of(path: Path) -> str:
+    """Raises BadFile."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise BadFile(FileFault("", f"it cannot be read: {error}")) from error
+
+
+def _compared(path: Path, stored: TemplateFile | None) -> Outcome:
+    try:
+        file = _completed(toml_files.read(_text_of(path)), stored)
+    except BadFile as bad:
+        return Outcome(path, "bad", tuple(map(str, bad.faults)))
+    if file == stored:
+        return Outcome(path, "same")
+    before = toml_files.write(stored).splitlines() if stored else []
+    lines = difflib.unified_diff(before, toml_files.write(file).splitlines(), "published", str(path), lineterm="")
+    return Outcome(path, "changed" if stored else "new", tuple(lines))
+
+
+def _completed(file: TemplateFile, stored: TemplateFile | None) -> TemplateFile:
+    """What a file does not speak of stays as it is: a type without words, or words without a type."""
+    if stored is None:
+        return file
+    return TemplateFile(file.type or stored.type, file.about, file.contents or stored.contents)
+
+
+def _stored() -> dict[str, TemplateFile]:
+    """By key, in four queries: the types, and what is published."""
+    types = {row.key: _type(row) for row in db.session.scalars(sa.select(EventType))}
+    contents: dict[str, dict[tuple[str, str], Words]] = {}
+    rows = db.session.execute(
+        sa.select(Template.key, TemplateContent)
+        .join(TemplateContent, TemplateContent.template_id == Template.id)
+        .where(Template.status == PUBLISHED)
+    )
+    for key, row in rows:
+        words = Words(**{name: getattr(row, name) for name in FIELDS})
+        contents.setdefault(key, {})[row.channel, row.locale] = toml_files.normal(words)
+    kept_about = queries.load()
+    return {
+        key: TemplateFile(types.get(key), kept_about.get(key, About()), contents.get(key, {}))
+        for key in types.keys() | contents.keys()
+    }
+
+
+def _type(row: EventType) -> dict[str, Any]:
+    fields = {name: getattr(row, _COLUMNS.get(name, name)) for name in toml_files.TYPE if name != "tracking"}
+    return {**fields, "tracking": {"opens": row.tracks_opens, "clicks": row.tracks_clicks}}
+
+
+def _take_over(path: Path, stored: TemplateFile | None, *, publish: bool) -> None:
+    """Raises BadFile, and then nothing of the file is stored."""
+    text, key = _text_of(path), path.stem
+    file = toml_files.read(text)
+    changes_type = file.type is not None and (stored is None or file.type != stored.type)
+    changes_words = bool(file.contents) and (stored is None or file.contents != stored.contents)
+    places = list(file.contents)
+    try:
+        if changes_type:
+            _check_type(key, file, stored)
+        if not _TEMPLATE_KEY.match(key):
+            raise BadFile(FileFault("", "the name of a template is 1 to 64 of A-Z a-z 0-9 _ . -"))
+        if changes_words:
+            templates.check(key, file.contents, is_whole=True, about=_about(key, file, stored))
+        if wrong := about.faults(file.about):
+            raise BadFile(*(_in_about(text, fault) for fault in wrong))
+        if not publish:
+            return
+        with transaction() as session:
+            if changes_type and file.type is not None:
+                event_types.store(session, key, _fields(file.type))
+            if changes_words:
+                templates.store_published(session, key, file.contents)
+            about.store(session, key, file.about)
+        kept.forget()
+    except Rejected as refused:
+        found = [_in_file(text, places, fault) for fault in refused.faults]
+        raise BadFile(*(found or [FileFault("", refused.detail)])) from None
+
+
+def _check_type(key: str, file: TemplateFile, stored: TemplateFile | None) -> None:
+    if not _TYPE_KEY.match(key):
+        raise BadFile(FileFault("", "the name of an event type is 1 to 64 of a-z 0-9 _ and begins with a letter"))
+    if file.type is None:
+        return
+    if file.type["internal"] or (stored and stored.type and stored.type["internal"]):
+        raise BadFile(FileFault("internal", f"{key} belongs to Notifier itself; only its words can be changed"))
+    event_types.check(_fields(file.type))
+
+
+def _fields(type_: dict[str, Any] | Any) -> dict[str, Any]:
+    """As `catalogue.types` takes them."""
+    named = {_COLUMNS.get(name, name): value for name, value in type_.items() if name not in ("tracking", "internal")}
+    return {**named, "tracks_opens": type_["tracking"]["opens"], "tracks_clicks": type_["tracking"]["clicks"]}
+
+
+def _about(key: str, file: TemplateFile, stored: TemplateFile | None) -> TypeAbout:
+    type_ = file.type or (stored.type if stored else None)
+    sample = samples.sample_of(key, type_["schema"] if type_ else None)
+    return TypeAbout(key, sample, type_["category"], type_["mandatory"]) if type_ else TypeAbout(key, sample)
+
+
+def _in_about(text: str, fault: Fault) -> FileFault:
+    name = fault.pointer.split("/")[1]
+    return FileFault(f"about.{name}", fault.message, toml_files.line_of(text, "about", name))
+
+
+def _in_file(text: str, places: list[tuple[str, str]], fault: Fault) -> FileFault:
+    """A fault of the API's body, by its place in the file."""
+    _, name, *path = fault.pointer.split("/")
+    if name == "contents" and path:
+        channel, locale = places[int(path[0])]
+        at = ("words", locale, channel, *(part for part in path[1:] if part not in ("channel", "locale")))
+        return FileFault(".".join(at), fault.message, toml_files.line_of(text, *at, within=fault.line or 1))
+    return FileFault(name, fault.message, toml_files.line_of(text, name))

@@ -1,0 +1,96 @@
+"""Templates and types as files of a folder: written, compared, and taken over as a whole or not at all."""
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from apiflask import APIFlask
+
+from notifier.catalogue import about, templates, toml_files
+from notifier.core.wording import About, Words
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.models import AuditEntry, EventType, Template, TemplateAbout
+from notifier.operations import template_files
+from notifier.queries import about as queries
+
+TYPE = """titles = { en = "Kiln" }
+category = "transactional"
+priority = "high"
+channels = ["email"]
+schema = "{}"
+"""
+
+
+@pytest.fixture(autouse=True)
+def _leave_no_trace(app: APIFlask):
+    yield
+    with transaction() as session:
+        for table in (EventType, Template, TemplateAbout):
+            session.execute(sa.delete(table).where(table.key.startswith("kiln")))
+        session.execute(sa.delete(AuditEntry).where(AuditEntry.subject.startswith("kiln")))
+
+
+def _states(outcomes: list[template_files.Outcome]) -> dict[str, str]:
+    return {outcome.path.stem: outcome.state for outcome in outcomes if outcome.state != "same"}
+
+
+def test_all_that_is_pulled_is_the_same_when_it_is_pushed(app: APIFlask, tmp_path: Path):
+    templates.publish("kiln", templates.create("kiln", {("sms", "ar"): Words("t", "'''\r\n\\")}))
+    about.save("kiln", About("Kiln", "Fires", {"team": "glaze"}))
+    assert set(_states(template_files.pull(tmp_path)).values()) == {"new"}
+    assert (tmp_path / "order_shipped.toml").exists()
+    assert _states(template_files.diff(tmp_path)) == {}
+    assert _states(template_files.push(tmp_path, publish=True)) == {}
+    assert _states(template_files.pull(tmp_path)) == {}
+
+
+def test_a_file_is_published_with_its_type_and_what_is_kept_about_it(app: APIFlask, tmp_path: Path):
+    words = '[about]\nname = "Kiln"\n\n[words.en."*"]\ntitle = "It fires"\n'
+    (tmp_path / "kiln.toml").write_text(f"# ours\n{TYPE}\n{words}")
+    assert _states(template_files.push(tmp_path, publish=False)) == {"kiln": "new"}
+    assert db.session.get(EventType, "kiln") is None
+    assert _states(template_files.push(tmp_path, publish=True)) == {"kiln": "new"}
+    db.session.close()
+    assert db.session.get_one(EventType, "kiln").channels == ["email"]
+    assert db.session.scalars(sa.select(Template.status).where(Template.key == "kiln")).all() == ["published"]
+    assert queries.one("kiln") == About("Kiln")
+    (tmp_path / "kiln.toml").write_text((tmp_path / "kiln.toml").read_text().replace("fires", "glows"))
+    [outcome] = template_files.diff(tmp_path)
+    assert [line for line in outcome.lines if line[0] in "+-" and line[:3] not in ("+++", "---")] == [
+        '-title = "It fires"',
+        '+title = "It glows"',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (
+            f"{TYPE}\n[words.en.email]\ntitle = 't'\nhtml = '''\n<p>\n{{{{ x|nosuch }}}}'''\n",
+            "line 11: words.en.email.html: ",
+        ),
+        (f'{TYPE}\n[words.en."*"]\ntitle = "{{% if %}}"\n', "line 8: words.en.*.title: "),
+        (TYPE.replace('["email"]', '["fax"]'), "line 4: channels: there is no channel 'fax'"),
+        (TYPE.replace('"{}"', '\'{"$ref": "http://x"}\''), "line 5: schema: references must point"),
+        (f"{TYPE}internal = true\n", "internal: kiln belongs to Notifier itself"),
+        ('[words.xx_YY."*"]\ntitle = "t"\n', "line 1: words.xx_YY.*: 'xx_YY' is not a language"),
+    ],
+)
+def test_of_a_bad_file_nothing_is_stored(app: APIFlask, tmp_path: Path, text: str, fault: str):
+    (tmp_path / "kiln.toml").write_text(text)
+    [outcome] = template_files.push(tmp_path, publish=True)
+    assert (outcome.state, outcome.lines[0][: len(fault)]) == ("bad", fault)
+    assert db.session.get(EventType, "kiln") is None
+    assert db.session.scalar(sa.select(Template.id).where(Template.key == "kiln")) is None
+
+
+def test_a_file_that_says_the_same_keeps_its_comments(app: APIFlask, tmp_path: Path):
+    template_files.pull(tmp_path)
+    path = tmp_path / "order_shipped.toml"
+    path.write_text("# the team's own\n" + path.read_text())
+    template_files.pull(tmp_path)
+    assert path.read_text().startswith("# the team's own\n")
+    path.write_text("no TOML")
+    template_files.pull(tmp_path)
+    assert toml_files.read(path.read_text()).type is not None
