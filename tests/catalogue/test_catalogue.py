@@ -116,6 +116,15 @@ def test_all_languages_say_the_same_of_the_data(entry: CatalogueType):
 
 
 @pytest.mark.parametrize("entry", TYPES.values(), ids=TYPES)
+def test_all_languages_fill_the_same_fields_and_lead_to_the_same_places(entry: CatalogueType):
+    filled: dict[str, set[tuple[str, str]]] = {}
+    for content in entry.contents:
+        texts = {name: text for name, text in content.texts().items() if text}
+        same = {(name, text if name.endswith("_url") or name == "image" else "") for name, text in texts.items()}
+        assert filled.setdefault(content.channel, same) == same, (content.channel, content.locale)
+
+
+@pytest.mark.parametrize("entry", TYPES.values(), ids=TYPES)
 def test_every_source_compiles(entry: CatalogueType):
     sources = [(content, name) for content in entry.contents for name in TEXTS]
     faults = {
