@@ -130,8 +130,10 @@ def _harmless_attribute(match: re.Match[str]) -> str:
 
 
 def is_harmless_address(text: str) -> bool:
-    """Whether a link, or the address of an image, may stand in a mail: no `javascript:`, `data:` or `file:`."""
-    scheme = _SCHEME.match("".join(text.split()))
+    """Whether a link, or the address of an image, may stand in a mail: no `javascript:`, `data:` or `file:`, also once
+    browsers, or `many_lines`, have taken out what they pass over.
+    """
+    scheme = _SCHEME.match(_UNSHOWABLE.sub("", "".join(text.split())))
     return scheme is None or scheme[0].lower() in _LINK_SCHEMES
 
 

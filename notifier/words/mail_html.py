@@ -30,7 +30,7 @@ _LESS_THAN = re.compile(
     r"""<(?:(?P<closes>/?)(?P<name>[a-zA-Z][a-zA-Z0-9:-]*+)(?P<attributes>(?:\s++(?:[^\s<>"'/=]++(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s<>"'`]++))?+)?+)*+)\s*+/?+>)?+"""
 )
 _ATTRIBUTE = re.compile(r"""\s([^\s<>"'/=]++)(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s<>"'`]++))?+""")
-_STYLE_BEGINS = re.compile(r"<style\b[^<>]*>", re.IGNORECASE)
+STYLE_BEGINS = re.compile(r"<style\b[^<>]*>", re.IGNORECASE)
 _STYLE_ENDS = re.compile(r"</style\s*>", re.IGNORECASE)
 _CSS_COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
 _CSS_BRACE = re.compile(r"[{};]")
@@ -129,7 +129,7 @@ def _paragraph(is_rtl: bool) -> str:
 def _without_styles(fragment: str) -> tuple[str, str]:
     """The fragment without its `<style>` elements, and their text. One that is never closed is left in: text."""
     kept, css, end = [], [], 0
-    while (opened := _STYLE_BEGINS.search(fragment, end)) and (closed := _STYLE_ENDS.search(fragment, opened.end())):
+    while (opened := STYLE_BEGINS.search(fragment, end)) and (closed := _STYLE_ENDS.search(fragment, opened.end())):
         kept.append(fragment[end : opened.start()])
         css.append(fragment[opened.end() : closed.start()])
         end = closed.end()

@@ -3,8 +3,8 @@
 Called by `words.language` when it compiles the HTML of a template. Works on Jinja's syntax tree: its literal parts,
 with a marker for each expression and for each end of a block, pass the HTML parser as one fragment and are cut at the
 markers again. That is right for every data only if the parser leaves the markers where they are, each block opens and
-closes its own tags, and no class or style comes from data; otherwise there is no such source, and the mail is inlined
-when its data is known.
+closes its own tags, and no class, style or part of an entity depends on data; otherwise there is no such source, and
+the mail is inlined when its data is known.
 """
 
 import html
@@ -26,6 +26,8 @@ _COMMENT = re.compile(f"<!--({_BEGINS}[0-9]+{_ENDS})-->")
 _TABLE_OF_ROWS = re.compile(rf"(<table\b[^<>]*>)(?=(?:\s|{_BEGINS}[0-9]+{_ENDS})*+<tr\b)", re.IGNORECASE)
 _PARAGRAPHS = re.compile(rf"(<p(?:\s[^<>]*)?>)({_BEGINS}([0-9]+){_ENDS})</p>")
 _TAG_OR_MARKER = re.compile(f"{TAG.pattern}|{_MARKER.pattern}")
+_STYLE_OR_MARKER = re.compile(f"{mail_html.STYLE_BEGINS.pattern}|{_MARKER.pattern}", re.IGNORECASE)
+_ENTITY_WITH_DATA = re.compile(f"&[#a-z0-9]*+{_BEGINS}", re.IGNORECASE)
 _STYLING = frozenset({"class", "id", "style"})
 _NO_TEXT = frozenset({"table", "thead", "tbody", "tfoot", "tr", "colgroup"})  # a parser puts it before the table
 _WORK = 20_000  # units; what one mail may take at a send
@@ -60,9 +62,16 @@ def inline(tree: nodes.Template, *, is_rtl: bool) -> str | None:
     """
     skeleton, budget = _Skeleton(), Budget(_WORK)
     _walk(tree.body, skeleton)
-    cleaned = mail_html.clean("".join(skeleton.text), budget)
+    written = "".join(skeleton.text)
+    cleaned = mail_html.clean(written, budget)
     try:
-        if skeleton.kinds and not (cleaned.is_as_written and _is_fixed(cleaned) and _prints_paragraphs(tree, skeleton)):
+        if skeleton.kinds and not (
+            cleaned.is_as_written
+            and _is_fixed(cleaned)
+            and not _ENTITY_WITH_DATA.search(written)
+            and not _has_style_in_block(written, skeleton)
+            and _prints_paragraphs(tree, skeleton)
+        ):
             raise _NotSafe
         made = _as_comments(_TABLE_OF_ROWS.sub(r"\1<tbody>", cleaned.html))
         made = _COMMENT.sub(r"\1", mail_html.styled(made, cleaned.rules, budget, is_rtl=is_rtl))
@@ -207,6 +216,19 @@ def _is_fixed(cleaned: mail_html.Cleaned) -> bool:
     return not (
         cleaned.depends_on_structure or any(_MARKERS.search(text) for text in (*cleaned.rules, *cleaned.queries))
     )
+
+
+def _has_style_in_block(written: str, skeleton: _Skeleton) -> bool:
+    """Whether data decides if some of its CSS is there."""
+    blocks = 0
+    for found in _STYLE_OR_MARKER.finditer(written):
+        if found[1] is None:
+            if blocks:
+                return True
+            continue
+        kind = skeleton.kinds[int(found[1])]
+        blocks += (kind == _OPENS) - (kind == _CLOSES)
+    return False
 
 
 def _rebuilt(body: list[nodes.Node], pieces: Iterator[str], printed: Iterator[nodes.Expr | None]) -> list[nodes.Node]:

@@ -114,6 +114,10 @@ def test_what_is_inlined_with_its_template_says_what_is_inlined_with_its_data(so
         '<a href="javascript:{{ a }}">x</a>',
         "<style>p:first-child { color: red }</style>{% if yes %}<p>a</p>{% endif %}<p>b</p>",
         "<style>p { color: {{ a }} }</style><p>b</p>",
+        "{% if no %}<style>p { color: red }</style>{% endif %}<p>b</p>",
+        "{% if yes %}<style>@media print { p { color: red } }</style>{% endif %}<p>b</p>",
+        "<p>&#{{ few[0] }}60;</p>",
+        "<p>&{{ 'euro' }};</p>",
     ],
 )
 def test_what_data_may_change_is_inlined_with_the_data(source):
@@ -143,7 +147,18 @@ def test_no_source_is_inlined_with_its_template_that_would_say_something_else(so
         assert Events(written).found == Events(again).found  # the parser finds nothing to mend
 
 
-@pytest.mark.parametrize("url", ["javascript:alert(1)", " JaVa\nscript:x", "data:text/html,x", "file:///etc"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        " JaVa\nscript:x",
+        "data:text/html,x",
+        "file:///etc",
+        "\x01javascript:x",  # what no mail may hold is taken out of it later
+        "java\u202ascript:x",
+        "java\ufdd0script:x",
+    ],
+)
 def test_data_cannot_make_a_link_that_no_mail_may_hold(url):
     html = content("email", Words("t", "b", html='<a href="{{ u }}">x</a><img src="{{ u }}" alt="">'), {"u": url}).html
     assert html is not None
