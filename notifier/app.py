@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from apiflask import APIFlask
-from flask import Flask, Request
-from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+from flask import Flask, Request, Response
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from notifier import api, web
@@ -31,6 +31,13 @@ class _Sessions(SecureCookieSessionInterface):
         if "HTTP_COOKIE" not in request.environ or self.get_cookie_name(app) not in request.cookies:
             return self.session_class()
         return super().open_session(app, request)
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """An answer that caches keep for everybody sets no cookie, and is the same whatever cookie comes: Flask-Login
+        has looked into the session all the same, which would make it `Vary`.
+        """
+        if not response.headers.get("Cache-Control", "").startswith("public"):
+            super().save_session(app, session, response)
 
 
 class _App(APIFlask):

@@ -64,7 +64,7 @@ _HEADERS = {
     "X-Request-Id": {"description": "As sent, or made here; it appears in the log", "schema": {"type": "string"}},
 }
 _CONFLICTING = (
-    *("cancel_notification", "create_template", "write_template", "publish_template"),
+    *("cancel_notification", "create_template", "write_template", "publish_template", "upload_image"),
     *("add_variant", "start_experiment", "stop_experiment"),
     *("pause_broadcast", "resume_broadcast", "cancel_broadcast", "retry_failed"),
 )

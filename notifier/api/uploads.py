@@ -1,15 +1,14 @@
 """Lists of people as CSV files, read as they come: a million rows need no more memory than a thousand."""
 
 import codecs
-from collections.abc import Iterator
 
 from flask import Response, g, request
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from notifier.api.answers import answer
 from notifier.api.auth import Door, allow, caller
 from notifier.api.notifications import sight
 from notifier.api.openapi import takes
+from notifier.api.raw_bodies import pieces, refuse_encoded
 from notifier.api.schemas.audiences import UploadOut
 from notifier.core.errors import Rejected
 from notifier.ground.ids import show
@@ -17,7 +16,6 @@ from notifier.people import uploads
 from notifier.people.uploads import MOST_BYTES, Rights
 
 bp = Door("api_uploads", __name__, url_prefix="/api/v1/uploads", tag="Broadcasts")
-_AT_ONCE = 64 * 1024
 
 
 @bp.post("")
@@ -40,7 +38,7 @@ def upload() -> Response:
     _check_kind()
     who = caller()
     rights = Rights(who.producer_id, who.is_test, who.may_change_people, who.may_change_staff, who.label)
-    upload_id = uploads.receive(_pieces(), rights)
+    upload_id = uploads.receive(pieces(MOST_BYTES), rights)
     return answer(_found(show(uploads.KIND, upload_id)), 202)
 
 
@@ -60,9 +58,7 @@ def _found(upload_id: str) -> dict[str, object]:
 
 
 def _check_kind() -> None:
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in ("identity", ""):
-        raise Rejected("unsupported_media_type", f"send the file without Content-Encoding ({encoding[:40]!r})")
+    refuse_encoded()
     if request.mimetype != "text/csv":
         raise Rejected("unsupported_media_type", "send the file itself as the body, with Content-Type: text/csv")
     charset = request.mimetype_params.get("charset", "utf-8")
@@ -72,14 +68,3 @@ def _check_kind() -> None:
         is_utf8 = False
     if not is_utf8:
         raise Rejected("unsupported_media_type", f"send the file in UTF-8, not in {charset[:40]!r}")
-
-
-def _pieces() -> Iterator[bytes]:
-    """The body, piece by piece. Raises RequestEntityTooLarge."""
-    request.max_content_length = MOST_BYTES + 1  # this byte shows that there are more: see `auth`
-    length = 0
-    while piece := request.stream.read(_AT_ONCE):
-        length += len(piece)
-        if length > MOST_BYTES:
-            raise RequestEntityTooLarge
-        yield piece

@@ -78,6 +78,9 @@ class Settings:
     public_url: str = _setting(
         "base of the links in messages (`http://HOST:PORT`), without a path; with https, cookies are `Secure`"
     )
+    cdn_url: str | None = _setting(
+        "base of the addresses of uploaded images, such as a CDN in front of `PUBLIC_URL` (`PUBLIC_URL`)"
+    )
     trusted_proxies: int = _setting(
         "number of reverse proxies in front that set `X-Forwarded-For`, `-Proto` and `-Host` (`0`: these headers "
         "are ignored)"
@@ -216,6 +219,7 @@ class _Reader(Variables):
             secret_key=self.stored_secret("SECRET_KEY", home, env, lambda: secrets.token_urlsafe(48)),
             encryption_keys=self.key_ring(home, env),
             public_url=public_url,
+            cdn_url=self.cdn_url(),
             trusted_proxies=self.count("TRUSTED_PROXIES"),
             connections_per_address=self.whole("CONNECTIONS_PER_ADDRESS", 1_000),
             notifier_admin_email=self.environ.get("NOTIFIER_ADMIN_EMAIL") or None,
@@ -255,6 +259,19 @@ class _Reader(Variables):
             self.faults.append(
                 "PUBLIC_URL must name a host that people can open, https://notifier.example.com; 0.0.0.0 is not one"
             )
+        return url
+
+    def cdn_url(self) -> str | None:
+        """It may have a path; what follows it is the path of an image."""
+        text = self.text("CDN_URL", "").rstrip("/")
+        url = self.url("CDN_URL", text, ("http", "https")) if text else None
+        parts = split_url(url) if url else None
+        if parts and parts.scheme in ("http", "https"):
+            is_plain = text.isascii() and text.isprintable() and not set(text) & set(" \"'<>\\{}")
+            if not is_plain or not parts.hostname or parts.query or parts.fragment or parts.username is not None:
+                self.faults.append(
+                    "CDN_URL must be an address to which the path of an image is added, https://cdn.example.com"
+                )
         return url
 
     def database_url(self, home: Path) -> str:

@@ -6,6 +6,7 @@ from notifier.models.console import BulkAction, PausedChannel, Tally
 from notifier.models.event import Event, EventReader, EventStream
 from notifier.models.event_type import EventType, Template, TemplateAbout, TemplateContent
 from notifier.models.experiment import BroadcastVariant, Experiment, ExperimentPerson, ExperimentVariant
+from notifier.models.image import Image
 from notifier.models.inbox import InboxItem, InboxState
 from notifier.models.installation import AuditEntry, InstallationSecret, Provider, Revision
 from notifier.models.notification import Attempt, Capture, Delivery, Notification, Receipt
@@ -58,6 +59,7 @@ __all__ = [
     "ExperimentVariant",
     "Flag",
     "IdempotencyKey",
+    "Image",
     "InboxItem",
     "InboxState",
     "InstallationSecret",

@@ -31,10 +31,12 @@ from notifier.web.console import (
     types,
     users,
 )
+from notifier.web.console import images as image_files
 from notifier.web.person import (
     account,
     addresses,
     home,
+    images,
     invitations,
     labels,
     login,
@@ -57,6 +59,7 @@ blueprints = (
     addresses.pages,
     unsubscribe.pages,
     tracked.pages,
+    images.pages,
     why.pages,
     labels.pages,
     overview.pages,
@@ -72,6 +75,7 @@ blueprints = (
     experiments.pages,
     template_editor.pages,
     template_previews.pages,
+    image_files.pages,
     types.pages,
     producers.pages,
     subscriptions.pages,

@@ -200,6 +200,7 @@ CALLS_BY_SCOPE = {
         "POST /api/v1/templates/<name>/experiment/start",
         "POST /api/v1/templates/<name>/experiment/stop",
         "POST /api/v1/templates/<name>/preview",
+        "POST /api/v1/images",
     },
     "urgent": set(),
     "broadcast": {

@@ -28,6 +28,7 @@ _GROUPS = (
         (
             ("/admin/types", "Types"),
             ("/admin/templates", "Templates"),
+            ("/admin/images", "Images"),
             ("/admin/producers", "Producers"),
             ("/admin/subscriptions", "Webhooks"),
             ("/admin/providers", "Providers"),

@@ -1,0 +1,81 @@
+"""Images in the console: uploaded, their addresses given out, and deleted once nothing refers to them."""
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from apiflask import APIFlask
+
+from notifier.catalogue import templates
+from notifier.core.wording import Words
+from notifier.models import AuditEntry, Image
+from tests.catalogue.test_image_files import written
+from tests.stored import rows
+from tests.web.conftest import Visitor
+
+PATH = "/admin/images"
+
+
+@pytest.fixture
+def operator(signed_in: Callable[..., Visitor]) -> Visitor:
+    return signed_in("operator")
+
+
+def send(visitor: Visitor, file: bytes, **options: Any) -> Any:
+    return visitor.post(PATH, {"file": (io.BytesIO(file), "logo.png")}, **options)
+
+
+def published(html: str) -> None:
+    version = templates.create("invoice", {("email", "en"): Words(title="T", body="B", html=html)})
+    templates.publish("invoice", version)
+
+
+def test_an_image_is_uploaded_listed_used_and_deleted(app: APIFlask, operator: Visitor) -> None:
+    app.extensions["settings"] = replace(app.extensions["settings"], cdn_url="https://cdn.test/n")
+    assert "No image has been uploaded yet." in operator.get(PATH).text
+    assert send(operator, written("PNG")).status_code == 303
+    [image] = rows(Image)
+    address = f"https://cdn.test/n/images/{image.digest}.png"
+    text = operator.get(PATH).text
+    assert f'readonly value="{address}"' in text
+    assert f'src="/images/{image.digest}.png"' in text
+    assert "40 × 20 pixels" in text
+
+    published(f'<p><img src="{address}" alt="Logo"></p>')
+    assert "invoice" in operator.get(PATH).text
+    page = f"{PATH}/{image.digest}/delete"
+    assert "it cannot be deleted before" in operator.get(page).text
+    assert operator.post(page).status_code == 303
+    assert len(rows(Image)) == 1
+
+    published("<p>Without it</p>")
+    assert operator.post(page).status_code == 303
+    assert rows(Image) == []
+    trail = [(entry.action, entry.actor) for entry in rows(AuditEntry) if entry.action.startswith("image.")]
+    assert trail == [("image.uploaded", "operator@example.test"), ("image.deleted", "operator@example.test")]
+    assert operator.post(page).status_code == operator.get(f"/images/{image.digest}.png").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("file", "status", "said"),
+    [
+        (b"<svg/>", 422, "This is no PNG, JPEG, GIF or WebP image."),
+        (b"", 422, "The file is empty."),
+        (bytes(6_000_000), 413, "The file is too large: at most 5 MB."),
+    ],
+)
+def test_a_file_that_is_no_image_is_refused_beside_its_field(
+    operator: Visitor, file: bytes, status: int, said: str
+) -> None:
+    answer = send(operator, file)
+    assert (answer.status_code, said in answer.text) == (status, True)
+
+
+def test_viewers_upload_nothing_and_strangers_of_the_form_neither(
+    operator: Visitor, signed_in: Callable[..., Visitor]
+) -> None:
+    assert send(signed_in("viewer"), written("PNG")).status_code == 403
+    assert send(operator, written("PNG"), token=False).status_code == 400
+    assert rows(Image) == []
