@@ -31,6 +31,7 @@ EVERYTHING: dict[str, Any] = {
     "title": "Offer & more", "offer": "20 % off\n\nOnly now", "code": "WINTER-20", "image": "https://cdn.test/a.png",
     "ends_at": "2026-12-24T22:59:00Z",
     "body": "First paragraph.\n\nSecond <b>paragraph</b>.", "actor": "Mira Okafor", "text": "“Nice” & <i>short</i>",
+    "order_url": "https://shop.test/orders/2026-000123", "reply_url": "https://shop.test/posts/81#reply",
     "event": "password_changed", "ip": "2001:db8:0:1:2:3:4:7",
     "device": "Firefox on Windows", "place": "Lisbon, Portugal", "minutes": 1, "channel": "sms", "failed": 1,
     "provider": "twilio",
