@@ -27,8 +27,7 @@ class Row:
 def rows_of(schema: Mapping[str, Any]) -> list[Row]:
     """Its fields in their order, and those that are required without being described."""
     required, properties = _required(schema), _properties(schema)
-    names = [*properties, *(name for name in required if name not in properties)]
-    return [_row(name, properties.get(name), name in required) for name in names]
+    return [_row(name, properties.get(name), name in required) for name in dict.fromkeys([*properties, *required])]
 
 
 def changed(schema: Mapping[str, Any], before: Sequence[Row], after: Sequence[Row]) -> dict[str, Any]:
@@ -100,7 +99,8 @@ def _ruled(rule: dict[str, Any], row: Row, old: Row) -> dict[str, Any]:
         rule.pop("description", None)
         rule |= {"description": row.description} if row.description else {}
     if row.example != old.example:
-        others = rule.pop("examples", [])[1:]
+        before = rule.pop("examples", None)
+        others = before[1:] if isinstance(before, list) else []
         examples = [_example(row), *others] if row.example else others
         rule |= {"examples": examples} if examples else {}
     return rule

@@ -26,7 +26,7 @@ from notifier.words.clean import (
     text_of_html,
     web_address,
 )
-from notifier.words.fallback import DEFAULT_LOCALE, fall_backs, find_words, lineage
+from notifier.words.fallback import DEFAULT_LOCALE, LONGEST_LOCALE, fall_backs, find_words, lineage
 from notifier.words.formats import Reader
 from notifier.words.language import GLOBALS, Budget, Compile, Compiled, TemplateFault, TooMuchWork, Trial, compiled
 from notifier.words.link_hosts import MESSAGE, strange_link
@@ -317,7 +317,8 @@ def _from_titles(request: RenderRequest, budget: Budget) -> Content:
     locale = next((tag for tag in tags if tag in request.titles), DEFAULT_LOCALE)
     title = type_title(request.type, request.titles, locale)
     shape = CHANNELS[request.channel].shape
-    content = Content(title=title, body=title, subject=title if shape.has_subject else None, language=locale)
+    language = locale if len(locale) <= LONGEST_LOCALE else None  # the API once took titles under any name
+    content = Content(title=title, body=title, subject=title if shape.has_subject else None, language=language)
     return (
         _as_mail(request, content, None, locale, "", budget)
         if shape.has_html

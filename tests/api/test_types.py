@@ -88,6 +88,7 @@ def test_an_answer_can_be_sent_back(api: Any) -> None:
 BAD: dict[str, tuple[dict[str, Any], set[tuple[str, str]]]] = {
     "an unknown category": ({"category": "gossip"}, {("/category", "not_one_of")}),
     "an unknown channel": ({"channels": ["pigeon"]}, {("/channels/0", "unknown_channel")}),
+    "a title in what can be no language": ({"titles": {"x" * 36: "Invoice"}}, {("/titles/" + "x" * 36, "too_long")}),
     "no channels": ({"channels": []}, {("/channels", "too_short")}),
     "marketing that presses": ({"category": "marketing"}, {("/priority", "priority_too_high")}),
     "a schema that is none": ({"schema": {"type": "objekt"}}, {("/schema/type", "invalid_schema")}),

@@ -39,6 +39,7 @@ def with_row(index: int, **changes: Any) -> list[Row]:
 
 def test_a_table_shows_the_fields_of_a_schema() -> None:
     assert rows_of(SCHEMA) == ROWS
+    assert rows_of({"required": ["n", "n"]}) == [Row("n", "", True, was="n")]
     assert rows_of({"type": "object"}) == rows_of({"properties": [], "required": "x"}) == []
 
 
@@ -109,6 +110,13 @@ def test_a_change_in_the_table_changes_that_and_no_more(case: str) -> None:
 def test_what_cannot_be_is_said_in_a_sentence(after: list[Row], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         changed(SCHEMA, ROWS, after)
+
+
+def test_examples_that_are_no_list_give_way_to_the_tables() -> None:
+    schema = {"properties": {"n": {"examples": 5}}}
+    row = Row("n", was="n")
+    assert rows_of(schema) == [row]
+    assert changed(schema, [row], [replace(row, example="1")]) == {"properties": {"n": {"examples": [1]}}}
 
 
 _VALUES = st.recursive(

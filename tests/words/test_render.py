@@ -236,6 +236,11 @@ def test_a_long_title_is_cut():
     assert len(content("inapp", Words("{{ text }}"), {"text": "x" * 999}).title) == 200
 
 
+def test_a_title_under_what_can_be_no_language_is_said_without_one():
+    said = content("inapp", None, {}, titles={"x" * 36: "Invoice"})
+    assert (said.title, said.language) == ("Invoice", None)
+
+
 def test_an_empty_title_gives_way_to_the_types():
     assert content("inapp", Words("{{ text }}", "b"), {"text": " \n "}).title == "A greeting"
 

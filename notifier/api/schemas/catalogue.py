@@ -93,9 +93,9 @@ class Tracking(Body):
 
 class TypeIn(Body):
     key: str | None = Field(default=None, description="As GET shows it; the path decides.")
-    titles: dict[str, Annotated[str, Field(min_length=1, max_length=200)]] = Field(
-        min_length=1, examples=[{"en": "Order shipped"}]
-    )
+    titles: dict[
+        Annotated[str, Field(min_length=1, max_length=35)], Annotated[str, Field(min_length=1, max_length=200)]
+    ] = Field(min_length=1, examples=[{"en": "Order shipped"}])
     category: CATEGORY
     priority: PRIORITY
     channels: list[Key] = Field(min_length=1, max_length=32)

@@ -128,7 +128,8 @@ class TypeForm(ConsoleForm):
             return  # which is told beside the JSON
         try:
             before = schema_table.rows_of(read_object(self.shown_schema.data)) if self.shown_schema.data else []
-            self.schema.data = schema_table.changed(self.schema.data, before, [entry.form.row for entry in field])
+            made = schema_table.changed(self.schema.data, before, [entry.form.row for entry in field])
+            self.schema.data = read_object(json.dumps(made))  # examples are JSON, too, and not all of it can be stored
         except ValueError as error:
             raise ValidationError(str(error)) from None
 

@@ -173,6 +173,8 @@ SENSELESS: list[tuple[dict[str, Any], str]] = [
     ({"schema": "{"}, "this is not valid JSON"),
     ({"fields_-0-name": "n", "fields_-0-kind": "gossip"}, "Not a valid choice"),
     ({"fields_-0-name": "n", "fields_-0-kind": "integer", "fields_-0-example": "x"}, "the example is no JSON"),
+    ({"fields_-0-name": "n", "fields_-0-kind": "number", "fields_-0-example": "NaN"}, "NaN is not valid JSON"),
+    ({"fields_-0-name": "n", "fields_-0-kind": "array", "fields_-0-example": '["\\u0000"]'}, "cannot be stored"),
     ({"fields_-0-name": "n", "fields_-0-kind": "string", "shown_schema": "x"}, "this is not valid JSON"),
     ({"category": "gossip"}, "Not a valid choice"),
     ({"category": "marketing", "priority": "urgent"}, "marketing"),
