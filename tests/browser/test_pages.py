@@ -39,6 +39,7 @@ PAGES = [
         "/admin/templates/order_shipped",
         "/admin/templates/order_shipped/1",
         "/admin/templates/order_shipped/1/publish",
+        "/admin/images",
     ),
     *(
         "/admin/producers",

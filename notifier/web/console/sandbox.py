@@ -28,7 +28,7 @@ pages = page_blueprint("sandbox", url_prefix="/admin/sandbox")
 _LONGEST = 320
 _VIEWS = ("html", "text", "headers", "source")  # of a mail
 _MAIL_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data: https:; font-src https: data:; form-action "
+    "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data: https:; font-src https: data:; form-action "
     "'none'; frame-ancestors 'self'; "
     "sandbox allow-popups allow-popups-to-escape-sandbox"
 )

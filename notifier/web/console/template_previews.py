@@ -33,7 +33,7 @@ from notifier.words.render import RenderFault
 pages = page_blueprint("template_previews", url_prefix="/admin/templates/-")
 
 MAIL_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data: https:; font-src https: data:; form-action "
+    "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data: https:; font-src https: data:; form-action "
     "'none'; frame-ancestors 'self'; "
     "sandbox allow-popups allow-popups-to-escape-sandbox"
 )

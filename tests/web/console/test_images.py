@@ -1,6 +1,7 @@
 """Images in the console: uploaded, their addresses given out, and deleted once nothing refers to them."""
 
 import io
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -8,9 +9,10 @@ from typing import Any
 import pytest
 from apiflask import APIFlask
 
-from notifier.catalogue import templates
+from notifier.catalogue import images, templates
 from notifier.core.wording import Words
 from notifier.models import AuditEntry, Image
+from notifier.queries import images as queries
 from tests.catalogue.test_image_files import written
 from tests.stored import rows
 from tests.web.conftest import Visitor
@@ -32,8 +34,11 @@ def published(html: str) -> None:
     templates.publish("invoice", version)
 
 
-def test_an_image_is_uploaded_listed_used_and_deleted(app: APIFlask, operator: Visitor) -> None:
-    app.extensions["settings"] = replace(app.extensions["settings"], cdn_url="https://cdn.test/n")
+def test_an_image_is_uploaded_listed_used_and_deleted(
+    app: APIFlask, operator: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(app.extensions["settings"], cdn_url="https://cdn.test/n")
+    monkeypatch.setitem(app.extensions, "settings", settings)
     assert "No image has been uploaded yet." in operator.get(PATH).text
     assert send(operator, written("PNG")).status_code == 303
     [image] = rows(Image)
@@ -79,3 +84,16 @@ def test_viewers_upload_nothing_and_strangers_of_the_form_neither(
     assert send(signed_in("viewer"), written("PNG")).status_code == 403
     assert send(operator, written("PNG"), token=False).status_code == 400
     assert rows(Image) == []
+
+
+def test_a_long_list_is_paged_newest_first(operator: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries, "MOST_SHOWN", 2)
+    stored = [images.add(written("PNG", (width, 20)), f"{width}.png").name for width in range(40, 45)]
+    seen, page = [], PATH
+    while page:
+        text = operator.get(page).text
+        seen += re.findall(r'"Copy the address of (\d+\.png)"', text)
+        further = re.search(r'rel="next" href="([^"]+)"', text)
+        page = further[1] if further else ""
+    assert seen == stored[::-1]
+    assert operator.get(f"{PATH}?after=nothing").status_code == 404
