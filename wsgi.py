@@ -147,6 +147,7 @@ class Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
     # By the address that trusted proxies name; requests in progress, WebSockets too
     clients: ClassVar[guard.Connections]
     proxies: ClassVar[int]
+    has_told_of_proxy: ClassVar[bool] = False
     rbufsize = 0  # the server's own reader is not used
 
     def __init__(self, conn_state: list[Any], server: Any) -> None:
@@ -207,6 +208,13 @@ class Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
         if self.proxies:
             forwarded_for = ",".join(self.headers.get_all("X-Forwarded-For", []))  # a proxy may add a line of its own
             client = guard.client_of(self.client_address[0], forwarded_for, self.proxies)
+        elif not self.has_told_of_proxy and "X-Forwarded-For" in self.headers:
+            Protocol.has_told_of_proxy = True  # once: strangers can send it, too
+            log.warning(
+                "web.proxy_not_trusted",
+                address=self.client_address[0],
+                advice="if a reverse proxy of yours has this address, set TRUSTED_PROXIES",
+            )
         if client is not None and not self.clients.admit(client):
             self.close_connection = True
             self._answer(heads.NO_ROOM)

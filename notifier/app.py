@@ -70,7 +70,7 @@ def create_app(
         SQLALCHEMY_DATABASE_URI=settings.database_url,
         SQLALCHEMY_ENGINE_OPTIONS=engine_options(settings.database_url),
         MAX_CONTENT_LENGTH=1024 * 1024,
-        SESSION_COOKIE_NAME="notifier_session",
+        SESSION_COOKIE_NAME=settings.session_cookie,
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_REFRESH_EACH_REQUEST=False,  # an answer still on its way must not bring back the cookie of a sign-out
         SESSION_COOKIE_SAMESITE="Lax",

@@ -355,6 +355,14 @@ def test_one_address_holds_so_many_connections_and_no_more(environment: dict[str
     assert events(web.stop())[0] == "web.address_refused"
 
 
+def test_a_proxy_that_is_not_trusted_is_told_of_once(environment: dict[str, str], port: int) -> None:
+    web = start(environment, port)
+    web.read_until("web.started")
+    for _ in range(2):
+        assert is_served(web, b"X-Forwarded-For: 203.0.113.9\r\n")
+    assert events(web.stop()).count("web.proxy_not_trusted") == 1
+
+
 def test_behind_a_proxy_the_clients_it_names_are_counted_and_not_itself(
     environment: dict[str, str], port: int, producer_key: str
 ) -> None:

@@ -1,8 +1,8 @@
 """The second factor of those who work in the console: codes of an authenticator app (TOTP, RFC 6238), recovery codes.
 
 Called by the pages of sign-in and second factor, by `web.access`, `realtime.door` and the commands. Each code works
-once. A try is counted before it is compared, whatever address it comes from: only somebody who knows the password can
-use up the tries.
+once. A try is counted before it is compared, whatever address it comes from: only somebody who knows the password, or
+is signed in, can use up the tries.
 """
 
 import base64

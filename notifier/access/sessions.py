@@ -25,6 +25,7 @@ LIFETIME = timedelta(days=14)
 PASSWORD, LINK, INVITATION = "password", "link", "invitation"  # ways to sign in
 BY_MAIL = (LINK, INVITATION)  # sign-ins that prove who has the mailbox
 FRESH_FOR = timedelta(minutes=15)
+PROVEN_FOR = timedelta(minutes=10)  # after which secrets, roles and erasure ask again who it is
 
 _ID = re.compile("[0-9a-f]{32}")
 _LOOK_UP = sa.select(AccountSession.id, Account).join(Account, Account.id == AccountSession.account_id)
@@ -39,7 +40,8 @@ def begin(account: Account, way: str, *, device: str | None = None, instead_of: 
     at = now()
     with transaction() as session:
         session.execute(sa.update(Account).where(Account.id == account.id).values(signed_in_at=at))
-        begun = AccountSession(account_id=account.id, way=way, device=device, created_at=at, expires_at=at + LIFETIME)
+        times = {"proven_at": at, "created_at": at, "expires_at": at + LIFETIME}
+        begun = AccountSession(account_id=account.id, way=way, device=device, **times)
         session.add(begun)
         if instead_of is not None:
             session.execute(sa.delete(AccountSession).where(AccountSession.id.in_(_ids([instead_of]))))
@@ -74,6 +76,22 @@ def of_account(account_id: UUID) -> list[AccountSession]:
 def is_recent(session: AccountSession) -> bool:
     """Whether the person has signed in just now: an unattended browser, or a copy of its cookie, is older."""
     return session.created_at > now() - FRESH_FOR
+
+
+def is_proven(session_id: object) -> bool:
+    """Whether the owner of the session has shown who they are in the last minutes: by signing in, or when asked again.
+    A copy of its cookie counts as much, so it is for minutes only.
+    """
+    ids = _ids([session_id] if isinstance(session_id, str) else [])
+    proven_at = db.session.scalar(sa.select(AccountSession.proven_at).where(AccountSession.id.in_(ids)))
+    return proven_at is not None and proven_at > now() - PROVEN_FOR
+
+
+def prove(session_id: object) -> None:
+    """The owner of the session has just shown who they are."""
+    ids = _ids([session_id] if isinstance(session_id, str) else [])
+    with transaction() as session:
+        session.execute(sa.update(AccountSession).where(AccountSession.id.in_(ids)).values(proven_at=now()))
 
 
 def is_fresh_by_mail(session: AccountSession) -> bool:

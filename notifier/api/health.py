@@ -1,7 +1,7 @@
 """`/healthz`, `/readyz` and `/metrics`, for load balancers, people and Prometheus."""
 
 import redis
-from flask import Response, current_app
+from flask import Response, current_app, request
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -9,7 +9,7 @@ from notifier.api import metrics
 from notifier.api.answers import also, answer
 from notifier.api.auth import Door, public
 from notifier.api.schemas.base import HealthOut, ReadinessOut
-from notifier.ground.config import INSTALLATION_HEADER, current_settings
+from notifier.ground.config import FORWARDED_HEADER, INSTALLATION_HEADER, current_settings
 from notifier.ground.database import UNAVAILABLE_RETRY_S
 from notifier.ground.extensions import db, redis_store
 from notifier.queries import writable
@@ -23,7 +23,9 @@ bp = Door("api_health", __name__, tag="Health")
 @bp.output(HealthOut)
 def healthz() -> Response:
     """200 while the process lives"""
-    return answer({"status": "ok"}, headers={INSTALLATION_HEADER: current_settings().installation})
+    named = [part for part in request.headers.get("X-Forwarded-For", "").split(",") if part.strip()]
+    marks = {INSTALLATION_HEADER: current_settings().installation, FORWARDED_HEADER: str(len(named))}
+    return answer({"status": "ok"}, headers=marks)
 
 
 @bp.get("/readyz")

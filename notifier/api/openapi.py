@@ -36,7 +36,7 @@ _SCHEMES = {
         "type": "apiKey",
         "in": "cookie",
         "name": "notifier_session",
-        "description": "A person's sign-in; writes need X-CSRFToken.",
+        "description": "A person's sign-in; writes need X-CSRFToken. With https: `__Host-notifier_session`.",
     },
 }
 _PROBLEMS = {

@@ -5,6 +5,7 @@ may be given as `NAME_FILE`, the path of a file that holds it. Providers declare
 """
 
 import hmac
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -30,6 +31,8 @@ from notifier.ground.variables import Variables, given, split_url, type_network
 ROOT = Path(__file__).resolve().parents[2]  # the checkout
 WSGI = ROOT / "wsgi.py"
 INSTALLATION_HEADER = "Notifier-Installation"
+FORWARDED_HEADER = "Notifier-Forwarded"  # how many addresses X-Forwarded-For named
+_CONTACT = re.compile(r"(mailto:[^\s@]+@[^\s@]+|https://\S+)", re.ASCII)
 _ANYWHERE = ("0.0.0.0", "::")  # addresses to listen on, which no client can open
 
 
@@ -127,6 +130,9 @@ class Settings:
         "who must have a second factor to work in the console: everybody from this role on, `viewer`, `operator` or "
         "`admin` (nobody)"
     )
+    security_contact: str | None = _setting(
+        "where to report a security problem, `mailto:…` or `https://…`, for `/.well-known/security.txt` (there is none)"
+    )
     preference_cache: bool = _setting(
         "`on` caches people's preferences in Redis for up to an hour (`on` with PostgreSQL, `off` with SQLite)"
     )
@@ -139,6 +145,11 @@ class Settings:
     @property
     def has_secure_cookies(self) -> bool:
         return self.public_url.startswith("https://")
+
+    @property
+    def session_cookie(self) -> str:
+        """Its name. With https, browsers take a `__Host-` cookie from this very host alone, not from one beside it."""
+        return "__Host-notifier_session" if self.has_secure_cookies else "notifier_session"
 
     def link(self, *segments: str, fragment: str = "") -> str:
         """The address of one of our pages, for a message: `link("login", "link", secret)`."""
@@ -237,6 +248,7 @@ class _Reader(Variables):
             events_sink=self.events_sink(),
             sms_segment_price=self.segment_price(),
             second_factor=self.second_factor(),
+            security_contact=self.security_contact(),
             preference_cache=self.is_on("PREFERENCE_CACHE", "off" if database_url.startswith("sqlite") else "on"),
             environment=dict(self.environ),
         )
@@ -352,6 +364,12 @@ class _Reader(Variables):
         if role not in (None, "viewer", "operator", "admin"):
             self.faults.append("SECOND_FACTOR must be viewer, operator or admin")
         return role
+
+    def security_contact(self) -> str | None:
+        uri = self.text("SECURITY_CONTACT", "") or None
+        if uri is not None and not _CONTACT.fullmatch(uri):
+            self.faults.append("SECURITY_CONTACT must be an address like mailto:security@example.com or https://…")
+        return uri
 
     def delays(self) -> Mapping[str, tuple[float, ...]]:
         text = self.text("RETRY_DELAYS", "")

@@ -52,7 +52,7 @@ class Account(UserMixin, Base):  # type: ignore[misc]
 
 class AccountSession(Base):
     """A browser in which somebody is signed in. `way`: how they proved who they are. `device`: `Firefox · Windows`.
-    When the session ends, the row is deleted.
+    `proven_at`: when they last did. When the session ends, the row is deleted.
     """
 
     __tablename__ = "account_session"
@@ -61,6 +61,7 @@ class AccountSession(Base):
     account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"), index=True)
     way: Mapped[str] = mapped_column(String(16))
     device: Mapped[str | None] = mapped_column(String(64))
+    proven_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 

@@ -1,6 +1,7 @@
 """Who may see which page. Closed by default: a view without a rule answers 403 to everybody.
 
-`page_blueprint` makes the blueprints of this room; `allow` gives a view its rule.
+`page_blueprint` makes the blueprints of this room; `allow` gives a view its rule. Secrets, roles and erasure ask for a
+recent sign-in, too.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from flask_login import current_user
 from notifier.access import second_factor
 from notifier.ledgers import audit
 from notifier.models.account import CONSOLE_ROLES, ROLES
+from notifier.web import reauthentication
 from notifier.web.forms import is_storable
 
 ANYONE = "anyone"
@@ -30,13 +32,15 @@ def page_blueprint(name: str, url_prefix: str | None = None) -> Blueprint:
     return blueprint
 
 
-def allow(rule: str) -> Callable[[View], View]:
-    """`anyone`, or the least role of models.account.ROLES that may call the view."""
-    if rule not in RULES:
+def allow(rule: str, *, recent: bool = False) -> Callable[[View], View]:
+    """`anyone`, or the least role of models.account.ROLES that may call the view. `recent`: of those whose sign-in is
+    recent; others are asked again who they are.
+    """
+    if rule not in RULES or (recent and rule == ANYONE):
         raise ValueError(rule)
 
     def mark(view: View) -> View:
-        view.rule = rule  # type: ignore[attr-defined]
+        view.rule, view.recent = rule, recent  # type: ignore[attr-defined]
         return view
 
     return mark
@@ -44,6 +48,10 @@ def allow(rule: str) -> Callable[[View], View]:
 
 def rule_of(endpoint: str) -> str | None:
     return getattr(current_app.view_functions[endpoint], "rule", None)
+
+
+def is_for_recent(endpoint: str) -> bool:
+    return getattr(current_app.view_functions[endpoint], "recent", False)
 
 
 def is_local(target: str | None) -> bool:
@@ -74,7 +82,7 @@ def _check() -> ResponseReturnValue | None:
     if not all(is_storable(str(word)) for word in (request.view_args or {}).values()):
         abort(404)  # nothing goes by a name that no database can hold
     audit.acting_as(current_user.email, request.remote_addr)
-    return None
+    return reauthentication.ask() if is_for_recent(request.endpoint or "") else None
 
 
 def _to_sign_in() -> ResponseReturnValue:

@@ -1,4 +1,6 @@
-"""Response headers for browsers: a strict Content-Security-Policy for pages. (Static files: `assets`.)
+"""Response headers for browsers: a strict Content-Security-Policy for pages; only https, once it has been used; other
+sites may not load pages and data as parts of theirs. (Static files, which they may: `assets`. Reading our data by CORS,
+as the embedded inbox does, is another matter: `api.inbox` decides that.)
 
 A response that already has a policy keeps it (mail previews have their own).
 """
@@ -17,6 +19,8 @@ _POLICY = (
     "frame-ancestors 'none'"
 )
 
+_HTTPS_ONLY = f"max-age={365 * 86_400}"  # this host only: what is beside it is not ours to decide
+
 
 def init_app(app: Flask) -> None:
     app.after_request(_add)
@@ -25,6 +29,10 @@ def init_app(app: Flask) -> None:
 def _add(response: Response) -> Response:
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Referrer-Policy", "same-origin")
+    if current_settings().has_secure_cookies:
+        response.headers.setdefault("Strict-Transport-Security", _HTTPS_ONLY)
+    if response.mimetype == "text/html" or response.is_json:
+        response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
     if response.mimetype == "text/html":
         response.headers.setdefault("Content-Security-Policy", _POLICY.format(socket=_socket_origin()))
         response.headers.setdefault("Cache-Control", "no-store")

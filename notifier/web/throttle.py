@@ -36,6 +36,7 @@ from notifier.ground.clock import now
 from notifier.ground.encryption import vault
 from notifier.ground.extensions import redis_store
 from notifier.signals.queueing import unchecked
+from notifier.web.language import ngettext
 
 LINKS_PER_PAIR = RateLimitItemPerMinute(5, 15, namespace="sign-in-link-pair")
 LINKS_PER_ADDRESS = RateLimitItemPerMinute(50, 15, namespace="sign-in-link-address")
@@ -197,6 +198,15 @@ def note_failure(address: str) -> None:
 def seconds_left() -> int:
     """The longest one may have to wait for a link."""
     return int(LINKS_PER_PAIR.get_expiry())
+
+
+def in_words(seconds: int) -> str:
+    """A wait in the largest unit that makes it at least two, rounded up: `90 seconds`, `4 hours`."""
+    if seconds >= 2 * 3_600:
+        return ngettext("%(num)s hour", "%(num)s hours", -(-seconds // 3_600))
+    if seconds >= 2 * 60:
+        return ngettext("%(num)s minute", "%(num)s minutes", -(-seconds // 60))
+    return ngettext("%(num)s second", "%(num)s seconds", seconds)
 
 
 def _key(kind: str, *parts: str) -> str:

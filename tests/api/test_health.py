@@ -25,6 +25,9 @@ def test_alive_is_alive(client: Any) -> None:
     response = client.get("/healthz")
 
     assert (response.status_code, response.json) == (200, {"status": "ok"})
+    assert response.headers["Notifier-Forwarded"] == "0"
+    through = client.get("/healthz", headers={"X-Forwarded-For": "203.0.113.9, 10.0.0.1"})
+    assert through.headers["Notifier-Forwarded"] == "2"
 
 
 def test_without_workers_or_schedulers_it_is_degraded_but_ready(client: Any) -> None:

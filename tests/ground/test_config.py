@@ -139,6 +139,7 @@ def test_every_fault_is_reported_at_once_and_no_secret_with_it(home: dict[str, s
         "RATE_LIMIT": "a lot",
         "CONNECTIONS_PER_ADDRESS": "many",
         "CAPS": "gossip 1/day, social often",
+        "SECURITY_CONTACT": "security@example.com",
     }
     with pytest.raises(BadSettings) as refused:
         Settings.from_env(faulty)

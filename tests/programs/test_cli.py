@@ -16,6 +16,7 @@ from notifier.access import accounts, keys, signing_keys
 from notifier.ground.encryption import KeyRing
 from notifier.ground.extensions import db
 from notifier.models import Account, AuditEntry, Flag, Notification, Producer, User
+from tests.access.test_second_factor import set_up
 from tests.commands import run_command
 from tests.running import ROOT
 
@@ -86,11 +87,25 @@ def test_a_key_is_limited_to_networks(app: APIFlask, run: Run) -> None:
     assert [str(network) for network in identity.networks or ()] == ["203.0.113.0/24", "2001:db8::/32"]
 
 
+def test_a_lost_second_factor_is_removed(app: APIFlask, run: Run) -> None:
+    ada = accounts.create_account("ada@example.test", None, "admin", "ada").id
+    set_up(ada)
+    done = run("remove-second-factor", "Ada@example.test")
+    assert (done.returncode, "signs in without a second factor now" in done.stdout) == (0, True)
+    db.session.rollback()
+    account = accounts.find(ada)
+    assert account is not None
+    assert account.second_factor_at is None
+    again = run("remove-second-factor", "ada@example.test")
+    assert (again.returncode, "has no second factor" in again.stderr) == (1, True)
+
+
 def test_signing_keys_are_replaced(app: APIFlask, run: Run) -> None:
     first = signing_keys.current().kid
 
     assert run("replace-signing-keys").returncode == 0
 
+    db.session.rollback()  # what it read before
     signing_keys.forget_cached()
     assert [key["kid"] == first for key in signing_keys.published()] == [False]
 

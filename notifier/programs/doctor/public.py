@@ -1,4 +1,6 @@
-"""PUBLIC_URL, with which links in messages begin: does it lead here, at least from this machine, and by https?"""
+"""PUBLIC_URL, with which links in messages begin: does it lead here, at least from this machine, by https, and
+through as many proxies as are trusted?
+"""
 
 import ipaddress
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from notifier.ground.config import INSTALLATION_HEADER, Settings
+from notifier.ground.config import FORWARDED_HEADER, INSTALLATION_HEADER, Settings
 from notifier.programs.doctor.findings import Finding, fault, ok, warning
 from notifier.programs.doctor.patient import Patient
 
@@ -37,7 +39,7 @@ def public_url(patient: Patient) -> Iterator[Finding]:
             f"PUBLIC_URL is {url}: the links in messages work on this machine only",
             "Set PUBLIC_URL to the address people use.",
         )
-    yield _reached(settings, url)
+    yield from _reached(settings, url)
 
 
 def is_local(host: str) -> bool:
@@ -47,7 +49,29 @@ def is_local(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def _reached(settings: Settings, url: str) -> Finding:
+def _reached(settings: Settings, url: str) -> Iterator[Finding]:
+    answer = _ask(settings, url)
+    if isinstance(answer, Finding):
+        yield answer
+        return
+    yield ok(f"{url} leads here")
+    yield from _proxies(settings, answer.headers.get(FORWARDED_HEADER, ""))
+
+
+def _proxies(settings: Settings, named: str) -> Iterator[Finding]:
+    """This request forwarded nobody, so what was named are the proxies that it came through."""
+    if not named.isdecimal() or int(named) == settings.trusted_proxies:
+        return
+    came = f"{settings.public_url} leads here through {named} {'proxy' if int(named) == 1 else 'proxies'}"
+    trusted = f"TRUSTED_PROXIES is {settings.trusted_proxies}"
+    if int(named) > settings.trusted_proxies:
+        harm = "everybody behind the unknown one shares its address, and its limits"
+    else:
+        harm = "strangers may claim any address"
+    yield warning(f"{came}, but {trusted}: {harm}", f"Set TRUSTED_PROXIES to {named}, if people come that way, too.")
+
+
+def _ask(settings: Settings, url: str) -> urllib3.BaseHTTPResponse | Finding:
     """The answer at that URL, and whether it is from this installation."""
     try:
         with urllib3.PoolManager() as pool:
@@ -75,7 +99,7 @@ def _reached(settings: Settings, url: str) -> Finding:
             f"another Notifier answers at {url}",
             "Correct PUBLIC_URL; if it is this one, give all its processes the same SECRET_KEY.",
         )
-    return ok(f"{url} leads here")
+    return answer
 
 
 def _why(error: Exception) -> str:

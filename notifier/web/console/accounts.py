@@ -62,7 +62,7 @@ def _listing(form: InviteForm) -> str:
 
 
 @pages.post("/invitations")
-@allow("admin")
+@allow("admin", recent=True)
 def invite() -> ResponseReturnValue:
     form = InviteForm()
     try:
@@ -77,7 +77,7 @@ def invite() -> ResponseReturnValue:
 
 
 @pages.post("/invitations/<invitation_id>/send")
-@allow("admin")
+@allow("admin", recent=True)
 def send_again(invitation_id: str) -> ResponseReturnValue:
     email = queries.invitation(invitation_id).invitation.email
     _try(
@@ -115,7 +115,7 @@ def one(account_id: str) -> ResponseReturnValue:
 
 
 @pages.post("/<account_id>/role")
-@allow("admin")
+@allow("admin", recent=True)
 def change_role(account_id: str) -> ResponseReturnValue:
     account, form = queries.one(account_id), RoleForm()
     if not form.validate():
@@ -137,7 +137,7 @@ def ask_for_state(account_id: str) -> ResponseReturnValue:
 
 
 @pages.post("/<account_id>/state")
-@allow("admin")
+@allow("admin", recent=True)
 def set_state(account_id: str) -> ResponseReturnValue:
     account = queries.one(account_id)
     key, email, is_off = account.id, account.email, request.form.get("state") == "off"

@@ -165,7 +165,7 @@ def _key_form(*, is_empty: bool) -> KeyForm:
 
 
 @pages.post("/<producer_id>/keys")
-@allow("admin")
+@allow("admin", recent=True)
 def create_key(producer_id: str) -> ResponseReturnValue:
     queries.one(producer_id)
     form = _key_form(is_empty=False)
@@ -184,7 +184,7 @@ def create_key(producer_id: str) -> ResponseReturnValue:
 
 
 @pages.post("/<producer_id>/keys/<key_id>/rotate")
-@allow("admin")
+@allow("admin", recent=True)
 def rotate(producer_id: str, key_id: str) -> ResponseReturnValue:
     form = RotationForm()
     found = _check_key(producer_id, key_id)
@@ -209,7 +209,7 @@ def _key_page(producer_id: str, found: queries.Key, form: RotationForm) -> str:
 
 
 @pages.post("/<producer_id>/keys/<key_id>/revoke")
-@allow("admin")
+@allow("admin", recent=True)
 def revoke(producer_id: str, key_id: str) -> ResponseReturnValue:
     prefix = _check_key(producer_id, key_id).row.prefix
     is_revoked = revoke_key(parse("key", key_id))
@@ -240,7 +240,7 @@ def set_origins(producer_id: str) -> ResponseReturnValue:
 
 
 @pages.post("/<producer_id>/state")
-@allow("admin")
+@allow("admin", recent=True)
 def set_state(producer_id: str) -> ResponseReturnValue:
     producer, _ = queries.one(producer_id)
     disabled = request.form.get("state") == "off"

@@ -127,7 +127,7 @@ def new(adapter: str) -> ResponseReturnValue:
 
 
 @pages.post("/new/<adapter>")
-@allow("admin")
+@allow("admin", recent=True)
 def create(adapter: str) -> ResponseReturnValue:
     model = queries.adapter_of(adapter)
     form = _form_of(model, NewAccountForm, is_new=True)()
@@ -181,7 +181,7 @@ def _shown_parts(setting: Setting, stored: Mapping[str, str]) -> dict[str, str]:
 
 
 @pages.post("/<name>")
-@allow("admin")
+@allow("admin", recent=True)
 def change(name: str) -> ResponseReturnValue:
     row, model = queries.one(name)
     form = _form_of(model, AccountForm, is_new=False)()
@@ -235,7 +235,7 @@ def try_out(name: str) -> ResponseReturnValue:
 
 
 @pages.post("/<name>/remove")
-@allow("admin")
+@allow("admin", recent=True)
 def remove(name: str) -> ResponseReturnValue:
     queries.one(name)
     if request.form.get("confirm") != name:

@@ -106,7 +106,7 @@ def _listing(form: NewForm) -> str:
 
 
 @pages.post("")
-@allow("admin")
+@allow("admin", recent=True)
 def create() -> ResponseReturnValue:
     form = NewForm()
     try:
@@ -158,7 +158,7 @@ def _change_form(line: queries.Line, *, is_empty: bool) -> ChangeForm:
 
 
 @pages.post("/<subscription_id>")
-@allow("admin")
+@allow("admin", recent=True)
 def change(subscription_id: str) -> ResponseReturnValue:
     line = queries.line(parse(SUBSCRIPTION, subscription_id), EVERYTHING)
     form = _change_form(line, is_empty=False)
@@ -212,7 +212,7 @@ def send_again(subscription_id: str) -> ResponseReturnValue:
 
 
 @pages.post("/<subscription_id>/rotate-secret")
-@allow("admin")
+@allow("admin", recent=True)
 def rotate(subscription_id: str) -> ResponseReturnValue:
     secret, _ = registered.rotate_secret(_known(subscription_id), _RIGHTS)
     return _page(subscription_id, secret=secret)
@@ -226,7 +226,7 @@ def ask(subscription_id: str) -> ResponseReturnValue:
 
 
 @pages.post("/<subscription_id>/delete")
-@allow("admin")
+@allow("admin", recent=True)
 def delete(subscription_id: str) -> ResponseReturnValue:
     registered.remove(_known(subscription_id))
     flash("The status webhook has been deleted.")

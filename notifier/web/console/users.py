@@ -97,7 +97,7 @@ def _desk(user_id: str) -> Desk:
 
 
 @pages.post("/<user_id>/preference-link")
-@allow("admin")
+@allow("admin", recent=True)
 def show_link(user_id: str) -> ResponseReturnValue:
     """As in the footer of a message of our own. Whoever has it may change the person's choices, so it is noted before
     it is shown.

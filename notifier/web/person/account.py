@@ -11,14 +11,13 @@ from flask_login import current_user
 from wtforms import PasswordField
 
 from notifier.access import accounts, sessions
-from notifier.ground.extensions import db
 from notifier.models import Account, AccountSession
 from notifier.models.account import CONSOLE_ROLES
-from notifier.web import throttle
-from notifier.web.access import allow, page_blueprint
+from notifier.web import reauthentication
+from notifier.web.access import allow, is_local, page_blueprint
 from notifier.web.forms import ConsoleForm
 from notifier.web.language import gettext
-from notifier.web.person.login import enter, in_words, leave
+from notifier.web.person.login import enter, leave
 
 pages = page_blueprint("account", url_prefix="/account")
 
@@ -55,6 +54,14 @@ def change_password() -> ResponseReturnValue:
     return redirect(url_for("account.show"), 303)
 
 
+@pages.post("/confirm")
+@allow("person", recent=True)
+def go_on() -> ResponseReturnValue:
+    """To the page that asked who they are: by now they have answered."""
+    target = request.form.get("next")
+    return redirect(target if target and is_local(target) else url_for("account.show"), 303)
+
+
 @pages.post("/sign-out")
 @allow("person")
 def sign_out_everywhere() -> ResponseReturnValue:
@@ -83,16 +90,11 @@ def _is_proven(form: PasswordForm, account: Account) -> bool:
             gettext("You do not have a password yet. To choose one, sign out and sign in with an e-mailed link.")
         )
         return False
-    email = account.email
-    db.session.rollback()  # nothing is held while it waits for its turn
-    with throttle.attempt(email, request.remote_addr or "unknown", session.get(sessions.KEY)) as one:
-        is_right = not one.retry_after_s and accounts.check_password(email, form.old.data or "") is not None
-    if one.retry_after_s:
-        form.old.errors = [
-            gettext("Too many attempts. Wait %(wait)s, then try again.", wait=in_words(one.retry_after_s))
-        ]
+    refusal = reauthentication.refuse_password(account.email, form.old.data or "")
+    if refusal is not None and refusal.retry_after_s:
+        form.old.errors = [refusal.words]
         return False
-    if not is_right:
+    if refusal is not None:
         form.old.errors = [
             gettext(
                 "That is not your password. If you have forgotten it, sign out and sign in with an e-mailed link: you "
@@ -100,7 +102,6 @@ def _is_proven(form: PasswordForm, account: Account) -> bool:
             )
         ]
         return False
-    throttle.succeed(one)
     return True
 
 

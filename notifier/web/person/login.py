@@ -39,7 +39,7 @@ from notifier.models import Account
 from notifier.web import throttle
 from notifier.web.access import ANYONE, allow, is_local, page_blueprint
 from notifier.web.forms import PersonForm, check_token
-from notifier.web.language import choose_again, gettext, lazy, ngettext
+from notifier.web.language import choose_again, gettext, lazy
 
 pages = page_blueprint("login")
 
@@ -226,22 +226,13 @@ def _link_page(*, is_good: bool) -> ResponseReturnValue:
     return response
 
 
-def in_words(seconds: int) -> str:
-    """A wait in the largest unit that makes it at least two, rounded up: `90 seconds`, `4 hours`."""
-    if seconds >= 2 * 3_600:
-        return ngettext("%(num)s hour", "%(num)s hours", -(-seconds // 3_600))
-    if seconds >= 2 * 60:
-        return ngettext("%(num)s minute", "%(num)s minutes", -(-seconds // 60))
-    return ngettext("%(num)s second", "%(num)s seconds", seconds)
-
-
 def _too_many(form: SignIn, seconds: int) -> ResponseReturnValue:
     advice = (
         N_("Too many attempts. Wait %(wait)s, then try again, or ask for a sign-in link.")
         if request.endpoint == "login.by_password"
         else N_("Too many attempts. Wait %(wait)s, then try again.")
     )
-    return _page(form, gettext(advice, wait=in_words(seconds))), 429, {"Retry-After": str(seconds)}
+    return _page(form, gettext(advice, wait=throttle.in_words(seconds))), 429, {"Retry-After": str(seconds)}
 
 
 def _device_of(email: str) -> str | None:

@@ -41,7 +41,7 @@ def export() -> ResponseReturnValue:
 
 
 @pages.post("/preferences/erase")
-@allow("person")
+@allow("person", recent=True)
 def erase() -> ResponseReturnValue:
     """Asks for the e-mail address in full, since erasing cannot be undone."""
     if request.form.get("confirm", "").strip().lower() != current_user.email:

@@ -1,6 +1,6 @@
 """The second factor of those who work in the console: set up, and taken away again.
 
-Both ask for a sign-in of the last minutes: a copy of a cookie, or an unattended browser, must not shut the owner out.
+All of it asks for a recent sign-in: a copy of a cookie, or an unattended browser, must not shut the owner out.
 """
 
 import segno
@@ -27,17 +27,15 @@ class CodeForm(PersonForm):
 
 
 @pages.get("")
-@allow(_LEAST)
+@allow(_LEAST, recent=True)
 def show() -> ResponseReturnValue:
     return _page(CodeForm(formdata=None))
 
 
 @pages.post("")
-@allow(_LEAST)
+@allow(_LEAST, recent=True)
 def add() -> ResponseReturnValue:
     form = CodeForm()
-    if not _is_recent():
-        return _page(form), 403
     try:
         codes = second_factor.confirm(current_user.id, form.code.data or "", here=session[sessions.KEY])
     except Rejected as error:
@@ -47,26 +45,19 @@ def add() -> ResponseReturnValue:
 
 
 @pages.post("/remove")
-@allow(_LEAST)
+@allow(_LEAST, recent=True)
 def remove() -> ResponseReturnValue:
-    if not _is_recent():
-        return _page(CodeForm(formdata=None)), 403
     second_factor.remove(current_user.id, here=session[sessions.KEY])
     flash(gettext("The second factor has been removed. You have been signed out everywhere else."))
     return redirect(url_for("account.show"), 303)
 
 
-def _is_recent() -> bool:
-    theirs = sessions.of_account(current_user.id)
-    return any(one.id.hex == session.get(sessions.KEY) and sessions.is_recent(one) for one in theirs)
-
-
 def _page(form: CodeForm) -> str:
-    account, is_recent = current_user._get_current_object(), _is_recent()
-    words: dict[str, object] = {"is_recent": is_recent, "is_missing": second_factor.is_missing(account)}
+    account = current_user._get_current_object()
+    words: dict[str, object] = {"is_missing": second_factor.is_missing(account)}
     if account.second_factor_at is not None:
         words["codes_left"] = second_factor.codes_left(account.id)
-    elif is_recent:
+    else:
         secret = second_factor.begin(account.id)
         picture = segno.make(second_factor.app_address(secret, account.email), error="m")
         words["secret"] = " ".join(secret[place : place + 4] for place in range(0, len(secret), 4))

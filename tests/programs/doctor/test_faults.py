@@ -288,6 +288,28 @@ def test_a_public_url_that_leads_to_another_notifier(app: APIFlask, doctor: Doct
     assert (code, said) == (1, f"another Notifier answers at {url}")
 
 
+@pytest.mark.parametrize(
+    ("passed", "trusted", "said"),
+    [
+        (1, 0, "{url} leads here through 1 proxy, but TRUSTED_PROXIES is 0: everybody behind the unknown one"),
+        (2, 1, "{url} leads here through 2 proxies, but TRUSTED_PROXIES is 1: everybody behind the unknown one"),
+        (0, 1, "{url} leads here through 0 proxies, but TRUSTED_PROXIES is 1: strangers may claim any address"),
+        (1, 1, None),
+    ],
+)
+def test_a_public_url_that_leads_here_through_other_proxies_than_are_trusted(
+    app: APIFlask, doctor: Doctor, serve: Any, passed: int, trusted: int, said: str | None
+) -> None:
+    def proxied(environ: Any, start: Any) -> Any:
+        return app({**environ, "HTTP_X_FORWARDED_FOR": ", ".join(["203.0.113.9"] * passed)}, start)
+
+    url = serve(proxied)
+    _, warned = one(doctor, "public-url", "warning", PUBLIC_URL=url, TRUSTED_PROXIES=str(trusted))
+
+    assert len(warned) == (said is not None)
+    assert all(what.startswith((said or "").format(url=url)) for what, _ in warned)
+
+
 def test_nobody_works(app: APIFlask, doctor: Doctor) -> None:
     assert one(doctor, "processes") == (
         1,

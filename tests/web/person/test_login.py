@@ -23,7 +23,6 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import redis_store
 from notifier.models import Account
 from notifier.web import throttle
-from notifier.web.person import login
 from tests.conftest import Statements
 from tests.web.conftest import PASSWORD, Visitor
 
@@ -188,7 +187,7 @@ def test_a_try_that_has_to_wait_is_not_looked_at_and_is_told_how_long(visitor: V
     ],
 )
 def test_a_long_wait_is_told_in_minutes_or_hours(seconds: int, said: str) -> None:
-    assert login.in_words(seconds) == said
+    assert throttle.in_words(seconds) == said
 
 
 def test_who_has_to_wait_for_hours_is_told_hours(counts: None, app: APIFlask) -> None:

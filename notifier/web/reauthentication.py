@@ -1,0 +1,92 @@
+"""Asks people again who they are, before what a stolen cookie or an unattended browser must not do.
+
+`web.access` asks here for the views that it lists as `recent`. The question is the answer to the request itself, and
+holds what was sent with it: the right password, or code of the second factor, lets the same request go on. It counts
+for this session alone, for `sessions.PROVEN_FOR`.
+"""
+
+from typing import NamedTuple
+
+from flask import make_response, render_template, request, session, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+
+from notifier.access import accounts, second_factor, sessions
+from notifier.core.errors import Rejected
+from notifier.ground.extensions import db
+from notifier.models import Account
+from notifier.web import throttle
+from notifier.web.forms import is_storable
+from notifier.web.language import gettext
+
+FIELD = "proof"  # the password or the code, beside the fields of the form that waits
+
+_LONGEST = 1024
+_NOT_KEPT = (FIELD, "csrf_token")
+
+
+class Refusal(NamedTuple):
+    """`retry_after_s` 0: the next try may come at once."""
+
+    words: str
+    retry_after_s: int = 0
+
+
+def ask() -> ResponseReturnValue | None:
+    """The page with the question; None: it is answered, or the sign-in is recent."""
+    session_id = session.get(sessions.KEY)
+    if sessions.is_proven(session_id):
+        return None
+    given = request.form.get(FIELD) if request.method == "POST" else None
+    if given is None:
+        return _page(None)
+    refusal = _refuse(current_user._get_current_object(), given)
+    if refusal is not None:
+        return _page(refusal)
+    sessions.prove(session_id)
+    return None
+
+
+def refuse_password(email: str, password: str) -> Refusal | None:
+    """None: it is the account's. Tries count as at the sign-in, for this session."""
+    db.session.rollback()  # nothing is held while it waits for its turn
+    with throttle.attempt(email, request.remote_addr or "unknown", session.get(sessions.KEY)) as one:
+        is_right = not one.retry_after_s and accounts.check_password(email, password) is not None
+    if one.retry_after_s:
+        wait = throttle.in_words(one.retry_after_s)
+        return Refusal(gettext("Too many attempts. Wait %(wait)s, then try again.", wait=wait), one.retry_after_s)
+    if not is_right:
+        return Refusal(gettext("That is not your password."))
+    throttle.succeed(one)
+    return None
+
+
+def _refuse(account: Account, given: str) -> Refusal | None:
+    if account.second_factor_at is None:
+        is_possible = len(given) <= _LONGEST and is_storable(given)
+        return refuse_password(account.email, given if is_possible else "")
+    try:
+        is_right = second_factor.check(account.id, given[:_LONGEST])
+    except Rejected as error:
+        return Refusal(gettext(error.detail), int(error.retry_after or 1))
+    return None if is_right else Refusal(gettext("That is not a valid code."))
+
+
+def _page(refusal: Refusal | None) -> ResponseReturnValue:
+    """What was only to be looked at is opened by `account.go_on`, once the question is answered."""
+    if request.method == "POST":
+        target = request.full_path.rstrip("?")
+        kept = [(name, text) for name, text in request.form.items(multi=True) if name not in _NOT_KEPT]
+    else:
+        target, kept = url_for("account.go_on"), [("next", request.full_path.rstrip("?"))]
+    page = render_template(
+        "sign_in_again.html",
+        target=target,
+        kept=kept,
+        field=FIELD,
+        error=refusal and refusal.words,
+        minutes=int(sessions.PROVEN_FOR.total_seconds() // 60),
+    )
+    if refusal is None or not refusal.retry_after_s:
+        return make_response(page, 403)
+    return make_response(page, 429, {"Retry-After": str(refusal.retry_after_s)})
