@@ -19,7 +19,7 @@ from notifier.api.errors import is_api
 from notifier.core import worlds
 from notifier.core.errors import Rejected
 from notifier.core.networks import is_within
-from notifier.core.people import parse_user_id
+from notifier.core.people import UNSTORABLE, parse_user_id
 from notifier.ground import logs, tokens
 from notifier.ground.ids import new_hex
 from notifier.ledgers import audit
@@ -179,9 +179,19 @@ def _admit(access: Access) -> None:
     g.key = key
     if access.is_live_only:
         refuse_test_keys("this changes what live notifications use, so a test key may not do it")
+    _refuse_unstorable_names()
     if request.view_args and "user_id" in request.view_args:
         request.view_args["user_id"] = stored_id(request.view_args["user_id"])  # every path, also of a route to come
     audit.acting_as(key.label, request.remote_addr)
+
+
+def _refuse_unstorable_names() -> None:
+    """Nothing goes by a name that no database can hold; ids of people say themselves what is wrong with them. Raises
+    Rejected('not_found').
+    """
+    for name, value in (request.view_args or {}).items():
+        if name != "user_id" and UNSTORABLE.search(str(value)):
+            raise Rejected("not_found", f"there is no {str(value)[:80]!r}")
 
 
 def use(key: keys.KeyIdentity) -> None:

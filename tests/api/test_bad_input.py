@@ -335,6 +335,11 @@ OTHER_CALLS: dict[str, tuple[str, str, Any, int, set[tuple[str, str]]]] = {
     "a cursor with NUL": ("GET", "/api/v1/notifications?after=%00", None, 422, {("/after", "unstorable_text")}),
     "a filter with NUL": ("GET", "/api/v1/notifications?user=%00", None, 422, {("/user", "unstorable_text")}),
     "a filter nobody knows": ("GET", "/api/v1/notifications?colour=red", None, 422, {("/colour", "unknown_field")}),
+    "an experiment with NUL": ("GET", "/api/v1/templates/a%00b/experiment", None, 404, set()),
+    "a variant of a template with NUL": (
+        *("POST", "/api/v1/templates/a%00b/variants"),
+        *({"name": "b", "weight": 1, "contents": [{"title": "t"}]}, 404, set()),
+    ),
     "a notification that is none": ("GET", "/api/v1/notifications/%00", None, 404, set()),
     "a submission's id for a notification's": ("GET", "/api/v1/notifications/sub_" + "0" * 32, None, 404, set()),
     "a dry run of 101": (
