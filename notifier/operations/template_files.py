@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from notifier.catalogue import about, samples, templates, toml_files
 from notifier.catalogue import types as event_types
@@ -113,10 +114,11 @@ def _compared(path: Path, stored: TemplateFile | None) -> Outcome:
 
 
 def _completed(file: TemplateFile, stored: TemplateFile | None) -> TemplateFile:
-    """What a file does not speak of stays as it is: a type without words, or words without a type."""
+    """What a file does not speak of stays as it is: its type, its words, or what is kept about it, each as a whole."""
     if stored is None:
         return file
-    return TemplateFile(file.type or stored.type, file.about, file.contents or stored.contents)
+    about_it = stored.about if file.about == About() else file.about
+    return TemplateFile(file.type or stored.type, about_it, file.contents or stored.contents)
 
 
 def _stored() -> dict[str, TemplateFile]:
@@ -146,7 +148,7 @@ def _type(row: EventType) -> dict[str, Any]:
 def _take_over(path: Path, stored: TemplateFile | None, *, publish: bool) -> None:
     """Raises BadFile, and then nothing of the file is stored."""
     text, key = _text_of(path), path.stem
-    file = toml_files.read(text)
+    file = _completed(toml_files.read(text), stored)
     changes_type = file.type is not None and (stored is None or file.type != stored.type)
     changes_words = bool(file.contents) and (stored is None or file.contents != stored.contents)
     places = list(file.contents)
@@ -168,6 +170,8 @@ def _take_over(path: Path, stored: TemplateFile | None, *, publish: bool) -> Non
                 templates.store_published(session, key, file.contents)
             about.store(session, key, file.about)
         kept.forget()
+    except IntegrityError:
+        raise BadFile(FileFault("", "somebody else has just published it; compare again")) from None
     except Rejected as refused:
         found = [_in_file(text, places, fault) for fault in refused.faults]
         raise BadFile(*(found or [FileFault("", refused.detail)])) from None

@@ -17,7 +17,7 @@ from notifier.core.message import Content
 from notifier.core.wording import FIELDS, TEXTS
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
-from notifier.models import AuditEntry, Template, TemplateContent
+from notifier.models import AuditEntry, Template, TemplateAbout, TemplateContent
 from tests.conftest import Api
 
 HOME = "/api/v1/templates"
@@ -28,7 +28,8 @@ WORDS = [{"channel": "*", "locale": "en", "title": "Hello {{ name }}"}]
 def _no_templates_stay(app: APIFlask) -> Iterator[None]:
     yield
     with transaction() as session:
-        session.execute(sa.delete(Template).where(Template.key == "hello"))
+        for table in (Template, TemplateAbout):
+            session.execute(sa.delete(table).where(table.key == "hello"))
 
 
 def test_a_draft_is_made_written_published_and_rolled_back(api: Any) -> None:
@@ -193,3 +194,45 @@ def test_a_template_has_the_same_words_wherever_they_are_listed() -> None:
     assert {field.name for field in fields(Content)} == {*FIELDS, "language"}
     assert set(TemplateWords.model_fields) == {"channel", "locale", *given}
     assert set(TemplatePreviewOut.model_fields) == {*given, "language", "about"}
+
+
+ABOUT = {"name": "Greeting", "description": "On arrival", "metadata": {"team": "desk"}}
+
+
+def test_what_is_kept_about_a_template_is_of_all_its_versions_and_never_sent(api: Any) -> None:
+    made = api.post(HOME, {"key": "hello", "contents": WORDS, "about": ABOUT}).json
+    assert made["about"] == ABOUT
+    assert api.put(f"{HOME}/hello@1", {"contents": WORDS}).json["about"] == ABOUT  # left out: it stays
+    api.post(f"{HOME}/hello@1/publish")
+    assert [one["about"] for one in api.get(HOME).json["data"] if one["key"] == "hello"] == [ABOUT]
+    assert api.post(HOME, {"key": "hello", "about": {"name": "Hi"}}).json["about"]["metadata"] == {}
+    shown = api.post(f"{HOME}/hello@1/preview", {"channel": "inapp", "data": {"name": "Bo"}}).json
+    assert shown.pop("about")["name"] == "Hi"
+    assert "Hi" not in str(shown)
+
+
+@pytest.mark.parametrize(
+    ("about", "pointer"),
+    [
+        ({"name": "x" * 201}, "/about/name"),
+        ({"name": "\0"}, "/about/name"),
+        ({"name": "\ud800"}, "/about/name"),
+        ({"description": "x" * 2_001}, "/about/description"),
+        ({"description": "\0"}, "/about/description"),
+        ({"metadata": {str(number): "" for number in range(21)}}, "/about/metadata"),
+        ({"metadata": {"x" * 65: ""}}, f"/about/metadata/{'x' * 64}"),
+        ({"metadata": {"": ""}}, "/about/metadata/"),
+        ({"metadata": {"a\0": ""}}, "/about/metadata/a\0"),
+        ({"metadata": {"a/b": "\0"}}, "/about/metadata/a~1b"),
+        ({"metadata": {"a": "\ud800"}}, "/about/metadata/a"),
+        ({"metadata": {"a": "x" * 501}}, "/about/metadata/a"),
+        ({"metadata": {"a": 5}}, "/about/metadata/a"),
+        ({"colour": "red"}, "/about/colour"),
+    ],
+)
+def test_what_cannot_be_kept_about_a_template_is_refused_and_no_draft_begun(
+    api: Any, about: dict[str, Any], pointer: str
+) -> None:
+    answer = api.post(HOME, {"key": "hello", "contents": WORDS, "about": about})
+    assert (answer.status_code, [fault["pointer"] for fault in answer.json.get("errors", [])]) == (422, [pointer])
+    assert db.session.scalar(sa.select(Template.id).where(Template.key == "hello")) is None

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notifier.catalogue.toml_files import BadFile, TemplateFile, normal, read, write
+from notifier.channels import FIELDS
 from notifier.core.wording import TEXTS, About, Words
 
 SHIPPED = """titles = { en = "Order shipped", de = "Bestellung versandt" }
@@ -80,7 +81,7 @@ def test_a_file_reads_as_the_shipped_ones_do():
 _TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 _WORDS = st.builds(
     lambda texts: normal(Words.of(texts)),
-    st.fixed_dictionaries({name: st.one_of(st.just(""), st.just("same"), _TEXT) for name in (*TEXTS, "approved")}),
+    st.fixed_dictionaries({name: st.one_of(st.just(""), st.just("same"), _TEXT) for name in (*TEXTS, *FIELDS)}),
 )
 _CONTENTS = st.dictionaries(
     st.tuples(st.sampled_from(["*", "email", "sms"]), st.sampled_from(["en", "zh-Hant"])), _WORDS, max_size=5

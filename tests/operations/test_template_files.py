@@ -6,13 +6,16 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier.catalogue import about, templates, toml_files
-from notifier.core.wording import About, Words
+from notifier.catalogue import about, experiments, templates, toml_files
+from notifier.catalogue.experiments import Proposal
+from notifier.channels import FIELDS
+from notifier.core.wording import TEXTS, About, Words
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
-from notifier.models import AuditEntry, EventType, Template, TemplateAbout
+from notifier.models import AuditEntry, EventType, Experiment, Template, TemplateAbout
 from notifier.operations import template_files
 from notifier.queries import about as queries
+from notifier.queries import templates as sources
 
 TYPE = """titles = { en = "Kiln" }
 category = "transactional"
@@ -26,7 +29,7 @@ schema = "{}"
 def _leave_no_trace(app: APIFlask):
     yield
     with transaction() as session:
-        for table in (EventType, Template, TemplateAbout):
+        for table in (EventType, Experiment, Template, TemplateAbout):
             session.execute(sa.delete(table).where(table.key.startswith("kiln")))
         session.execute(sa.delete(AuditEntry).where(AuditEntry.subject.startswith("kiln")))
 
@@ -36,7 +39,9 @@ def _states(outcomes: list[template_files.Outcome]) -> dict[str, str]:
 
 
 def test_all_that_is_pulled_is_the_same_when_it_is_pushed(app: APIFlask, tmp_path: Path):
-    templates.publish("kiln", templates.create("kiln", {("sms", "ar"): Words("t", "'''\r\n\\")}))
+    every = Words.of(dict.fromkeys([*TEXTS, *FIELDS], "'''\r\n\\ «é»"))
+    with transaction() as session:
+        templates.store_published(session, "kiln", {("*", "en"): every, ("email", "en"): every, ("sms", "ar"): every})
     about.save("kiln", About("Kiln", "Fires", {"team": "glaze"}))
     assert set(_states(template_files.pull(tmp_path)).values()) == {"new"}
     assert (tmp_path / "order_shipped.toml").exists()
@@ -55,7 +60,7 @@ def test_a_file_is_published_with_its_type_and_what_is_kept_about_it(app: APIFla
     assert db.session.get_one(EventType, "kiln").channels == ["email"]
     assert db.session.scalars(sa.select(Template.status).where(Template.key == "kiln")).all() == ["published"]
     assert queries.one("kiln") == About("Kiln")
-    (tmp_path / "kiln.toml").write_text((tmp_path / "kiln.toml").read_text().replace("fires", "glows"))
+    (tmp_path / "kiln.toml").write_text('[words.en."*"]\ntitle = "It glows"\n')  # the type, and [about], stay
     [outcome] = template_files.diff(tmp_path)
     assert [line for line in outcome.lines if line[0] in "+-" and line[:3] not in ("+++", "---")] == [
         '-title = "It fires"',
@@ -94,3 +99,23 @@ def test_a_file_that_says_the_same_keeps_its_comments(app: APIFlask, tmp_path: P
     path.write_text("no TOML")
     template_files.pull(tmp_path)
     assert toml_files.read(path.read_text()).type is not None
+
+
+def test_what_a_file_leaves_out_stays_as_it_is(app: APIFlask, tmp_path: Path):
+    templates.publish("kiln", templates.create("kiln", {("*", "en"): Words("It fires")}))
+    about.save("kiln", About("Kiln"))
+    for text, title in (('[words.en."*"]\ntitle = "It glows"\n', "It glows"), (TYPE, "It glows")):
+        (tmp_path / "kiln.toml").write_text(text)
+        assert _states(template_files.push(tmp_path, publish=True)) == {"kiln": "changed"}
+        db.session.close()
+        assert queries.one("kiln") == About("Kiln")
+        assert sources.source("kiln", 2).contents == {("*", "en"): Words(title)}
+
+
+def test_words_on_trial_are_not_replaced_by_a_file(app: APIFlask, tmp_path: Path):
+    templates.publish("kiln", templates.create("kiln", {("*", "en"): Words("It fires")}))
+    experiments.add("kiln", Proposal("b", 50, {("*", "en"): Words("It burns")}))
+    (tmp_path / "kiln.toml").write_text('[about]\nname = "Kiln"\n\n[words.en."*"]\ntitle = "It glows"\n')
+    [outcome] = template_files.push(tmp_path, publish=True)
+    assert (outcome.state, queries.one("kiln")) == ("bad", About())
+    assert outcome.lines[0].startswith("there is an experiment with kiln")

@@ -10,12 +10,16 @@ from pathlib import Path
 
 import pytest
 from apiflask import APIFlask
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from notifier.access import accounts, keys, signing_keys
+from notifier.catalogue import templates
+from notifier.core.wording import Words
+from notifier.ground.database import transaction
 from notifier.ground.encryption import KeyRing
 from notifier.ground.extensions import db
-from notifier.models import Account, AuditEntry, Flag, Notification, Producer, User
+from notifier.models import Account, AuditEntry, Flag, Notification, Producer, Template, User
+from notifier.queries import templates as sources
 from tests.access.test_second_factor import set_up
 from tests.commands import run_command
 from tests.running import ROOT
@@ -322,3 +326,32 @@ def test_a_reader_that_has_seen_enough_is_no_fault(environment: dict[str, str], 
         process.stdout.close()
         _, told = process.communicate(timeout=60)
     assert (process.returncode, told) == (0, b"")
+
+
+def test_templates_are_written_compared_and_published_from_files(app: APIFlask, run: Run, tmp_path: Path) -> None:
+    templates.publish("kiln", templates.create("kiln", {("*", "en"): Words("It fires", secondary_label="Look")}))
+    try:
+        pulled = run("templates", "pull", str(tmp_path))
+        assert (pulled.returncode, (tmp_path / "order_shipped.toml").exists()) == (0, True), pulled.stderr
+        same = run("templates", "diff", str(tmp_path))
+        assert (same.returncode, same.stdout, same.stderr) == (0, "", "")
+        file = tmp_path / "kiln.toml"
+        file.write_text(file.read_text().replace("It fires", "It glows"))
+        differing = run("templates", "diff", str(tmp_path))
+        assert (differing.returncode, '\n-title = "It fires"\n+title = "It glows"\n' in differing.stdout) == (1, True)
+        assert "Nothing was changed. With --publish it is." in run("templates", "push", str(tmp_path)).stdout
+        pushed = run("templates", "push", str(tmp_path), "--publish")
+        assert (pushed.returncode, f"published          {file}" in pushed.stdout) == (0, True), pushed.stderr
+        db.session.rollback()
+        assert sources.source("kiln", 2).contents == {("*", "en"): Words("It glows", secondary_label="Look")}
+        (tmp_path / "bad.toml").write_text("colour = 1")
+        bad = run("templates", "push", str(tmp_path), "--publish")
+        assert (bad.returncode, bad.stderr) == (1, f"{tmp_path / 'bad.toml'}: line 1: colour: there is no such field\n")
+    finally:
+        with transaction() as session:
+            session.execute(delete(Template).where(Template.key == "kiln"))
+
+
+def test_a_folder_without_templates_is_told(run: Run, tmp_path: Path) -> None:
+    done = run("templates", "push", str(tmp_path / "nowhere"))
+    assert (done.returncode, "There are no templates in" in done.stderr) == (1, True)

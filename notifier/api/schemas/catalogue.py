@@ -52,6 +52,10 @@ else:  # with what the shapes of channels declare
     )
 
 
+_ABOUT = {"name": "Shipping", "description": "Sent when the parcel leaves.", "metadata": {"team": "checkout"}}
+_STAYS = "Left out: it stays as it is."
+
+
 class TemplateAboutIn(Part):
     """What people keep about a template, for all its versions at once and in the place of what was kept. It is never
     sent.
@@ -65,7 +69,7 @@ class TemplateAboutIn(Part):
 
 
 class TemplateIn(Body):
-    about: TemplateAboutIn | None = Field(default=None, description="Left out: it stays as it is.")
+    about: TemplateAboutIn | None = Field(default=None, description=_STAYS, examples=[_ABOUT])
     key: Annotated[str, Field(max_length=64)]
     contents: list[TemplateWords] | None = Field(
         default=None, max_length=500, description="Left out: those of `base`, or of the published version."
@@ -74,7 +78,7 @@ class TemplateIn(Body):
 
 
 class TemplateContentsIn(Body):
-    about: TemplateAboutIn | None = Field(default=None, description="Left out: it stays as it is.")
+    about: TemplateAboutIn | None = Field(default=None, description=_STAYS, examples=[_ABOUT])
     contents: list[TemplateWords] = Field(max_length=500)
 
 
@@ -152,7 +156,7 @@ class TemplateSummary(Answer):
     status: str
     created_at: str
     published_at: str | None
-    about: dict[str, Any] = Field(examples=[{"name": "Shipping", "description": "", "metadata": {"team": "checkout"}}])
+    about: dict[str, Any] = Field(examples=[_ABOUT])
 
 
 class TemplateOut(TemplateSummary):
@@ -181,7 +185,7 @@ class CommonPreviewOut(Answer):
     secondary_url: str | None
     image: str | None
     language: str | None = Field(description="Of the words, as a BCP 47 tag.")
-    about: dict[str, Any] = Field(description="As the template has it.")
+    about: dict[str, Any] = Field(description="As the template has it.", examples=[_ABOUT])
 
 
 _SHOWN: dict[str, Any] = {"switch": bool, "list": list[str], "pairs": list[list[str]], "links": list[list[str]]}

@@ -16,8 +16,8 @@ from notifier.catalogue.experiments import Proposal
 from notifier.core.errors import Rejected
 from notifier.core.experiments import CLICKED, OPENED, STOPPED
 from notifier.core.wording import DRAFT, PUBLISHED
+from notifier.queries import about, templates
 from notifier.queries import experiments as queries
-from notifier.queries import templates
 from notifier.web.access import allow, page_blueprint
 from notifier.web.forms import ConsoleForm, said, stripped
 
@@ -45,6 +45,7 @@ def template_page(key: str, form: VariantForm | None = None) -> str:
         "admin/template.html",
         key=key,
         versions=versions,
+        about=about.one(key),
         type=templates.type_of(key),
         experiment=experiment,
         is_under_way=is_under_way,

@@ -17,6 +17,7 @@ from notifier.core.errors import Rejected
 from notifier.core.languages import coverage, lacking
 from notifier.core.wording import PUBLISHED, TemplateSource, Words
 from notifier.operations import template_trial
+from notifier.queries import about
 from notifier.queries import templates as queries
 from notifier.web.access import allow, page_blueprint
 from notifier.web.console.experiments import template_page
@@ -53,6 +54,7 @@ def _listing(form: NewTemplate) -> str:
     return render_template(
         "admin/templates.html",
         lines=lines,
+        abouts=about.load([line.key for line in lines]),
         q=text,
         status=status,
         sort=sort,
