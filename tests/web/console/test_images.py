@@ -2,16 +2,21 @@
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier.catalogue import images, templates
+from notifier.catalogue import experiments, images, templates
+from notifier.catalogue.experiments import Proposal
 from notifier.core.wording import Words
-from notifier.models import AuditEntry, Image
+from notifier.ground import kept
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.models import AuditEntry, Experiment, Image, Template
 from notifier.queries import images as queries
 from tests.catalogue.test_image_files import written
 from tests.stored import rows
@@ -25,15 +30,31 @@ def operator(signed_in: Callable[..., Visitor]) -> Visitor:
     return signed_in("operator")
 
 
+@pytest.fixture
+def invoice(app: APIFlask) -> Iterator[str]:
+    """A template of this name, published and tried: nothing of it stays."""
+    yield "invoice"
+    db.session.rollback()
+    with transaction() as session:
+        session.execute(sa.delete(Experiment))
+        session.execute(sa.delete(Template).where(Template.key == "invoice"))
+    kept.forget()
+
+
 def send(visitor: Visitor, file: bytes, **options: Any) -> Any:
     return visitor.post(PATH, {"file": (io.BytesIO(file), "logo.png")}, **options)
 
 
+def words(html: str) -> dict[tuple[str, str], Words]:
+    return {("email", "en"): Words(title="T", body="B", html=html)}
+
+
 def published(html: str) -> None:
-    version = templates.create("invoice", {("email", "en"): Words(title="T", body="B", html=html)})
+    version = templates.create("invoice", words(html))
     templates.publish("invoice", version)
 
 
+@pytest.mark.usefixtures("invoice")
 def test_an_image_is_uploaded_listed_used_and_deleted(
     app: APIFlask, operator: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,6 +82,19 @@ def test_an_image_is_uploaded_listed_used_and_deleted(
     trail = [(entry.action, entry.actor) for entry in rows(AuditEntry) if entry.action.startswith("image.")]
     assert trail == [("image.uploaded", "operator@example.test"), ("image.deleted", "operator@example.test")]
     assert operator.post(page).status_code == operator.get(f"/images/{image.digest}.png").status_code == 404
+
+
+@pytest.mark.usefixtures("invoice")
+def test_an_image_stays_while_an_experiment_sends_it(operator: Visitor) -> None:
+    image = images.add(written("PNG"), "logo.png")
+    published("<p>Plain</p>")
+    variant = words(f'<p><img src="{images.address(image)}" alt="Logo"></p>')
+    experiments.add("invoice", Proposal("b", 50, variant), starts=True)
+    operator.post(f"{PATH}/{image.digest}/delete")
+    assert len(rows(Image)) == 1
+    experiments.stop("invoice", "control")
+    operator.post(f"{PATH}/{image.digest}/delete")
+    assert rows(Image) == []
 
 
 @pytest.mark.parametrize(
