@@ -16,7 +16,8 @@ from notifier.models.types import EncryptedJSON, PlainJSON, UtcDateTime
 class Submission(Base):
     """One accepted request. `status` is expanded (its notifications are stored), or expanding.
 
-    While it is expanding, `body` holds the data still needed and `expanded` the number of finished recipients. That of
+    While it is expanding, `body` holds the data still needed and `expanded` the number of finished recipients; it stays
+    below `recipients` where the rest was stopped (`intake.expand`). That of
     a broadcast (`models.broadcast`) names an audience instead of recipients.
     `wake_at`: when the scheduler looks at it again. `idempotency_key` is for its events: the key's own row is gone
     after a day.

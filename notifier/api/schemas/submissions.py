@@ -215,7 +215,10 @@ class SubmissionOut(Answer):
 class SubmissionStatusOut(SubmissionOut):
     type: str
     recipients: int
-    expanded: int = Field(description="How many of the recipients have been dealt with so far.")
+    expanded: int = Field(
+        description="How many of the recipients have been dealt with so far. The rest gets nothing if the producer is "
+        "switched off, or its key revoked, meanwhile."
+    )
     created_at: str
 
 

@@ -247,6 +247,7 @@ def _body(work: Work, flooded: Collection[Trigger]) -> dict[str, Any]:
         "given": {user_id: dict(values) for user_id, values in work.given.items()},
         "moved": {user_id: sorted(channels) for user_id, channels in work.moved.items()},
         "flooded": [recipient.id for recipient in work.recipients if (recipient.id, order.type.key) in flooded],
+        "key_id": key_id.hex if (key_id := work.item.caller.key_id) else None,
         **order.pack(),
     }
 

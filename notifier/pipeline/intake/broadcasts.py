@@ -348,7 +348,17 @@ def with_its_key(chosen: "sa.Select[*tuple[Any, ...]]") -> "sa.Select[*tuple[Any
 def why_stopped(broadcast_id: UUID) -> str | None:
     """Whoever switches its producer off, or revokes its key, wants to hear no more of it."""
     asked = with_its_key(sa.select(is_switched_off(), is_key_revoked()).select_from(Broadcast))
-    is_off, is_revoked = db.session.execute(asked.where(Broadcast.id == broadcast_id)).one()
+    return _reason(*db.session.execute(asked.where(Broadcast.id == broadcast_id)).one())
+
+
+def why_list_stopped(producer_id: UUID | None, key_id: UUID | None) -> str | None:
+    """The same for a list of recipients, in the name of that key."""
+    is_off = sa.exists().where(Producer.id == producer_id, is_switched_off())
+    is_revoked = sa.exists().where(ApiKey.id == key_id, is_key_revoked())
+    return _reason(*db.session.execute(sa.select(is_off, is_revoked)).one())
+
+
+def _reason(is_off: bool, is_revoked: bool) -> str | None:
     return SWITCHED_OFF if is_off else KEY_REVOKED if is_revoked else None
 
 

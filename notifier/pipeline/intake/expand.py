@@ -3,8 +3,9 @@
 Run by workers (`notifier.jobs.expand`), CHUNK recipients at a time. Those of a broadcast are found in its audience,
 page after page; any other submission brings a list. In-app items are rendered first; then one transaction, with the
 submission's row locked, stores the chunk and takes its recipients off the list. Run twice, or killed half-way, it
-stores each notification once, and continues where it stopped. As many deliveries are queued as their queues have room
-for; the others wait in the database, as in a large release (`planning.pacing`).
+stores each notification once, and continues where it stopped. When its producer is switched off or its key revoked, a
+broadcast is paused, and a list ends there. As many deliveries are queued as their queues have room for; the others wait
+in the database, as in a large release (`planning.pacing`).
 """
 
 import time
@@ -22,6 +23,7 @@ from notifier.ground.clock import now as clock_now
 from notifier.ground.database import retried, transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
+from notifier.ledgers import audit
 from notifier.ledgers.flood import over_limit
 from notifier.models import Submission
 from notifier.people.person import Given, as_given, load_people, reader_as_given, recall_readers
@@ -84,13 +86,18 @@ def _leave(submission_id: UUID) -> None:
 
 
 def next_chunk(submission_id: UUID) -> Chunk | None:
-    """None: all have had their turn. Outside the transaction that stores it, since templates are people's programs."""
+    """None: all have had their turn, or nobody else is to have one. Outside the transaction that stores it, since
+    templates are people's programs.
+    """
     row = db.session.get(Submission, submission_id, populate_existing=True)
     if row is None or row.status != "expanding":
         db.session.close()
         return None
     body, order = row.body, _order(row)
     if "is_broadcast" not in body:
+        if reason := broadcasts.why_list_stopped(row.producer_id, _key_of(body)):
+            _stop(row.id, reason)
+            return None
         given: dict[str, Given] = body.get("given", {})
         recipients, turn, flooded = body["recipients"][:CHUNK], None, body["flooded"]
     else:
@@ -113,6 +120,25 @@ def next_chunk(submission_id: UUID) -> Chunk | None:
             for user_id, reader in readers
         )
     return chunk
+
+
+def _key_of(body: Mapping[str, Any]) -> UUID | None:
+    """In whose name it was submitted. Lists of older releases do not say."""
+    return UUID(body["key_id"]) if body.get("key_id") else None
+
+
+@retried
+def _stop(submission_id: UUID, reason: str) -> None:
+    """Whoever has not had their turn gets nothing; `expanded` and the audit trail say how many had it."""
+    db.session.close()
+    with transaction() as session:
+        row = session.get(Submission, submission_id, with_for_update=True, populate_existing=True)
+        if row is None or row.status != "expanding":
+            return
+        _end(row)
+        fields = {"reason": reason, "expanded": row.expanded, "recipients": row.recipients}
+        audit.write("submission.stopped", row.shown_id, after=fields)
+    log.warning("submission.stopped", submission=show("sub", submission_id), **fields)
 
 
 def _is_at_once(chunk: Chunk) -> bool:

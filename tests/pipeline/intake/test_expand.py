@@ -7,20 +7,24 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
+from notifier.access import keys
 from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db, redis_store
 from notifier.ground.ids import parse
-from notifier.models import InboxItem, Notification, Submission
+from notifier.models import ApiKey, AuditEntry, InboxItem, Notification, Submission
 from notifier.people import profiles
+from notifier.pipeline.intake.broadcasts import KEY_REVOKED, SWITCHED_OFF
 from notifier.pipeline.intake.expand import CHUNK, expand, next_chunk, store_chunk
+from notifier.pipeline.intake.item import Caller
 from notifier.pipeline.planning import pacing
 from notifier.pipeline.upkeep import due, lost
 from notifier.queries.overview import held_back
@@ -162,6 +166,39 @@ def test_somebody_erased_between_two_chunks_is_dealt_with_and_gets_nothing(large
     assert expand(large.id) == CHUNK
     assert progress() == ("expanded", len(CROWD))
     assert stored() == Counter(CROWD[:-1])
+
+
+@pytest.mark.parametrize(("end", "reason"), [("disable", SWITCHED_OFF), ("revoke", KEY_REVOKED), ("expire", None)])
+def test_a_list_ends_when_its_producer_is_switched_off_or_its_key_revoked(
+    submit: Submit, caller: Caller, end: str, reason: str | None
+) -> None:
+    assert caller.producer_id is not None
+    key_id = keys.create_key(caller.producer_id, scopes=["notify"])[0].id
+    answer = submit(
+        *(InlineRecipient(user_id, {"name": "U"}) for user_id in CROWD),
+        caller=replace(caller, key_id=key_id),
+        channels=("inapp",),
+    )
+    submission_id = parse("sub", answer["id"])
+    first = next_chunk(submission_id)
+    assert first is not None
+    store_chunk(first)
+    if end == "disable":
+        keys.disable_producer(caller.producer_id)
+    elif end == "revoke":
+        keys.revoke_key(key_id)
+    else:
+        with transaction() as session:
+            session.execute(sa.update(ApiKey).where(ApiKey.id == key_id).values(expires_at=now()))
+    expand(submission_id)
+    entries = [entry.after for entry in rows(AuditEntry, action="submission.stopped")]
+    if reason is None:
+        assert (progress(), entries) == (("expanded", len(CROWD)), [])
+    else:
+        told = {"reason": reason, "expanded": CHUNK, "recipients": len(CROWD)}
+        assert (progress(), entries) == (("expanded", CHUNK), [told])
+        [row] = rows(Submission)
+        assert (row.body, row.wake_at, len(stored())) == (None, None, CHUNK)
 
 
 def test_what_is_left_to_do_is_all_that_its_row_lists(large: Submission) -> None:
