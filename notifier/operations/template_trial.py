@@ -21,6 +21,7 @@ from notifier.ground.config import current_settings
 from notifier.ground.extensions import db
 from notifier.ground.tokens import NOBODY, PreferenceLink
 from notifier.ground.zones import UTC
+from notifier.ledgers import audit
 from notifier.models import EventType, Template
 from notifier.people.person import load_people
 from notifier.pipeline.intake import own
@@ -121,4 +122,5 @@ def send_to_author(
         dedupe=False,
         template_id=template_id,
     )
-    return own.submit(submission, is_test=to_sandbox)
+    noted = audit.Entry("template.tested", f"{key}@{version}", {"channel": channel, "to_sandbox": to_sandbox})
+    return own.submit(submission, is_test=to_sandbox, noted=noted)

@@ -20,6 +20,7 @@ from notifier.ground.extensions import db
 from notifier.models import AuditEntry, Notification, Submission, Template, TemplateContent
 from notifier.operations import template_trial
 from notifier.queries import templates as queries
+from tests.stored import rows
 
 KEY = "greeting_words"
 PLACE = ("*", "en")
@@ -220,11 +221,11 @@ def stored_unchecked(contents: Any) -> int:
     with transaction() as session:
         row = session.scalar(sa.select(Template).where(Template.key == KEY, Template.version == version))
         assert row is not None
-        rows = [
+        lines = [
             {"template_id": row.id, "channel": channel, "locale": locale, **asdict(words)}
             for (channel, locale), words in contents.items()
         ]
-        session.execute(sa.insert(TemplateContent), rows)
+        session.execute(sa.insert(TemplateContent), lines)
     return version
 
 
@@ -286,5 +287,9 @@ def test_a_draft_is_sent_to_its_author_alone(app: APIFlask, cast: Any) -> None:
     answer = template_trial.send_to_author(
         KEY, version, "fraud_alert", "email", "alice", {"order_id": "1", "reason": "r"}, to_sandbox=True
     ).answer
-    assert [notification["user"] for notification in answer["notifications"]] == ["alice"]
+    [notification] = answer["notifications"]
+    assert notification["user"] == "alice"
     assert states() == {version: "draft"}
+    [entry] = rows(AuditEntry, action="template.tested")
+    after = {"channel": "email", "to_sandbox": True, "notification": notification["id"]}
+    assert (entry.subject, entry.after) == (f"{KEY}@{version}", after)
