@@ -77,6 +77,6 @@ PLAIN_SIGNS = ShapeField(
     "plain_signs",
     "Plain signs",
     "Typographic quotes, dashes, ellipses and spaces become plain ones where an SMS needs no more segments with them. "
-    "In the API: `on`.",
+    "In the API: on.",
     "switch",
 )

@@ -1,10 +1,17 @@
-// Names the cells of tables after their columns: on a phone each row is shown as a card (css/console.css).
+// Names the cells of tables after their columns: on a phone each row is shown as a card (css/console.css). A cell with
+// nothing in it has no name there, and one whose column's name is hidden an empty one.
+
+const SEEN = "input:not([type=hidden]), select, textarea, img, svg";
+
+const isEmpty = (cell) => !cell.textContent.trim() && !cell.querySelector(SEEN);
 
 function name(table) {
-  const names = [...table.querySelectorAll(":scope > thead th")].map((head) => head.textContent.replace(/[↑↓↕]/g, "").trim());
-  for (const row of table.tBodies[0]?.rows ?? []) {
+  const heads = [...table.querySelectorAll(":scope > thead th")];
+  const names = heads.map((head) => (head.querySelector(".visually-hidden") ? "" : head.textContent.replace(/[↑↓↕]/g, "").trim()));
+  for (const row of table.querySelectorAll(":scope > :is(tbody, tfoot) > tr")) {
     [...row.cells].forEach((cell, index) => {
-      if (names[index]) cell.dataset.label = names[index];
+      if (isEmpty(cell)) delete cell.dataset.label;
+      else if (index in names) cell.dataset.label = names[index];
     });
   }
 }

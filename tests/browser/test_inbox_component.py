@@ -54,6 +54,7 @@ def test_the_page_hears_clicks_actions_and_counts(person: NewPerson, embedded: E
     alice.receive("comment", actor="Mira", url="https://example.com/post", reply_url="https://example.com/reply")
     for button in ("Reply", "View"):
         page.get_by_role("link", name=button, exact=True).click()
+    eventually(lambda: page.evaluate("heard.findLast(([name]) => name.endsWith('count'))[1].unread") == 0)
     told = page.evaluate(
         """heard.map(([name, detail]) => [name.slice(9), detail.part ?? detail.action ?? detail.unread,
                                            detail.url ?? detail.items?.[0].title ?? detail.unseen ?? null])"""

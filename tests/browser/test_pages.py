@@ -291,6 +291,10 @@ def test_the_rows_of_a_table_are_cards_on_a_phone_with_their_names(tabs: Tabs, d
     widths = row.evaluate("row => [...row.cells].map(cell => cell.getBoundingClientRect().width)")
     assert len(set(widths)) == 1
     expect(row.get_by_role("link").first).to_be_in_viewport()
+    page.goto("/admin/users/ada")
+    row = page.locator(".table tbody tr").first
+    expect(row.locator("td").nth(2)).to_have_attribute("data-label", "State")
+    expect(row.locator("td").nth(3)).not_to_have_attribute("data-label", re.compile(".*"))
 
 
 def test_states_are_seen_in_high_contrast(tabs: Tabs, person: NewPerson) -> None:

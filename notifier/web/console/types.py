@@ -52,7 +52,7 @@ _KINDS = {
     "boolean": "Yes or no",
     "array": "List",
     "object": "Object",
-    schema_table.OTHER: "As in the JSON",
+    schema_table.OTHER: "As in JSON",
 }
 _SORTS = ("key", "category", "priority")
 

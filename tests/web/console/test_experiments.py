@@ -61,7 +61,7 @@ def test_from_a_draft_to_what_is_kept(admin: Visitor) -> None:
     assert "Roll back" not in page
     figures(control=(1000, 120), b=(1000, 150))
     page = admin.get(HOME).text
-    assert "B is better" in page
+    assert "that b is better" in page
     assert "15.0 %" in page
     assert page.count('class="interval"') == 2
     assert "do not say" not in admin.get(f"{HOME}/experiment/keep/b").text
@@ -81,7 +81,7 @@ def test_viewers_see_the_figures_and_nothing_to_press(signed_in: Callable[..., V
     figures(control=(1000, 120), b=(1000, 150))
     viewer = signed_in("viewer")
     page = viewer.get(HOME).text
-    assert "B is better" in page
+    assert "that b is better" in page
     assert "Keep b" not in page
     assert viewer.get(f"{HOME}/experiment/keep/b").status_code == 403
 

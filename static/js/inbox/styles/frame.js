@@ -29,9 +29,9 @@ export const frame = `
 .banner:empty { display: none; }
 .panel { flex: 1; min-height: 0; }
 @container inbox (max-width: 38rem) {
-  .head { grid-template-columns: auto minmax(0, 1fr); }
-  .head-end .quiet { white-space: normal; text-align: end; }
-  .tabs, .narrow { grid-column: 1 / -1; }
+  .head { display: flex; flex-wrap: wrap; justify-content: space-between; }
+  .head-end .quiet { white-space: normal; text-align: start; }
+  .tabs, .narrow { flex: 1 0 100%; }
   .narrow { order: 1; justify-self: stretch; margin: 0; padding-bottom: 0; min-width: 0; }
   .tabs { order: 2; min-width: 0; overflow-x: auto; scrollbar-width: none; }
   .tab { flex: none; }
