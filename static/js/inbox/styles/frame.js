@@ -29,7 +29,8 @@ export const frame = `
 .banner:empty { display: none; }
 .panel { flex: 1; min-height: 0; }
 @container inbox (max-width: 38rem) {
-  .head { display: flex; flex-wrap: wrap; justify-content: space-between; }
+  .head { display: flex; flex-wrap: wrap; }
+  .head-end { flex: 1 1 auto; justify-content: end; }
   .head-end .quiet { white-space: normal; text-align: start; }
   .tabs, .narrow { flex: 1 0 100%; }
   .narrow { order: 1; justify-self: stretch; margin: 0; padding-bottom: 0; min-width: 0; }
