@@ -8,7 +8,7 @@ from notifier.models.event_type import EventType, Template, TemplateAbout, Templ
 from notifier.models.experiment import BroadcastVariant, Experiment, ExperimentPerson, ExperimentVariant
 from notifier.models.image import Image
 from notifier.models.inbox import InboxItem, InboxState
-from notifier.models.installation import AuditEntry, InstallationSecret, Provider, Revision
+from notifier.models.installation import AuditEntry, Brand, InstallationSecret, Provider, Revision
 from notifier.models.notification import Attempt, Capture, Delivery, Notification, Receipt
 from notifier.models.oauth import RevokedToken, SigningKey
 from notifier.models.policy import (
@@ -36,6 +36,7 @@ __all__ = [
     "Attempt",
     "AuditEntry",
     "Authenticator",
+    "Brand",
     "Broadcast",
     "BroadcastHour",
     "BroadcastTally",

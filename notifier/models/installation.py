@@ -1,4 +1,4 @@
-"""Rows of the whole installation: its digest key, configured providers, the audit trail."""
+"""Rows of the whole installation: its digest key, configured providers, brands, the audit trail."""
 
 from datetime import datetime
 from typing import Any
@@ -50,6 +50,18 @@ class Provider(Base):
     is_on: Mapped[bool] = mapped_column(default=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     changed_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=now, onupdate=now)
+
+
+class Brand(Base):
+    """What mails show of who sends them (`core.brand`). `id`: the producer's; nil: the installation."""
+
+    __tablename__ = "brand"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str | None] = mapped_column(String(60))
+    logo: Mapped[str | None] = mapped_column(String(500))
+    accent: Mapped[str | None] = mapped_column(String(7))
+    address: Mapped[str | None] = mapped_column(String(300))
 
 
 class AuditEntry(Base):

@@ -11,6 +11,8 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from notifier.catalogue.samples import longest_of
+from notifier.channels import CHANNELS
+from notifier.core.brand import NO_BRAND
 from notifier.core.errors import Fault, Rejected
 from notifier.core.facts import AddressFacts
 from notifier.core.message import Content
@@ -26,6 +28,7 @@ from notifier.models import EventType, Template
 from notifier.people.person import load_people
 from notifier.pipeline.intake import own
 from notifier.pipeline.intake.item import Accepted
+from notifier.words.brands import brands_of
 from notifier.words.compose import unsubscribe_url, why_url
 from notifier.words.render import RenderFault, RenderRequest, try_some
 
@@ -41,8 +44,8 @@ NOWHERE = PreferenceLink(NOBODY)  # and where its links lead
 def preview(
     source: TemplateSource, channel: str, locale: str, data: Mapping[str, Any], type: EventType | None
 ) -> Content | RenderFault:
-    """The message as a reader of that language would get it. `type` gives it title and category; None if no type has
-    the template's name.
+    """The message as a reader of that language would get it, with the installation's brand. `type` gives it title and
+    category; None if no type has the template's name.
     """
     [result] = preview_each(source, [(channel, locale)], data, type)
     return result
@@ -86,6 +89,7 @@ def _request(
         unsubscribe_url=unsubscribe_url(NOBODY, type, channel, None) if type else None,
         site_url=current_settings().public_url,
         is_mandatory=type is not None and type.is_mandatory,
+        brand=brands_of([None])[None] if CHANNELS[channel].shape.has_html else NO_BRAND,
     )
 
 

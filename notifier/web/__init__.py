@@ -11,6 +11,7 @@ from notifier.web import assets, compression, errors, headers, language, present
 from notifier.web.console import (
     accounts,
     audit,
+    brand,
     broadcast_compose,
     broadcasts,
     experiments,
@@ -82,6 +83,7 @@ blueprints = (
     image_files.pages,
     types.pages,
     producers.pages,
+    brand.pages,
     subscriptions.pages,
     providers.pages,
     users.pages,

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from notifier.channels import CHANNELS
+from notifier.core.brand import NO_BRAND
 from notifier.core.facts import AddressFacts
 from notifier.core.message import Content
 from notifier.ground import process_pool, tokens
@@ -18,6 +19,7 @@ from notifier.ground.shapes import HOW_OFTEN
 from notifier.ground.tokens import NOBODY, PreferenceLink, Subject
 from notifier.models import EventType
 from notifier.people.person import Person
+from notifier.words.brands import brands_of
 from notifier.words.render import RenderFault, RenderRequest, render, render_some, type_title
 from notifier.words.store import load_templates
 
@@ -68,7 +70,7 @@ def why_url(link: PreferenceLink, type: EventType, channel: str, address: Addres
 
 
 def put_into_words(wanted: Sequence[Wanted]) -> list[Content | str]:
-    """One content each, or the sentence that says why there is none. At most one query for the whole batch."""
+    """One content each, or the sentence that says why there is none. At most two queries for the whole batch."""
     return [_said(result) for result in render(_requests(wanted))]
 
 
@@ -98,6 +100,7 @@ def _said(result: Content | RenderFault) -> Content | str:
 
 def _requests(wanted: Sequence[Wanted]) -> list[RenderRequest]:
     templates = load_templates({w.template_id for w in wanted if w.template_id})
+    brands = brands_of(w.producer_id for w in wanted if CHANNELS[w.channel].shape.has_html)
     site_url = current_settings().public_url
     return [
         RenderRequest(
@@ -113,6 +116,7 @@ def _requests(wanted: Sequence[Wanted]) -> list[RenderRequest]:
             why_url=why_url(PreferenceLink(w.person.subject, w.producer_id), w.type, w.channel, w.address),
             site_url=site_url,
             is_mandatory=w.type.is_mandatory,
+            brand=brands.get(w.producer_id, NO_BRAND),
             unsubscribe_url=unsubscribe_url(w.person.subject, w.type, w.channel, w.address),
         )
         for w in wanted

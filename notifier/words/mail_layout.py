@@ -4,6 +4,7 @@ The layout is rendered and its CSS inlined once per variant and process, then cu
 by joining strings. Called by `words.render` only; knows no template and no delivery.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +14,7 @@ from css_inline import CSSInliner
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup, escape
 
+from notifier.core.brand import NO_BRAND, Brand, as_text, text_on
 from notifier.core.shortening import cut
 from notifier.ground.languages import is_rtl, locale_for
 from notifier.words.mail_html import FOLDER, Inner, mirrored
@@ -20,6 +22,8 @@ from notifier.words.mail_html import FOLDER, Inner, mirrored
 # Dark enough for white text on the button (WCAG AA), told apart by the kind of news they bring.
 ACCENTS = {"transactional": "#2456d6", "marketing": "#b0369b", "social": "#0b7a6f", "system": "#b42318"}
 _PLAIN_ACCENT = "#2456d6"
+# A link of the content that has the colour of content.css, and none of its template's
+_PLAIN_LINK = re.compile(r'(<a [^<>]*?style="[^"<>]*?)color: #1d4ed8')
 
 WORDS: Mapping[str, Mapping[str, str]] = {
     "en": {
@@ -75,6 +79,7 @@ class Mail:
     image: str | None = None
     why_url: str | None = None
     unsubscribe_url: str | None = None
+    brand: Brand = NO_BRAND
 
 
 def words_in(locale: str) -> Mapping[str, str] | None:
@@ -95,22 +100,33 @@ def open_word(locale: str, url: str | None) -> str:
 
 def lay_out(mail: Mail) -> str:
     """The whole document."""
+    brand = mail.brand
+    accent = brand.accent or ACCENTS.get(mail.category, _PLAIN_ACCENT)
     variant = _variant(
         mail.language,
-        ACCENTS.get(mail.category, _PLAIN_ACCENT),
         mail.action_url is not None,
         mail.image is not None,
         mail.why_url is not None,
         mail.unsubscribe_url is not None,
         mail.kicker is not None,
         mail.content.css != "",
+        brand.name is not None,
+        brand.logo is not None,
+        brand.accent is not None,
+        brand.address is not None,
     )
     filling = {
         "title": escape(mail.title),
         "css": f" */ {mail.content.css} /* ",  # the inliner would take it for the beginning of a rule
         "kicker": escape(mail.kicker or ""),
         "preheader": escape(cut(mail.preheader, _LONGEST_PREHEADER)),
-        "content": mail.content.html,
+        "content": _in_colour(mail.content.html, brand.accent) if brand.accent else mail.content.html,
+        "accent": escape(accent),
+        "accent_text": escape(as_text(brand.accent) if brand.accent else accent),
+        "ink": escape(text_on(accent)),
+        "brand_name": escape(brand.name or ""),
+        "logo": escape(brand.logo or ""),
+        "address": Markup("<br>").join((brand.address or "").split("\n")),
         "action_label": escape(mail.action_label or ""),
         "action_url": escape(mail.action_url or ""),
         "image": escape(mail.image or ""),
@@ -120,16 +136,24 @@ def lay_out(mail: Mail) -> str:
     return "".join([filling[part] if is_slot else part for is_slot, part in variant])
 
 
+def _in_colour(html: str, colour: str) -> str:
+    """The content with its plain links in the brand's colour. (In dark mode they have that of responsive.css.)"""
+    return _PLAIN_LINK.sub(rf"\1color: {as_text(colour)}", html)
+
+
 @lru_cache(maxsize=256)
 def _variant(
     language: str,
-    accent: str,
     has_action: bool,
     has_image: bool,
     has_why: bool,
     has_unsubscribe: bool,
     has_kicker: bool,
     has_css: bool,
+    has_name: bool,
+    has_logo: bool,
+    has_accent: bool,
+    has_address: bool,
 ) -> tuple[tuple[bool, str], ...]:
     """The layout as literal parts and the names of slots between them: (is_slot, text)."""
     environment = Environment(loader=FileSystemLoader(FOLDER), autoescape=True, keep_trailing_newline=True)
@@ -140,14 +164,18 @@ def _variant(
         direction="rtl" if is_rtl(language) else "ltr",
         words=words_of(language),
         words_language=None if words_in(language) else _LAST_RESORT,
-        accent=accent,
         has_action=has_action,
         has_image=has_image,
         has_why=has_why,
         has_unsubscribe=has_unsubscribe,
         has_kicker=has_kicker,
         has_css=has_css,
+        has_name=has_name,
+        has_logo=has_logo,
+        has_accent=has_accent,
+        has_address=has_address,
         css=Markup(direct((FOLDER / "layout.css").read_text())),
+        brand_css=Markup((FOLDER / "brand.css").read_text().strip()),
         responsive_css=Markup(direct((FOLDER / "responsive.css").read_text().strip())),
         padding=_PADDING,
     )

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from notifier.channels import CHANNELS
 from notifier.channels.contract import Shape
 from notifier.channels.fields import PLAIN_SIGNS
+from notifier.core.brand import NO_BRAND, Brand
 from notifier.core.message import Content
 from notifier.core.segments import sms_text
 from notifier.core.shape_fields import ON, ShapeField
@@ -62,6 +63,7 @@ class RenderRequest:
     unsubscribe_url: str | None
     site_url: str | None = None
     is_mandatory: bool = False
+    brand: Brand = NO_BRAND
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,6 +400,7 @@ def _as_mail(
             image=content.image,
             why_url=request.why_url,
             unsubscribe_url=request.unsubscribe_url,
+            brand=request.brand,
         )
     )
     parts = [body]
@@ -408,6 +411,7 @@ def _as_mail(
         for name, url in (("why", request.why_url), ("unsubscribe", request.unsubscribe_url))
         if url
     ]
+    foot += [text for text in (request.brand.name, request.brand.address) if text]
     if foot:
         parts.append("\n".join(["-- ", *foot]))
     return replace(content, body="\n\n".join(parts), html=document)

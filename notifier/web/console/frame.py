@@ -30,6 +30,7 @@ _GROUPS = (
             ("/admin/templates", "Templates"),
             ("/admin/images", "Images"),
             ("/admin/producers", "Producers"),
+            ("/admin/brand", "Brand"),
             ("/admin/subscriptions", "Webhooks"),
             ("/admin/providers", "Providers"),
         ),

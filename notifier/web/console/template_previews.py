@@ -98,7 +98,7 @@ def shown(
         "fault": None,
         "channel": channel,
         "subject": result.subject,
-        "mail": _keep(result.html) if result.html else None,
+        "mail": keep(result.html) if result.html else None,
         "has_html": result.html is not None,
         "text": result.body,
         "title": result.title,
@@ -142,8 +142,8 @@ def _card(content: Content) -> dict[str, Any]:
     return {"title": content.title, "body": content.body}
 
 
-def _keep(html: str) -> str | None:
-    """→ the digest by which the frame asks for it; None while Redis is away."""
+def keep(html: str) -> str | None:
+    """Keeps a mail for its frame → the digest by which that asks for it; None while Redis is away."""
     digest, latest = hashlib.sha256(html.encode()).hexdigest(), _LATEST.format(current_user.id.hex)
     try:
         with redis_store.client.pipeline() as pipe:

@@ -21,6 +21,7 @@ from notifier.web.access import ANYONE, allow, page_blueprint
 from notifier.web.errors import Words, error_page
 from notifier.web.person import preference_page
 from notifier.web.person.preference_page import Desk
+from notifier.words.brands import brands_of
 
 pages = page_blueprint("preference_links")
 
@@ -50,7 +51,9 @@ def _open(token: str, link: PreferenceLink | None) -> ResponseReturnValue:
     if link is None:
         return error_page(404, _BROKEN)
     conditions = valid_tokens.conditions_of(link)
-    desk = Desk(link.user_id, url_for("preference_links.show", token=token), "link", conditions=conditions)
+    brand = brands_of([link.producer_id])[link.producer_id]
+    page = url_for("preference_links.show", token=token)
+    desk = Desk(link.user_id, page, "link", conditions=conditions, brand_name=brand.name)
     try:
         return preference_page.save(desk) if request.method == "POST" else preference_page.show(desk)
     except Rejected:  # the person is gone, or the link has ended

@@ -51,6 +51,7 @@ class Desk:
     account: Account | None = None
     conditions: Conditions = ()  # on which the link still holds
     is_staff: bool = False
+    brand_name: str | None = None  # of the message that led here
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,7 @@ def _context(desk: Desk, document: Mapping[str, Any], tried: Tried) -> dict[str,
     )
     return {
         "desk": desk,
+        "brand_name": desk.brand_name,
         "document": document,
         "grid": grid,
         "titles": titles,

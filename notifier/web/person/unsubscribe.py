@@ -20,6 +20,7 @@ from notifier.queries.preference_grid import types_allowed_by_name
 from notifier.web.access import ANYONE, allow, page_blueprint
 from notifier.web.errors import Words, error_page
 from notifier.web.language import speak_to
+from notifier.words.brands import brands_of
 
 pages = page_blueprint("unsubscribe")
 
@@ -37,7 +38,7 @@ def ask(token: str) -> ResponseReturnValue:
         return error_page(404, _BROKEN)
     if isinstance(wish, Unsubscribe):
         speak_to(readers.find(wish.user_id, valid_tokens.conditions_of(wish)))
-    return render_template("unsubscribe.html", wish=wish, is_done=False, is_of_address=False)
+    return render_template("unsubscribe.html", wish=wish, is_done=False, is_of_address=False, brand_name=_brand_name())
 
 
 @pages.post("/u/<token>")
@@ -47,7 +48,9 @@ def act(token: str) -> ResponseReturnValue:
     at_address = tokens.read_address_unsubscribe(token)
     if at_address is not None:
         suppressions.unsubscribe(at_address.digest, at_address.channel, at_address.category)
-        return render_template("unsubscribe.html", wish=at_address, is_done=True, is_of_address=True)
+        return render_template(
+            "unsubscribe.html", wish=at_address, is_done=True, is_of_address=True, brand_name=_brand_name()
+        )
     wish = tokens.read_unsubscribe(token)
     if wish is None:
         return error_page(404, _BROKEN)
@@ -65,7 +68,12 @@ def act(token: str) -> ResponseReturnValue:
         # A channel that is there no longer; but who is gone is sent nothing any more, as they wish
         if error.code != "not_found":
             return error_page(404, _BROKEN)
-    return render_template("unsubscribe.html", wish=wish, is_done=True, is_of_address=False)
+    return render_template("unsubscribe.html", wish=wish, is_done=True, is_of_address=False, brand_name=_brand_name())
+
+
+def _brand_name() -> str | None:
+    """The installation's: the link is for a category, whoever sends."""
+    return brands_of([None])[None].name
 
 
 def _switched_off(wish: Unsubscribe) -> dict[str, Any]:
