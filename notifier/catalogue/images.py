@@ -92,13 +92,15 @@ def path(image: Image) -> str:
 
 @retried
 def delete(digest: str) -> None:
-    """For good: mails that have gone out show it no more. Raises Rejected while a published template, or a variant of
-    an experiment, refers to it.
+    """For good: mails that have gone out show it no more. Raises Rejected while a published template, a variant of an
+    experiment or a brand refers to it.
     """
     with transaction() as session:
         image = queries.one(digest)
         users = sorted({use.key for use in queries.uses().get(digest, ()) if use.is_sent})
         if users:
             raise Rejected("conflict", f"this image is used by {', '.join(users[:5])}: publish them without it first")
+        if queries.is_a_logo(digest):
+            raise Rejected("conflict", "this image is the logo of a brand: give that another one first")
         audit.write("image.deleted", digest, before={"name": image.name})
         session.execute(sa.delete(Image).where(Image.digest == digest).execution_options(synchronize_session=False))

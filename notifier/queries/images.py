@@ -11,7 +11,7 @@ from notifier.core.errors import Rejected
 from notifier.core.experiments import STOPPED
 from notifier.core.wording import DRAFT, PUBLISHED
 from notifier.ground.extensions import db
-from notifier.models import Experiment, ExperimentVariant, Image, Template, TemplateContent
+from notifier.models import Brand, Experiment, ExperimentVariant, Image, Template, TemplateContent
 
 MOST_SHOWN = 50
 _ADDRESSED = re.compile(r"/images/([0-9a-f]{32})\.")
@@ -53,6 +53,12 @@ def one(digest: str) -> Image:
     if found is None:
         raise Rejected("not_found", f"there is no image {digest[:80]!r}")
     return found
+
+
+def is_a_logo(digest: str) -> bool:
+    """Whether the brand of the installation or a producer refers to it."""
+    refers = Brand.logo.contains(f"/images/{digest}.", autoescape=True)
+    return db.session.scalar(sa.select(Brand.id).where(refers).limit(1)) is not None
 
 
 def uses() -> Mapping[str, Sequence[Use]]:

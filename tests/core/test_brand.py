@@ -40,10 +40,10 @@ def test_nothing_but_six_digits_is_a_colour(text: str) -> None:
     [
         (Brand(), ACME),
         (Brand(accent="#b42318"), Brand("Acme", ACME.logo, "#b42318", ACME.address)),
-        (Brand(name="Shop"), Brand("Shop", None, ACME.colour, ACME.address)),
+        (Brand(name="Shop"), Brand("Shop", None, ACME.accent, ACME.address)),
         (
             Brand("Shop", "https://shop.test/l.png", address="2 Lane"),
-            Brand("Shop", "https://shop.test/l.png", ACME.colour, "2 Lane"),
+            Brand("Shop", "https://shop.test/l.png", ACME.accent, "2 Lane"),
         ),
     ],
     ids=["nothing of its own", "a colour", "a name, and so no logo of another's", "all but the colour"],

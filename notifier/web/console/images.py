@@ -67,7 +67,11 @@ def upload() -> ResponseReturnValue:
 def ask_to_delete(digest: str) -> ResponseReturnValue:
     image = queries.one(digest)
     return render_template(
-        "admin/image_delete.html", image=image, uses=queries.uses().get(digest, ()), path=images.path(image)
+        "admin/image_delete.html",
+        image=image,
+        uses=queries.uses().get(digest, ()),
+        is_logo=queries.is_a_logo(digest),
+        path=images.path(image),
     )
 
 

@@ -12,12 +12,14 @@ from apiflask import APIFlask
 
 from notifier.catalogue import experiments, images, templates
 from notifier.catalogue.experiments import Proposal
+from notifier.core.brand import Brand
 from notifier.core.wording import Words
 from notifier.ground import kept
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import AuditEntry, Experiment, Image, Template
 from notifier.queries import images as queries
+from notifier.words.brands import set_brand
 from tests.catalogue.test_image_files import written
 from tests.stored import rows
 from tests.web.conftest import Visitor
@@ -77,6 +79,11 @@ def test_an_image_is_uploaded_listed_used_and_deleted(
     assert len(rows(Image)) == 1
 
     published("<p>Without it</p>")
+    set_brand(None, Brand("Acme", logo=address), subject="installation")
+    assert "It is the logo of a brand" in operator.get(page).text
+    assert operator.post(page).status_code == 303
+    assert len(rows(Image)) == 1
+    set_brand(None, Brand("Acme"), subject="installation")
     assert operator.post(page).status_code == 303
     assert rows(Image) == []
     trail = [(entry.action, entry.actor) for entry in rows(AuditEntry) if entry.action.startswith("image.")]
