@@ -281,6 +281,6 @@ def test_who_may_only_look_does_not_find_it_among_the_captured_messages(
     for role, status in {"viewer": 404, "operator": 404, "admin": 200}.items():
         browser = Visitor(visitor.client.application)
         browser.sign_in(f"{role}@example.test")
-        for path in (f"/admin/sandbox/cap_{capture}", f"/admin/sandbox/cap_{capture}/html"):
+        for path in (f"/admin/sandbox/cap_{capture}?view=text", f"/admin/sandbox/cap_{capture}/html"):
             answer = browser.get(path)
             assert (answer.status_code, secret in answer.text) == (status, status == 200)
