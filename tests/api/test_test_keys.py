@@ -127,6 +127,11 @@ CALLS: dict[str, list[Call]] = {
     "PUT /api/v1/templates/<name>": [Call(WORDS, (REFUSED,))],
     "POST /api/v1/templates/<name>/publish": [Call(codes=(REFUSED,))],
     "POST /api/v1/templates/<name>/preview": [Call({"channel": "email"}, (REFUSED,))],
+    "POST /api/v1/templates/<name>/variants": [Call({"name": "b", "weight": 50, **WORDS}, (REFUSED,))],
+    "GET /api/v1/templates/<name>/experiment": [Call(codes=(404, 422))],
+    "POST /api/v1/templates/<name>/experiment/start": [Call(codes=(REFUSED,))],
+    "POST /api/v1/templates/<name>/experiment/stop": [Call({"keep": "b"}, (REFUSED,))],
+    "POST /api/v1/images": [Call(codes=(REFUSED,))],
     "GET /api/v1/events": [Call(codes=(200,))],
     "POST /api/v1/audiences/preview": [
         Call({"audience": {"all": True}}, (200,)),
