@@ -56,7 +56,7 @@ def test_data_leave_the_name_alone_by_which_webhooks_are_told_of_the_notificatio
 
 
 PEOPLE = (InlineRecipient("alice", {"name": "A", "attributes": {"plan": "pro"}}), InlineRecipient("bob"))
-SAID_ONCE, SAID_BY_US = {"send_at", "idempotency"}, {"address_id", "template_id", "only_through"}
+SAID_ONCE, SAID_BY_US = {"send_at", "idempotency"}, {"address_id", "template_id", "variant_id", "only_through"}
 SAID_AGAIN = Submission(
     type="like",
     recipients=PEOPLE,

@@ -37,7 +37,7 @@ def test_a_call_gives_what_its_function_gives_from_another_process(pool: Process
 
 def test_a_call_raises_what_its_function_raises(pool: ProcessPool) -> None:
     with pytest.raises(TemplateFault) as caught:
-        pool.run(code_of, "one\ntwo {{ }}", is_html=False)
+        pool.run(code_of, "one\ntwo {{ }}", is_html=False, is_rtl=False)
     assert (caught.value.line, pool.run(math.sqrt, 4)) == (2, 2)
 
 

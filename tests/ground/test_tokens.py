@@ -203,9 +203,8 @@ def test_the_check_is_part_of_the_statements_that_read_the_person(
 ) -> None:
     with statements() as asked:
         client.get(shop.preferences)
-    for_language, for_choices = (text for text in asked if "generation" in text)
-    assert "preference.document" in for_language
-    assert "preference.document" in for_choices
+    [for_language_and_choices] = (text for text in asked if "generation" in text)
+    assert "preference.document" in for_language_and_choices
     with statements() as asked:
         client.post(shop.unsubscribe)
     assert len([text for text in asked if "generation" in text]) == 2

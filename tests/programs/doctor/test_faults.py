@@ -153,7 +153,7 @@ UNTIL_THEN = "Until then requests are accepted and wait."
         (
             "providers",
             {"SMTP_URL": f"smtp://me:{PASSWORD}@127.0.0.1:1"},
-            "smtp (SMTP) cannot be used: no connection to the mail server could be made",
+            "smtp (SMTP) cannot be used: the mail server refuses connections on this port",
             "Correct it",
         ),
         (
