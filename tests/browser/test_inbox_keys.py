@@ -104,9 +104,10 @@ def test_x_selects_and_shift_x_up_to_here_and_escape_leaves(page: Page) -> None:
 def test_s_asks_until_when_and_escape_gives_the_focus_back(page: Page) -> None:
     choices = inbox(page).get_by_role("dialog", name="Snooze until")
     press(page, "j", "s")
-    expect(choices.get_by_role("button", name="In an hour")).to_be_focused()
+    offers = choices.locator(".offer")  # which follow the first depends on the time of day
+    expect(offers.nth(0)).to_be_focused()
     press(page, "ArrowDown")
-    expect(choices.get_by_role("button", name="Tomorrow morning")).to_be_focused()
+    expect(offers.nth(1)).to_be_focused()
     press(page, "e", "Escape")  # no key of the list works in there
     expect(choices).to_be_hidden()
     expect(items(page)).to_have_count(3)

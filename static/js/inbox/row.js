@@ -9,7 +9,8 @@ export function row(item, { base, isEmbedded, isOpen, isSelected, isCustom, word
   const at = new Date(item.created_at);
   const url = safeUrl(item.action?.url, base);
   const titleId = `t-${item.id}`;
-  const written = { dir: item.dir ?? "auto", lang: item.language };
+  // Data may be of another script than an English sentence; in a right-to-left one a brand's name may come first
+  const written = { dir: item.dir === "rtl" ? "rtl" : "auto", lang: item.language };
   const names = { class: isCustom ? "title is-covered" : "title", part: "title", id: titleId, ...written, text: item.title, data: { do: "open" } };
   const title = url ? el("a", { ...names, href: url }) : el("button", { ...names, type: "button", "aria-expanded": isOpen });
   const actionsOf = (action) => words.say("actionsOf", { action, title: item.title });
