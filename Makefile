@@ -20,7 +20,7 @@ help:  ## this list
 
 test: install install-dev assets  ## suite and browser; ARGS="tests/core -k quiet" runs just those
 ifeq ($(ARGS),)
-	@$(MAKE) --no-print-directory suite browser
+	@$(MAKE) --no-print-directory --keep-going suite browser
 else
 	@$(BIN)/python -m pytest $(ARGS)
 endif
