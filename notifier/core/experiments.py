@@ -8,7 +8,6 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 from uuid import UUID
 
 PREPARED, RUNNING, STOPPED = "draft", "running", "stopped"
@@ -142,6 +141,3 @@ def judge(tried: Sequence[Tried]) -> Verdict:
     if p_value >= _SIGNIFICANT:
         return Verdict(NO_DIFFERENCE, p_value)
     return Verdict(f"{best.name} is better", p_value, best.name)
-
-
-Goal = Literal["opened", "clicked"]
