@@ -16,6 +16,7 @@ from notifier.catalogue.template_check import About, Place
 from notifier.channels import CHANNELS
 from notifier.core.errors import Fault
 from notifier.core.message import Content
+from notifier.core.shape_fields import pieces
 from notifier.core.wording import ANY_CHANNEL, TemplateSource, Words
 from notifier.ground.zones import UTC
 from notifier.words.language import Budget, Trial
@@ -25,7 +26,6 @@ LONGEST_SUBJECT = 70  # characters; phones show some 40, programs on a desk some
 CLIPPED_AT = 102 * 1024  # bytes of HTML, from which on Gmail shows no more
 _MOST = 30  # warnings of one version
 _MOST_WORK = 300_000  # units, for all its mails
-_JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _HOST = re.compile(r"(?:https?://)?((?:[a-z0-9-]+\.)+[a-z]{2,})(?:[/:?#].*)?", re.IGNORECASE)
 _DECLARED = re.compile(r"(?<![\w-])([a-z-]+)\s*:\s*([^;{}\"']*)", re.IGNORECASE)
 _AT_RULE = re.compile(r"@[a-z-]+", re.IGNORECASE)
@@ -43,7 +43,7 @@ def warnings(contents: Mapping[Place, Words], about: About) -> list[Fault]:
 
 def _of_html(source: str, pointer: str) -> Iterator[Fault]:
     # Of what data fills in only the line ends are left
-    html = _JINJA.sub(lambda jinja: "\ue000" + "\n" * jinja[0].count("\n"), source)
+    html = "".join("\ue000" + "\n" * piece.count("\n") if is_tag else piece for piece, is_tag in pieces(source))
     reader = _Reader()
     reader.feed(html)
     reader.close()
@@ -62,9 +62,11 @@ class _Reader(HTMLParser):
         self.found: list[tuple[str, str, int]] = []
         self._link: str | None = None
         self._said = ""
+        self._is_css = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
+        self._is_css = tag == "style"
         self._dropped("elements", tag, f"<{tag}>")
         self._css(given.get("style") or "")
         if tag == "img" and "alt" not in given:
@@ -73,6 +75,7 @@ class _Reader(HTMLParser):
             self._link, self._said = given.get("href"), ""
 
     def handle_endtag(self, tag: str) -> None:
+        self._is_css = False
         if tag != "a" or not self._link:
             return
         said, leads = _HOST.fullmatch(self._said.strip()), _HOST.fullmatch(self._link.strip())
@@ -85,7 +88,7 @@ class _Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self._said += data
-        if self.lasttag == "style":
+        if self._is_css:
             self._css(data)
 
     def _css(self, css: str) -> None:

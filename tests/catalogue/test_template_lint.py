@@ -23,6 +23,7 @@ ABOUT = About("greeting", {"name": "x" * 100, "many": ["a" * 20_000] * 6})
             Words("t", "b", html="<style>p { position: fixed }</style><p>a</p>"),
             [("html", "dropped_by_mail_programs", 1)],
         ),
+        (Words("t", "b", html="<style>p { color: red }</style>position: fixed"), []),
         (Words("t", "b", html="<p>{{\n\n name }}</p><video></video>"), [("html", "dropped_by_mail_programs", 3)]),
         (Words("t", "b", html='<img src="https://x.test/a.png">'), [("html", "image_without_alt", 1)]),
         (Words("t", "b", html='<img src="https://x.test/a.png" alt="">'), []),
