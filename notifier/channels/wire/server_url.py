@@ -3,6 +3,7 @@
 A `Setting` declares that it is one (`server`); forms are made from that, and the URL is what is stored.
 """
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
@@ -42,7 +43,7 @@ class ServerUrl:
     def join(self, parts: ServerParts) -> str:
         """Raises ValueError with a sentence: for a host or port that is none, or a password without a user."""
         host = parts.host.strip().strip("[]")
-        if not host or any(mark in host for mark in "/@?#%\\ ") or not host.isprintable():
+        if not _is_host(host):
             raise ValueError("The host is a name or an address, such as mail.example.com.")
         if parts.port and not (parts.port.isascii() and parts.port.isdecimal() and 0 < int(parts.port) < 65_536):
             raise ValueError("The port is a number from 1 to 65535.")
@@ -52,3 +53,13 @@ class ServerUrl:
         login = f"{quote(parts.user, safe='')}{secret}@" if parts.user else ""
         shown = f"[{host}]" if ":" in host else host
         return f"{parts.scheme}://{login}{shown}{f':{parts.port}' if parts.port else ''}"
+
+
+def _is_host(text: str) -> bool:
+    """A colon stands in an address of IPv6 only: `mail.example.com:587` is a host and a port."""
+    if ":" in text:
+        try:
+            ipaddress.IPv6Address(text)
+        except ValueError:
+            return False
+    return text != "" and text.isprintable() and not any(mark in text for mark in "/@?#%\\ ")

@@ -33,6 +33,7 @@ def test_what_the_fields_could_not_hold_is_not_taken_apart(url: str) -> None:
         (ServerParts("smtp", ""), "The host"),
         (ServerParts("smtp", "user:secret@mail"), "The host"),
         (ServerParts("smtp", "mail/x"), "The host"),
+        (ServerParts("smtp", "mail.example.com:587"), "The host"),
         (ServerParts("smtp", "mail", "0"), "The port"),
         (ServerParts("smtp", "mail", "²"), "The port"),
         (ServerParts("smtp", "mail", "", "", "secret"), "A password"),
