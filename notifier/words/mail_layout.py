@@ -23,7 +23,7 @@ from notifier.words.mail_html import FOLDER, Inner, mirrored
 ACCENTS = {"transactional": "#2456d6", "marketing": "#b0369b", "social": "#0b7a6f", "system": "#b42318"}
 _PLAIN_ACCENT = "#2456d6"
 # A link of the content that has the colour of content.css, and none of its template's
-_PLAIN_LINK = re.compile(r'(<a [^<>]*?style="[^"<>]*?)color: #1d4ed8')
+_PLAIN_LINK = re.compile(r'(<a [^<>]*?style="[^"<>]*?)(?<![\w-])color: #1d4ed8')
 
 WORDS: Mapping[str, Mapping[str, str]] = {
     "en": {

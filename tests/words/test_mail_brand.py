@@ -13,7 +13,8 @@ WORDS = Words(
     "Hello",
     "",
     html='<p>See <a href="https://a.test/?x=color: %231d4ed8">this</a>, <a style="color: red" href="https://b.test/">'
-    "that</a> and color: #1d4ed8.</p>",
+    'that</a>, <a style="color: white; background-color: #1d4ed8" href="https://c.test/">a button</a> '
+    "and color: #1d4ed8.</p>",
     action_label="Look",
     action_url="https://a.test/",
 )
@@ -60,6 +61,7 @@ def test_links_have_its_colour_but_those_that_the_template_has_coloured():
         re.findall(r"(?<![-\w])color: ([^;\"]+)", tag)[-1] for tag in re.findall(r"<a [^>]*test/[^>]*>", html)[:2]
     ]
     assert colours == ["#846e00", "red"]
+    assert "background-color: #1d4ed8" in html
     assert "and color: #1d4ed8." in html
 
 
