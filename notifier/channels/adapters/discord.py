@@ -9,6 +9,7 @@ from notifier.channels.contract import Adapter, AddressKind, Channel, Shape
 from notifier.channels.fields import FACTS, FOOTER
 from notifier.channels.wire.answers import Family, Response, explain_code, not_understood
 from notifier.channels.wire.chat import STATUSES_OF_A_HOOK, image, link
+from notifier.core.brand import is_colour
 from notifier.core.errors import DeliveryError, InvalidRecipient, Permanent, RateLimited
 from notifier.core.message import Content, Message, Receipt, Recipient
 from notifier.core.shape_fields import ShapeField
@@ -37,13 +38,12 @@ def _parse(value: str) -> str:
     return url
 
 
-_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 COLOUR = ShapeField(
     "colour",
     "Colour",
     "Of the line beside the message, as #rrggbb.",
     longest=7,
-    check=lambda _, value: None if _COLOUR.fullmatch(value) else "a colour is written like #2f6fde",
+    check=lambda _, value: None if is_colour(value.lower()) else "a colour is written like #2f6fde",
 )
 
 DISCORD = Channel(
@@ -107,7 +107,7 @@ def _payload(message: Message) -> dict[str, Any]:
     footer, colour = content.extra.get("footer"), content.extra.get("colour", "")
     if footer:
         embed["footer"] = {"text": footer}  # reads no Markdown
-    if _COLOUR.fullmatch(colour):
+    if is_colour(colour.lower()):
         embed["color"] = int(colour[1:], 16)
     facts = _facts(content, _LONGEST_EMBED - len(embed["title"]) - len(embed["description"]) - len(footer or ""))
     if facts:
