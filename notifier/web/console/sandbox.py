@@ -1,13 +1,9 @@
-"""Messages that the sandbox captured, shown as their recipient would have seen them. Viewers look; operators delete.
-
-A mail's HTML is not ours: it is shown in a sandboxed frame, from a route whose own policy allows styles and pictures,
-but no script.
-"""
+"""Messages that the sandbox captured, shown as their recipient would have seen them. Viewers look; operators delete."""
 
 import json
 from typing import Any
 
-from flask import Response, abort, flash, redirect, render_template, request, url_for
+from flask import abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
@@ -21,17 +17,13 @@ from notifier.queries.captures import KIND, find_capture, list_captures
 from notifier.queries.dead_letters import WITHIN
 from notifier.queries.types import known_keys
 from notifier.web.access import allow, page_blueprint
+from notifier.web.console.mail_frame import framed
 from notifier.words.tracked import without_pixel
 
 pages = page_blueprint("sandbox", url_prefix="/admin/sandbox")
 
 _LONGEST = 320
 _VIEWS = ("html", "text", "headers", "source")  # of a mail
-_MAIL_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data: https:; font-src https: data:; form-action "
-    "'none'; frame-ancestors 'self'; "
-    "sandbox allow-popups allow-popups-to-escape-sandbox"
-)
 
 
 @pages.get("")
@@ -105,18 +97,7 @@ def html(capture_id: str) -> ResponseReturnValue:
     capture = find_capture(parse(KIND, capture_id), with_secrets=_sees_secrets()) or abort(404)
     if not capture["html"]:
         abort(404)
-    shown = without_pixel(capture["html"])  # who looks at it here has not received it
-    # Links leave the frame: the page around it forbids every other document inside.
-    document = (
-        '<base target="_blank" rel="noopener">' + shown
-        if "<head" not in shown
-        else shown.replace("<head>", '<head><base target="_blank">', 1)
-    )
-    return Response(
-        document,
-        mimetype="text/html",
-        headers={"Content-Security-Policy": _MAIL_POLICY, "Referrer-Policy": "no-referrer"},
-    )
+    return framed(without_pixel(capture["html"]))  # who looks at it here has not received it
 
 
 def _shown(capture: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Previews in the template editor: the message as its recipient would see it, or the fault with its line.
 
-The HTML of a mail is shown in a sandboxed frame from a route with a policy of its own. It waits for its frame in Redis
-for some minutes, under the digest of its content, since it is not saved anywhere. So does each author's sample data.
+The HTML of a mail waits for its frame in Redis for some minutes, under the digest of its content, since it is not saved
+anywhere. So does each author's sample data.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from uuid import UUID
 
 import redis
 import structlog
-from flask import Response, abort
+from flask import abort
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
@@ -26,17 +26,13 @@ from notifier.models import EventType
 from notifier.operations import template_trial
 from notifier.web.access import allow, page_blueprint
 from notifier.web.console import template_measures
+from notifier.web.console.mail_frame import framed
 from notifier.web.console.shape_form import came_out
 from notifier.words.fallback import find_words
 from notifier.words.render import RenderFault
 
 pages = page_blueprint("template_previews", url_prefix="/admin/templates/-")
 
-MAIL_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data: https:; font-src https: data:; form-action "
-    "'none'; frame-ancestors 'self'; "
-    "sandbox allow-popups allow-popups-to-escape-sandbox"
-)
 _KEY = "notifier:preview:{}"
 _KEPT_S = 600
 _LATEST = "notifier:previews-of:{}"
@@ -65,13 +61,7 @@ def mail(digest: str) -> ResponseReturnValue:
         kept = cast("bytes | None", redis_store.client.get(_KEY.format(digest[:64])))
     except redis.RedisError:
         kept = None
-    document = kept.decode() if kept else abort(404)
-    document = document.replace("<head>", '<head><base target="_blank">', 1)
-    return Response(
-        document,
-        mimetype="text/html",
-        headers={"Content-Security-Policy": MAIL_POLICY, "Referrer-Policy": "no-referrer"},
-    )
+    return framed(kept.decode() if kept else abort(404))
 
 
 def shown(
