@@ -45,21 +45,23 @@ def _read(keys: set[str]) -> dict[str, Brand]:
     return {**dict.fromkeys(keys, NO_BRAND), **{id.hex: Brand(*fields) for id, *fields in rows}}
 
 
-def cleaned(typed: Mapping[str, str | None]) -> Brand:
-    """The brand as it was typed, in the form that is stored. Raises Rejected with a fault for each field."""
+def cleaned(typed: Mapping[str, str | None], *, site_url: str | None = None) -> Brand:
+    """The brand as it was typed, in the form that is stored. `site_url`: of the installation, whose own images may be
+    its logo even where it has no TLS. Raises Rejected with a fault for each field.
+    """
     brand = Brand(
         one_line(typed.get("name") or "") or None,
         (typed.get("logo") or "").strip() or None,
         (typed.get("accent") or "").strip().lower() or None,
         many_lines(typed.get("address") or "") or None,
     )
-    faults = tuple(Fault(f"/{field}", "invalid", message) for field, message in _faults(brand))
+    faults = tuple(Fault(f"/{field}", "invalid", message) for field, message in _faults(brand, site_url))
     if faults:
         raise Rejected("validation_failed", "the brand is not in order", faults)
     return brand
 
 
-def _faults(brand: Brand) -> Iterator[tuple[str, str]]:
+def _faults(brand: Brand, site_url: str | None) -> Iterator[tuple[str, str]]:
     if len(brand.name or "") > LONGEST_NAME:
         yield "name", f"a name has at most {LONGEST_NAME} characters"
     if brand.accent and not is_colour(brand.accent):
@@ -67,17 +69,18 @@ def _faults(brand: Brand) -> Iterator[tuple[str, str]]:
     address = brand.address or ""
     if len(address) > LONGEST_ADDRESS or address.count("\n") >= MOST_LINES:
         yield "address", f"an address has at most {MOST_LINES} lines and {LONGEST_ADDRESS} characters"
-    if brand.logo and not _is_https(brand.logo):
+    if brand.logo and not _may_be_logo(brand.logo, site_url):
         yield "logo", f"write the address of a picture: https://…, at most {LONGEST_LOGO} characters"
     elif brand.logo and not brand.name:
         yield "name", "a logo needs a name, which is shown where pictures are off"
 
 
-def _is_https(logo: str) -> bool:
+def _may_be_logo(logo: str, site_url: str | None) -> bool:
     if len(logo) > LONGEST_LOGO or web_address(logo) is None:
         return False
     parts = urlsplit(logo)
-    return parts.scheme == "https" and parts.username is None
+    is_own = site_url is not None and logo.startswith(f"{site_url}/images/")
+    return (parts.scheme == "https" or is_own) and parts.username is None
 
 
 def set_brand(producer_id: UUID | None, brand: Brand, *, subject: str) -> None:

@@ -53,6 +53,26 @@ def test_what_cannot_be_in_a_brand_is_refused_beside_its_field(typed: dict[str, 
     assert [fault.pointer for fault in refused.value.faults] == [f"/{field}"]
 
 
+@pytest.mark.parametrize(
+    ("logo", "is_taken"),
+    [
+        ("http://localhost:5000/images/0a.png", True),
+        ("http://localhost:5000/elsewhere.png", False),
+        ("http://localhost:5000.evil.test/images/0a.png", False),
+        ("http://localhost:5000@evil.test/images/0a.png", False),
+        ("http://localhost/images/0a.png", False),
+    ],
+)
+def test_an_image_of_the_installations_own_may_be_a_logo_without_tls(logo: str, is_taken: bool) -> None:
+    """Or nobody who tries Notifier out could use one that they have uploaded."""
+    typed = {"name": "Acme", "logo": logo}
+    if is_taken:
+        assert cleaned(typed, site_url="http://localhost:5000").logo == logo
+        return
+    with pytest.raises(Rejected):
+        cleaned(typed, site_url="http://localhost:5000")
+
+
 def test_what_was_typed_is_stored_clean() -> None:
     assert cleaned(_ALL) == Brand("Acme", "https://acme.test/logo.png", "#2456d6", "1 Road\n Town")
     assert cleaned(dict.fromkeys(_ALL, "")) == Brand()

@@ -38,7 +38,7 @@ class BrandForm(ConsoleForm):
     def brand(self) -> Brand:
         """Raises Rejected."""
         self.check()
-        return cleaned({name: self[name].data for name in _FIELDS})
+        return cleaned({name: self[name].data for name in _FIELDS}, site_url=current_settings().public_url)
 
 
 @pages.get("", defaults={"producer_id": None})

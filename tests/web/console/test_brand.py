@@ -9,6 +9,7 @@ from apiflask import APIFlask
 from notifier.access.keys import create_producer
 from notifier.core.brand import Brand
 from notifier.ground import tokens
+from notifier.ground.config import current_settings
 from notifier.ground.ids import new_id, show
 from notifier.ground.tokens import PreferenceLink
 from notifier.words.brands import own_brand, set_brand
@@ -29,6 +30,8 @@ def test_an_admin_sets_the_installations_brand_and_what_a_producer_has_instead(a
     assert admin.post("/admin/brand", ACME).location == "/admin/brand"
     assert admin.post(page, {"accent": "#b42318"}).location == page
     assert (own_brand(None), own_brand(shop)) == (Brand(**ACME), Brand(accent="#b42318"))
+    uploaded = {**ACME, "logo": f"{current_settings().public_url}/images/{'a' * 32}.png"}
+    assert admin.post("/admin/brand", uploaded).status_code == 303
     assert 'value="#ffd400"' in admin.get("/admin/brand").text
     assert (page in admin.get(f"/admin/producers/{show('prd', shop)}").text, "Acme" in admin.get(page).text) == (
         True,
