@@ -14,6 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, scoped_session
 
 from notifier.catalogue import about, samples, templates, toml_files
 from notifier.catalogue import types as event_types
@@ -24,7 +25,7 @@ from notifier.core.wording import FIELDS, PUBLISHED, About, Words
 from notifier.ground import kept
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
-from notifier.models import EventType, Template, TemplateContent
+from notifier.models import EventType, Template, TemplateAbout, TemplateContent
 from notifier.queries import about as queries
 
 SUFFIX = ".toml"
@@ -37,6 +38,7 @@ _COLUMNS = {
     "escalate_after": "escalate_after_s",
     "dedupe_window": "dedupe_window_s",
 }
+_CHANGED = FileFault("", "somebody else has just changed it; compare again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,23 +123,32 @@ def _completed(file: TemplateFile, stored: TemplateFile | None) -> TemplateFile:
     return TemplateFile(file.type or stored.type, about_it, file.contents or stored.contents)
 
 
-def _stored() -> dict[str, TemplateFile]:
-    """By key, in four queries: the types, and what is published."""
-    types = {row.key: _type(row) for row in db.session.scalars(sa.select(EventType))}
+def _stored(key: str | None = None) -> dict[str, TemplateFile]:
+    """By key, in three queries: the types, what is published, and what is kept about it. `key`: this one alone."""
+    of_one = sa.true() if key is None else EventType.key == key
+    types = {row.key: _type(row) for row in db.session.scalars(sa.select(EventType).where(of_one))}
     contents: dict[str, dict[tuple[str, str], Words]] = {}
     rows = db.session.execute(
         sa.select(Template.key, TemplateContent)
         .join(TemplateContent, TemplateContent.template_id == Template.id)
-        .where(Template.status == PUBLISHED)
+        .where(Template.status == PUBLISHED, sa.true() if key is None else Template.key == key)
     )
-    for key, row in rows:
+    for of, row in rows:
         words = Words(**{name: getattr(row, name) for name in FIELDS})
-        contents.setdefault(key, {})[row.channel, row.locale] = toml_files.normal(words)
-    kept_about = queries.load()
+        contents.setdefault(of, {})[row.channel, row.locale] = toml_files.normal(words)
+    kept_about = queries.load(None if key is None else [key])
     return {
-        key: TemplateFile(types.get(key), kept_about.get(key, About()), contents.get(key, {}))
-        for key in types.keys() | contents.keys()
+        of: TemplateFile(types.get(of), kept_about.get(of, About()), contents.get(of, {}))
+        for of in types.keys() | contents.keys()
     }
+
+
+def _held(session: scoped_session[Session], key: str) -> TemplateFile | None:
+    """As it is stored now, locked until the end of the transaction. Whoever changes any of it locks it, too."""
+    session.get(EventType, key, with_for_update=True)
+    templates.versions_of(session, key)
+    session.get(TemplateAbout, key, with_for_update=True)
+    return _stored(key).get(key)
 
 
 def _type(row: EventType) -> dict[str, Any]:
@@ -146,7 +157,7 @@ def _type(row: EventType) -> dict[str, Any]:
 
 
 def _take_over(path: Path, stored: TemplateFile | None, *, publish: bool) -> None:
-    """Raises BadFile, and then nothing of the file is stored."""
+    """Raises BadFile, and then nothing of the file is stored: also where what it was compared with has changed."""
     text, key = _text_of(path), path.stem
     file = _completed(toml_files.read(text), stored)
     changes_type = file.type is not None and (stored is None or file.type != stored.type)
@@ -164,6 +175,8 @@ def _take_over(path: Path, stored: TemplateFile | None, *, publish: bool) -> Non
         if not publish:
             return
         with transaction() as session:
+            if _held(session, key) != stored:
+                raise BadFile(_CHANGED)
             if changes_type and file.type is not None:
                 event_types.store(session, key, _fields(file.type))
             if changes_words:
@@ -171,7 +184,7 @@ def _take_over(path: Path, stored: TemplateFile | None, *, publish: bool) -> Non
             about.store(session, key, file.about)
         kept.forget()
     except IntegrityError:
-        raise BadFile(FileFault("", "somebody else has just published it; compare again")) from None
+        raise BadFile(_CHANGED) from None
     except Rejected as refused:
         found = [_in_file(text, places, fault) for fault in refused.faults]
         raise BadFile(*(found or [FileFault("", refused.detail)])) from None

@@ -1,5 +1,6 @@
 """Templates and types as files of a folder: written, compared, and taken over as a whole or not at all."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import sqlalchemy as sa
 from apiflask import APIFlask
 
 from notifier.catalogue import about, experiments, templates, toml_files
+from notifier.catalogue import types as event_types
 from notifier.catalogue.experiments import Proposal
 from notifier.channels import FIELDS
 from notifier.core.wording import TEXTS, About, Words
@@ -119,3 +121,42 @@ def test_words_on_trial_are_not_replaced_by_a_file(app: APIFlask, tmp_path: Path
     [outcome] = template_files.push(tmp_path, publish=True)
     assert (outcome.state, queries.one("kiln")) == ("bad", About())
     assert outcome.lines[0].startswith("there is an experiment with kiln")
+
+
+class _Busy(type(Path())):  # type: ignore[misc]
+    """A folder in which somebody changes things in the console once `push` has read what is stored."""
+
+    meanwhile: Callable[[], object]
+
+    def glob(self, pattern: str, **options: bool) -> Iterator[Path]:  # type: ignore[override]
+        found = list(Path(self).glob(pattern))
+        self.meanwhile()
+        yield from found
+
+
+def _word() -> None:
+    templates.publish("kiln", templates.create("kiln", {("*", "en"): Words("It cools")}))
+
+
+def _retype() -> None:
+    file = toml_files.read(TYPE.replace("high", "low"))
+    assert file.type is not None
+    event_types.put("kiln", template_files._fields(file.type))
+
+
+def _describe() -> None:
+    about.save("kiln", About("Kiln"))
+
+
+@pytest.mark.parametrize("meanwhile", [_word, _retype, _describe])
+def test_what_somebody_has_changed_since_it_was_compared_is_not_overwritten(
+    app: APIFlask, tmp_path: Path, meanwhile: Callable[[], None]
+):
+    (tmp_path / "kiln.toml").write_text(f'{TYPE}\n[words.en."*"]\ntitle = "It fires"\n')
+    template_files.push(tmp_path, publish=True)
+    (tmp_path / "kiln.toml").write_text(f'{TYPE}\n[words.en."*"]\ntitle = "It glows"\n')
+    busy = _Busy(tmp_path)
+    busy.meanwhile = meanwhile
+    [outcome] = template_files.push(busy, publish=True)
+    assert (outcome.state, outcome.lines) == ("bad", ("somebody else has just changed it; compare again",))
+    assert _states(template_files.push(tmp_path, publish=True)) == {"kiln": "changed"}
