@@ -1,7 +1,5 @@
 """Event types: category, priority, channels and the schema of their data."""
 
-import re
-
 from flask import Response
 
 from notifier.api import auth
@@ -11,8 +9,6 @@ from notifier.api.schemas.catalogue import TypeIn, TypeOut, TypePage
 from notifier.catalogue import types as event_types
 from notifier.core.errors import Fault, Rejected
 from notifier.queries import types as queries
-
-_KEY = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 
 bp = Door("api_types", __name__, url_prefix="/api/v1/types", tag="Event types")
 
@@ -44,7 +40,7 @@ def put_type(key: str, json_data: TypeIn) -> Response:
     201 for a new one. A type without a template is shown by its title. Mandatory types, types of category system (also
     if they are only becoming so), and types that the key may not submit need the scope `admin`.
     """
-    if not _KEY.match(key):
+    if not event_types.KEY.match(key):
         message = "the key of a type is 1 to 64 of a-z 0-9 _ and begins with a letter"
         raise Rejected("validation_failed", message, (Fault("/key", "invalid_key", message),))
     becomes_everybodys = json_data.mandatory or json_data.category == "system"
@@ -64,6 +60,6 @@ def put_type(key: str, json_data: TypeIn) -> Response:
 
 
 def _storable(key: str) -> str:
-    if not _KEY.match(key):
+    if not event_types.KEY.match(key):
         raise Rejected("not_found", f"there is no event type {key[:80]!r}")
     return key

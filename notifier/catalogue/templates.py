@@ -33,7 +33,7 @@ from notifier.words.fallback import LONGEST_LOCALE, fall_backs
 
 MOST_CONTENTS = 500
 LAST_VERSION = 2**31 - 1  # what both databases can count to
-_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
+KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
 _LOCALE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*\Z")
 
 Place = tuple[str, str]  # channel or `*`, locale
@@ -44,7 +44,7 @@ def create(key: str, contents: Contents | None = None, *, base: int | None = Non
     """A new draft: with these words, or those of version `base`, or of the one that is published, or none. → its
     version. Raises Rejected.
     """
-    if not _KEY.match(key):
+    if not KEY.match(key):
         raise refused(
             Fault(
                 "/key", "invalid_key", "the name is 1 to 64 of A-Z a-z 0-9 _ . - and begins with a letter, a digit or _"

@@ -3,6 +3,7 @@
 Called by the API and the console.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
@@ -32,6 +33,7 @@ from notifier.ledgers import audit
 from notifier.models import EventType
 from notifier.models.event_type import TYPE_SAVED
 
+KEY = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 FIELDS = (
     *("titles", "category", "priority", "channels", "schema", "is_mandatory", "to_admins", "resend_unknown"),
     *("routing", "escalate_after_s", "dedupe_window_s", "dedupe_near", "tracks_opens", "tracks_clicks"),

@@ -6,7 +6,6 @@ each passes the checks that the API makes. Nothing is ever deleted here: neither
 
 import difflib
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +28,6 @@ from notifier.models import EventType, Template, TemplateAbout, TemplateContent
 from notifier.queries import about as queries
 
 SUFFIX = ".toml"
-_TYPE_KEY = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
-_TEMPLATE_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
 # What a file calls otherwise than the table.
 _COLUMNS = {
     "mandatory": "is_mandatory",
@@ -166,7 +163,7 @@ def _take_over(path: Path, stored: TemplateFile | None, *, publish: bool) -> Non
     try:
         if changes_type:
             _check_type(key, file, stored)
-        if not _TEMPLATE_KEY.match(key):
+        if not templates.KEY.match(key):
             raise BadFile(FileFault("", "the name of a template is 1 to 64 of A-Z a-z 0-9 _ . -"))
         if changes_words:
             templates.check(key, file.contents, is_whole=True, about=_about(key, file, stored))
@@ -191,7 +188,7 @@ def _take_over(path: Path, stored: TemplateFile | None, *, publish: bool) -> Non
 
 
 def _check_type(key: str, file: TemplateFile, stored: TemplateFile | None) -> None:
-    if not _TYPE_KEY.match(key):
+    if not event_types.KEY.match(key):
         raise BadFile(FileFault("", "the name of an event type is 1 to 64 of a-z 0-9 _ and begins with a letter"))
     if file.type is None:
         return
