@@ -1,7 +1,11 @@
-"""How far they have come that are sent the event stream, and which process sends: one at a time, by a lease.
+"""How far the readers of the event stream have come that keep their place here, and which process reads.
 
-Called by `programs.sink`, and by pruning. A position moves only after the receiver has confirmed, and only by the hand
-of the process that has the lease: one that was taken for dead moves nothing. So each event is sent at least once.
+The sink's position moves only after the receiver has confirmed, and only by the hand of the process that has the lease:
+one that was taken for dead moves nothing. So each event is sent at least once. Those who count need no lease: their
+position moves in the transaction that stores the counts (`move_on`). So each event is counted once, by any number of
+schedulers.
+
+Called by `programs.sink`, by those of `pipeline.upkeep` who count, and by pruning.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,8 +23,8 @@ from notifier.ground.extensions import db
 from notifier.models import Event, EventReader, EventStream
 
 SINK = "sink"  # the reader that EVENTS_SINK names. By another URL it goes on where it was
-BROADCASTS = "broadcasts"  # it counts what happens to them (`pipeline.upkeep.broadcast_hours`), and needs no lease
-EXPERIMENTS = "experiments"  # it counts whom they reach (`pipeline.upkeep.experiment_counts`), without a lease as well
+BROADCASTS = "broadcasts"  # it counts what happens to them (`pipeline.upkeep.broadcast_hours`)
+EXPERIMENTS = "experiments"  # it counts whom they reach (`pipeline.upkeep.experiment_counts`)
 LEASE = timedelta(minutes=2)  # longer than a request may take
 
 _reader: sa.Table = EventReader.__table__
@@ -44,19 +48,40 @@ def take(name: str, lease: str, is_dead: Callable[[int], bool]) -> "sa.Row[int, 
             return None
     with transaction() as session:
         if found is None:
-            new = {"name": name, "position": 0, "set_aside": 0, "missed": 0}
-            session.execute(insert(_reader).values(new).on_conflict_do_nothing())
+            join(name, 0)
         mine = sa.update(_reader).where(_r.name == name, _r.lease.is_not_distinct_from(others))
         values = {"lease": lease, "holder": lifeline.number(), "leased_until": at + LEASE}
         return session.execute(mine.values(values).returning(_r.position, _r.missed)).one_or_none()
+
+
+def position_of(name: str) -> int | None:
+    """Of the last event that it has read. None: it has never read any."""
+    found: int | None = db.session.scalar(sa.select(_r.position).where(_r.name == name))
+    return found
+
+
+def join(name: str, position: int) -> None:
+    """It reads what comes after that position, inside the caller's transaction. One that is there stays where it is."""
+    db.session.execute(_new(name, position).on_conflict_do_nothing())
 
 
 def begin(name: str) -> None:
     """It goes on with what happens from now on, inside the caller's transaction: for a reader that has slept."""
     pruned = sa.select(EventStream.pruned).scalar_subquery()
     last = sa.select(sa.func.coalesce(sa.func.max(Event.id), pruned)).scalar_subquery()
-    new = insert(_reader).values(name=name, position=last, set_aside=0, missed=0)
-    db.session.execute(new.on_conflict_do_update(index_elements=["name"], set_={"position": last}))
+    db.session.execute(_new(name, last).on_conflict_do_update(index_elements=["name"], set_={"position": last}))
+
+
+def _new(name: str, position: Any) -> Any:
+    return insert(_reader).values(name=name, position=position, set_aside=0, missed=0)
+
+
+def move_on(name: str, position: int, reached: int) -> bool:
+    """Inside the transaction that stores what was counted between the two. False: another process has counted it, and
+    nothing is to be stored.
+    """
+    mine = sa.update(_reader).where(_r.name == name, _r.position == position).values(position=reached)
+    return bool(db.session.execute(mine).rowcount)  # type: ignore[attr-defined]
 
 
 def advance(name: str, lease: str, position: int, refused: Sequence[str] = ()) -> bool:

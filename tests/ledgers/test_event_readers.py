@@ -98,3 +98,13 @@ def test_how_far_behind_a_reader_is() -> None:
     readers.advance("sink", "a", last, ["c1", "c2"])
     assert standing("sink") == Standing(has_sender=True, set_aside=2, refused="c2")
     assert first < last
+
+
+def test_of_two_who_have_counted_the_same_events_one_stores_it() -> None:
+    with transaction():
+        readers.join("counter", 3)
+        readers.join("counter", 5)
+    assert readers.position_of("counter") == 3
+    with transaction():
+        assert [readers.move_on("counter", 3, 7), readers.move_on("counter", 3, 7)] == [True, False]
+    assert readers.position_of("counter") == 7

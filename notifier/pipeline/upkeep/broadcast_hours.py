@@ -1,8 +1,8 @@
 """Counts hour by hour what happens to broadcasts, from the event stream: complaints and unsubscribing are no statuses.
 And by the variants of experiments, over all hours.
 
-Called by the scheduler. The position in the stream moves in the transaction that stores the counts, so each event is
-counted once, by any number of schedulers. Nothing is asked of the transactions that make the events.
+Called by the scheduler. Each event is counted once, by any number of schedulers (`ledgers.event_readers`). Nothing is
+asked of the transactions that make the events.
 """
 
 from collections import Counter, defaultdict
@@ -24,7 +24,6 @@ from notifier.models import (
     BroadcastVariant,
     Delivery,
     Event,
-    EventReader,
     Experiment,
     Notification,
 )
@@ -39,25 +38,29 @@ COUNTED = {
 LOOKED_BACK = timedelta(days=7)  # somebody who unsubscribes later does so for another reason
 
 _e = Event.__table__.c
+_earlier = Event.__table__.alias("earlier").c
+# What shows that it has gone out although nobody has told that it was sent, and when that was
+_SHOWS_SENT = {
+    names.OF_STATUS[DELIVERED]: Delivery.delivered_at,
+    names.OF_STATUS[OPENED]: Delivery.opened_at,
+    names.OF_STATUS[CLICKED]: Delivery.clicked_at,
+}
 _hours: sa.Table = BroadcastHour.__table__
 _variants: sa.Table = BroadcastVariant.__table__
-_readers: sa.Table = EventReader.__table__
 
 Place = tuple[UUID, str, str, datetime]  # broadcast, channel, event, hour
 
 
 def count() -> int:
     """Counts the next WINDOW of the stream. → how many positions that were; WINDOW: there is more to count."""
-    mine = _readers.c.name == event_readers.BROADCASTS
-    position: int | None = db.session.scalar(sa.select(_readers.c.position).where(mine))
+    position = event_readers.position_of(event_readers.BROADCASTS)
     last = end()
     if position is None:
         # What happened before there was any broadcast concerns none
         has_some = db.session.scalar(sa.select(Broadcast.id).limit(1)) is not None
         db.session.close()
-        with transaction() as session:
-            new = {"name": event_readers.BROADCASTS, "position": 0 if has_some else last, "set_aside": 0, "missed": 0}
-            session.execute(insert(_readers).values(new).on_conflict_do_nothing())
+        with transaction():
+            event_readers.join(event_readers.BROADCASTS, 0 if has_some else last)
         return 0
     if last <= position:
         db.session.close()
@@ -66,9 +69,8 @@ def count() -> int:
     counts = _counts(position, reached)
     by_variant = _by_variant(position, reached) if counts else Counter()
     db.session.close()
-    with transaction() as session:
-        moved = sa.update(_readers).where(mine, _readers.c.position == position).values(position=reached)
-        if session.execute(moved).rowcount:  # type: ignore[attr-defined]
+    with transaction():
+        if event_readers.move_on(event_readers.BROADCASTS, position, reached):
             _add(_hours, counts)
             _add(_variants, by_variant)
     return reached - position
@@ -118,14 +120,14 @@ def _causes(left: Sequence[Any]) -> list[Place]:
 
 
 def _by_variant(after: int, upto: int) -> Counter[tuple[UUID, UUID, str, str]]:
-    """By broadcast, variant, channel and event. One query where there has never been an experiment. What a provider has
-    taken and delivered at once is told as delivered alone, and counts as sent, too.
+    """By broadcast, variant, channel and event. One query where there has never been an experiment. What is told as
+    delivered, or opened, without having been told as sent counts as sent, too.
     """
     if db.session.scalar(sa.select(Experiment.id).limit(1)) is None:
         return Counter()
-    at_once = sa.and_(_e.kind == names.OF_STATUS[DELIVERED], Delivery.sent_at == Delivery.delivered_at)
+    columns = (_e.kind, Delivery.broadcast_id, Notification.variant_id, _e.channel)
     statement = (
-        sa.select(_e.kind, Delivery.broadcast_id, Notification.variant_id, _e.channel, at_once.label("is_at_once"))
+        sa.select(*columns, _is_first().label("is_first"))
         .join(Delivery, Delivery.id == _e.delivery_id)
         .join(Notification, Notification.id == _e.notification_id)
         .where(_e.id > after, _e.id <= upto, _e.kind.in_(COUNTED), _e.kind != names.UNSUBSCRIBED)
@@ -135,9 +137,24 @@ def _by_variant(after: int, upto: int) -> Counter[tuple[UUID, UUID, str, str]]:
     for row in db.session.execute(statement):
         place = (row.broadcast_id, row.variant_id, row.channel)
         counts[*place, COUNTED[row.kind]] += 1
-        if row.is_at_once:
+        if row.is_first:
             counts[*place, SENT] += 1
     return counts
+
+
+def _is_first() -> "sa.ColumnElement[bool]":
+    """Whether the event is the first that shows its delivery to have gone out. Earlier ones are looked up only of those
+    that happened when it was sent: providers tell the second, and may tell sent and delivered of the same one.
+    """
+    may_be = (sa.and_(_e.kind == kind, Delivery.sent_at == at) for kind, at in _SHOWS_SENT.items())
+    is_shown_by_us = sa.and_(Delivery.tries == 0, _e.kind == names.OF_STATUS[DELIVERED])
+    was_told = sa.exists().where(
+        _earlier.user_id == _e.user_id,  # that has an index
+        _earlier.delivery_id == _e.delivery_id,
+        _earlier.id < _e.id,
+        _earlier.kind.in_((names.OF_STATUS[SENT], *_SHOWS_SENT)),
+    )
+    return sa.and_(sa.or_(*may_be), sa.or_(is_shown_by_us, ~was_told))
 
 
 def _hour(at: datetime) -> datetime:

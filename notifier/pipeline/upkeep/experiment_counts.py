@@ -1,8 +1,7 @@
 """Counts whom the variants of experiments reach, and who opens and clicks, from the event stream: each person once.
 
-Called by the scheduler. As in `broadcast_hours`, the position in the stream moves in the transaction that stores the
-counts, so each event is counted once, by any number of schedulers; and the transactions that make the events do nothing
-for it. What machines open is no event of a delivery, so it does not count.
+Called by the scheduler. As in `broadcast_hours`, each event is counted once, by any number of schedulers, and the
+transactions that make the events do nothing for it. What machines open is no event of a delivery, so it does not count.
 """
 
 from collections import Counter, defaultdict
@@ -20,7 +19,7 @@ from notifier.ground.clock import now as clock_now
 from notifier.ground.database import insert, look_again, transaction
 from notifier.ground.extensions import db
 from notifier.ledgers import event_readers
-from notifier.models import Event, EventReader, Experiment, ExperimentPerson, ExperimentVariant, Notification, User
+from notifier.models import Event, Experiment, ExperimentPerson, ExperimentVariant, Notification, User
 from notifier.queries.events import WINDOW, end
 
 FORGOTTEN_AT_ONCE = 1_000
@@ -33,7 +32,6 @@ _n = Notification.__table__.c
 _people: sa.Table = ExperimentPerson.__table__
 _p = _people.c
 _variants: sa.Table = ExperimentVariant.__table__
-_readers: sa.Table = EventReader.__table__
 
 Key = tuple[UUID, str]  # experiment, person
 
@@ -67,8 +65,7 @@ def count() -> int:
         db.session.close()
         return 0
     last = end()
-    mine = _readers.c.name == event_readers.EXPERIMENTS
-    position = int(db.session.scalar(sa.select(_readers.c.position).where(mine)) or 0)
+    position = event_readers.position_of(event_readers.EXPERIMENTS) or 0
     reached = max(position, min(last, position + WINDOW))
     found = _read(position, reached, uncounted) if reached > position else {}
     db.session.close()
@@ -76,8 +73,7 @@ def count() -> int:
     if reached == position and not over:
         return 0
     with transaction() as session:
-        moved = sa.update(_readers).where(mine, _readers.c.position == position).values(position=reached)
-        if not session.execute(moved).rowcount:  # type: ignore[attr-defined]
+        if not event_readers.move_on(event_readers.EXPERIMENTS, position, reached):
             return 0
         _store(found)
         if over:

@@ -8,17 +8,21 @@ import sqlalchemy as sa
 import time_machine
 from apiflask import APIFlask
 
+from notifier.channels.receipts import Event as Told
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
+from notifier.ground.ids import show
 from notifier.ledgers import events, moves
-from notifier.models import BroadcastHour, Delivery, Event
+from notifier.models import BroadcastHour, BroadcastVariant, Delivery, Event
 from notifier.people import profiles
+from notifier.pipeline.delivery import receipts
 from notifier.pipeline.intake import broadcasts, expand
 from notifier.pipeline.intake.broadcasts import Draft
 from notifier.pipeline.intake.item import Caller
 from notifier.pipeline.upkeep import broadcast_hours
 from notifier.queries.broadcasts import happened
+from tests.experimenting import KEY, begin, dealt, waves  # noqa: F401 (a fixture)
 
 NINE = datetime(2026, 12, 1, 9, 20, tzinfo=UTC)
 
@@ -115,3 +119,38 @@ def test_who_unsubscribes_counts_for_the_last_broadcast_that_reached_them_there(
         )
     count_all()
     assert happened(broadcast).sums.get((channel, "unsubscribed"), 0) == number
+
+
+@pytest.mark.parametrize(
+    ("calls", "counts"),
+    [
+        ([("sent", "delivered")], {"sent": 1, "delivered": 1}),
+        ([("sent",), ("delivered",)], {"sent": 1, "delivered": 1}),
+        ([("delivered",)], {"sent": 1, "delivered": 1}),
+        ([("delivered", "opened")], {"sent": 1, "delivered": 1, "opened": 1}),
+        ([("opened",), ("clicked",)], {"sent": 1, "opened": 1, "clicked": 1}),
+    ],
+)
+def test_what_a_provider_tells_of_an_unknown_one_counts_as_sent_once_for_its_variant(
+    waves: str,  # noqa: F811
+    caller: Caller,
+    calls: list[tuple[str, ...]],
+    counts: dict[str, int],
+) -> None:
+    """All in the same second, which is all that many providers tell of the time."""
+    begin()
+    [person] = dealt("b")
+    with transaction():
+        profiles.upsert([InlineRecipient(person, {"email": "p@x.test"})])
+    said = Submission("like", (), {"actor": "Bo"}, channels=("email",), template=KEY, dedupe=False)
+    expand.expand(broadcasts.create(caller, Draft("News", said, {"users": [person]})).broadcast_id)
+    count_all()
+    [delivery_id] = move(1, "sending")
+    with transaction():
+        moves.move([delivery_id], "unknown", provider="sandbox", tries=1)
+    for kinds in calls:
+        told = tuple(Told(f"{delivery_id} {kind}", kind, NINE, delivery_id=show("dlv", delivery_id)) for kind in kinds)  # type: ignore[arg-type]
+        receipts.submit(receipts.Call("sandbox", "email", told, NINE))
+        count_all()
+    rows = db.session.execute(sa.select(BroadcastVariant.event, BroadcastVariant.count.label("number")))
+    assert {row.event: row.number for row in rows} == counts

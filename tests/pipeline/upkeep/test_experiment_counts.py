@@ -136,16 +136,6 @@ def test_erased_people_are_named_nowhere_and_stay_in_the_figures(submit: Submit)
     assert (figures(), rows(ExperimentPerson)) == ({"control": (0, 0, 0), "b": (1, 0, 0)}, [])
 
 
-def test_two_schedulers_count_each_event_once(submit: Submit) -> None:
-    begin()
-    send(submit, *make(dealt("b")))
-    db.session.close()
-    while experiment_counts.count():  # what others have left in the stream, too
-        pass
-    assert experiment_counts.count() == 0
-    assert figures()["b"] == (1, 0, 0)
-
-
 def test_the_results_say_what_the_figures_mean() -> None:
     begin(goal="clicked")
     with transaction() as session:
