@@ -335,7 +335,9 @@ def is_switched_off() -> "sa.ColumnElement[bool]":
 
 
 def is_key_revoked() -> "sa.ColumnElement[bool]":
-    """That began it, or has resumed it. One that has expired, as after a rotation, began it while it could."""
+    """That began it, or has resumed it. One that has expired, as after a rotation, began it while it could: what was
+    accepted is finished. (A run of a schedule is begun anew, and takes a key that is valid then.)
+    """
     return ApiKey.revoked_at.is_not(None)
 
 

@@ -230,6 +230,9 @@ def _without_missing(running: Sequence[tuple[Schedule, Item]]) -> tuple[list[tup
 
 
 def _why_stopped(key: ApiKey | None, disabled_at: datetime | None, now: datetime) -> str | None:
+    """A run is a new submission, and takes a key that could make it now. What an expired key has begun already, such as
+    a broadcast, is finished (`broadcasts.is_key_revoked`).
+    """
     if disabled_at is not None:
         return "stopped: the producer is disabled"
     if key is None or key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now):
