@@ -73,8 +73,9 @@ def public_key(kid: str) -> Ed25519PublicKey | None:
 
 
 def published() -> list[dict[str, Any]]:
-    """The JSON Web Key Set's keys (RFC 7517, RFC 8037)."""
-    current()
+    """The JSON Web Key Set's keys (RFC 7517, RFC 8037). Writes nothing, since anybody may ask: there are none before
+    the first token, and the scheduler makes successors in time.
+    """
     return [
         {**OKPAlgorithm.to_jwk(signer.private.public_key(), as_dict=True), "kid": signer.kid}
         | {"use": "sig", "alg": ALGORITHM}

@@ -110,8 +110,10 @@ def revoke_token() -> Response:
 @bp.output(JwksOut)
 def jwks() -> Response:
     """The public keys by which access tokens can be verified"""
-    response = answer({"keys": signing_keys.published()})
-    response.headers["Cache-Control"] = f"public, max-age={_JWKS_CACHED_S}"
+    published = signing_keys.published()
+    response = answer({"keys": published})
+    # The first token may be issued a moment after somebody has asked
+    response.headers["Cache-Control"] = f"public, max-age={_JWKS_CACHED_S}" if published else "no-store"
     response.headers["Access-Control-Allow-Origin"] = "*"
     return response
 
