@@ -16,8 +16,8 @@ from typing import Any
 import structlog
 from structlog.types import Processor
 
-# Heard from warnings upwards; urllib3 less: see channels.http. (Authlib would say the tokens it issues.)
-_QUIET = ("engineio", "socketio", "rq", "alembic", "werkzeug", "authlib")
+# Heard from warnings upwards; urllib3 less: see channels.http. (Authlib, debugging, would say the tokens it issues.)
+QUIET = ("engineio", "socketio", "rq", "alembic", "werkzeug", "authlib")
 
 _AS_JSON: tuple[Processor, ...] = (structlog.processors.format_exc_info, structlog.processors.JSONRenderer())
 
@@ -113,7 +113,7 @@ def configure(*, as_json: bool, level: int = logging.INFO) -> None:
     root.setLevel(level)
     sys.excepthook = _tell_of_a_crash
     threading.excepthook = _tell_of_a_broken_thread
-    for name in _QUIET:
+    for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

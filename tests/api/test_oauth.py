@@ -2,7 +2,6 @@
 
 import base64
 import logging
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +14,7 @@ from flask.testing import FlaskClient
 from notifier.access import access_tokens, keys, signing_keys
 from notifier.access.keys import create_key, create_producer, disable_producer, revoke_key
 from notifier.core.networks import parse
+from notifier.ground import logs
 from notifier.ground.clock import now
 from notifier.models.producer import SCOPES
 from tests.conftest import Statements
@@ -76,6 +76,18 @@ def test_a_token_is_a_jwt_that_anybody_can_verify_by_the_published_keys(client: 
     assert (claims["sub"], claims["client_id"], claims["scope"]) == (key[:16], key[:16], "notify read")
     assert claims["exp"] - claims["iat"] == 600
     assert claims["jti"] != verified(client, token_of(client, key))["jti"]
+
+
+def test_who_asks_for_the_published_keys_makes_none(client: FlaskClient) -> None:
+    """Nobody keeps for long that there are none: the first token may be issued a moment later."""
+    before = client.get("/oauth/jwks.json")
+    elsewhere()
+    assert (client.get("/oauth/jwks.json").json, before.headers["Cache-Control"]) == ({"keys": []}, "no-store")
+
+    token_of(client, new_key())
+
+    after = client.get("/oauth/jwks.json")
+    assert (len(after.json["keys"]), after.headers["Cache-Control"]) == (1, "public, max-age=300")
 
 
 def test_the_metadata_is_that_of_the_rfc(client: FlaskClient) -> None:
@@ -385,9 +397,12 @@ def test_a_call_with_a_token_costs_no_more_questions_than_one_with_a_key(
 
 
 @pytest.fixture
-def all_that_is_logged(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[Any]:
-    with caplog.at_level(logging.INFO):
-        yield lambda: caplog.text + "".join(capfd.readouterr())
+def all_that_is_logged(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Any:
+    """By a process that debugs, whose libraries are as quiet as `logs.configure` makes them."""
+    for name in logs.QUIET:
+        caplog.set_level(logging.WARNING, logger=name)
+    caplog.set_level(logging.DEBUG)
+    return lambda: caplog.text + "".join(capfd.readouterr())
 
 
 def test_no_secret_is_logged(client: FlaskClient, all_that_is_logged: Any) -> None:
