@@ -4,9 +4,11 @@ import contextlib
 import http.server
 import io
 import json
+import os
 import re
 import shlex
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,11 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from apiflask import APIFlask
+from werkzeug.serving import make_server
 
 from bench.measures import MEASURES
 from bench.shares import YARDSTICK_OF
 from bench.yardsticks import YARDSTICKS
 from notifier import __main__ as program
+from notifier.access import keys
 from notifier.channels import ADAPTERS
 from notifier.channels.contract import Adapter
 from notifier.channels.wire.http import Http
@@ -148,6 +153,38 @@ def test_the_curl_of_the_welcome_says_something_new_each_time(
 
     told = [{delivery["reason"] for delivery in answer.json["notifications"][0]["deliveries"]} for answer in answers]
     assert (told[0] == told[1], "duplicate" in told[1]) == (True, False)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
+def test_the_commands_of_oauth_get_a_token_use_it_and_end_it(app: APIFlask, producer_key: str) -> None:
+    installation.ensure_admin("admin@localhost.test", "a long password")
+    [commands] = blocks((ROOT / "docs" / "oauth.md").read_text(), "sh")
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        here = commands.replace("127.0.0.1:5000", f"127.0.0.1:{server.port}")
+        shell = subprocess.run(
+            ["sh", "-euc", _STAND_INS + here + 'echo "$TOKEN"'],
+            env={**os.environ, "KEY": producer_key, "PYTHON": sys.executable},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    finally:
+        server.shutdown()
+        thread.join()
+    accepted, revoked, token = shell.stdout.splitlines()
+    assert "delivered" in {delivery["status"] for delivery in json.loads(accepted)["notifications"][0]["deliveries"]}
+    assert json.loads(revoked) == {}
+    assert [keys.find_key(shown) is None for shown in (token, producer_key)] == [True, False]
+
+
+# An answer a line; of jq, what the commands use
+_STAND_INS = """
+curl() { command curl -w '\\n' "$@"; }
+jq() { test "$*" = "-r .access_token"; "$PYTHON" -c 'import json; print(json.load(open(0))["access_token"])'; }
+"""
 
 
 def called_with(command: str, second: int) -> tuple[str, Any]:
