@@ -1,8 +1,9 @@
 """The second factor of those who work in the console: codes of an authenticator app (TOTP, RFC 6238), recovery codes.
 
 Called by the pages of sign-in and second factor, by `web.access`, `realtime.door` and the commands. Each code works
-once. A try is counted before it is compared, whatever address it comes from: only somebody who knows the password, or
-is signed in, can use up the tries.
+once. A try at the sign-in is counted before it is compared, whatever address it comes from: only somebody who knows the
+password can use up the tries. `web.reauthentication` counts those of each session apart, since its cookie may be
+stolen.
 """
 
 import base64
@@ -100,11 +101,18 @@ def confirm(account_id: UUID, code: str, *, here: str) -> list[str]:
 
 
 def check(account_id: UUID, text: str) -> bool:
-    """Whether it is a code of the app that has not been used, or a recovery code, which is used up. Raises
-    Rejected('rate_limited') after too many tries.
+    """As `use`, with the account's tries counted. Raises Rejected('rate_limited') after too many."""
+    _count_try(account_id)
+    return use(account_id, text)
+
+
+def use(account_id: UUID, text: str) -> bool:
+    """Whether it is a code of the app that has not been used, or a recovery code, which is used up. The caller limits
+    the tries.
     """
     given = "".join(text.split()).replace("-", "").lower()
-    step = _step_of(_count_try(account_id), given)
+    secret = db.session.scalar(sa.select(Authenticator.secret).where(Authenticator.account_id == account_id))
+    step = None if secret is None else _step_of(secret, given)
     with transaction() as session:
         if step is not None:
             unused = (Authenticator.account_id == account_id, Authenticator.last_step < step)
@@ -152,26 +160,25 @@ def remove(account_id: UUID, *, here: str | None = None) -> bool:
     return had is not None
 
 
-def _count_try(account_id: UUID) -> str:
-    """→ the app's secret. Raises Rejected."""
+def _count_try(account_id: UUID) -> None:
+    """Raises Rejected."""
     at = now()
     with transaction() as session:
-        secret = session.execute(
+        counted = session.execute(
             sa.update(Authenticator)
             .where(
                 Authenticator.account_id == account_id,
                 sa.or_(Authenticator.failures < MOST_TRIES, Authenticator.tried_at < at - WAIT),
             )
             .values(failures=Authenticator.failures + 1, tried_at=at)
-            .returning(Authenticator.secret)
-        ).scalar()
-    if secret is None:
+            .returning(Authenticator.account_id)
+        ).first()
+    if counted is None:
         raise Rejected(
             "rate_limited",
             N_("Too many attempts. Try again in a quarter of an hour."),
             retry_after=WAIT.total_seconds(),
         )
-    return secret
 
 
 def _step_of(secret: str, given: str) -> int | None:

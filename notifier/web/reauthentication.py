@@ -5,6 +5,7 @@ holds what was sent with it: the right password, or code of the second factor, l
 for this session alone, for `sessions.PROVEN_FOR`.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from flask import make_response, render_template, request, session, url_for
@@ -12,7 +13,6 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from notifier.access import accounts, second_factor, sessions
-from notifier.core.errors import Rejected
 from notifier.ground.extensions import db
 from notifier.models import Account
 from notifier.web import throttle
@@ -48,28 +48,39 @@ def ask() -> ResponseReturnValue | None:
 
 
 def refuse_password(email: str, password: str) -> Refusal | None:
-    """None: it is the account's. Tries count as at the sign-in, for this session."""
-    db.session.rollback()  # nothing is held while it waits for its turn
-    with throttle.attempt(email, request.remote_addr or "unknown", session.get(sessions.KEY)) as one:
-        is_right = not one.retry_after_s and accounts.check_password(email, password) is not None
-    if one.retry_after_s:
-        wait = throttle.in_words(one.retry_after_s)
-        return Refusal(gettext("Too many attempts. Wait %(wait)s, then try again.", wait=wait), one.retry_after_s)
-    if not is_right:
-        return Refusal(gettext("That is not your password."))
-    throttle.succeed(one)
-    return None
+    """None: it is the account's."""
+    return _refuse_unless(
+        lambda: accounts.check_password(email, password) is not None,
+        email,
+        gettext("That is not your password."),
+        throttle.PER_DEVICE,
+    )
 
 
 def _refuse(account: Account, given: str) -> Refusal | None:
     if account.second_factor_at is None:
         is_possible = len(given) <= _LONGEST and is_storable(given)
         return refuse_password(account.email, given if is_possible else "")
-    try:
-        is_right = second_factor.check(account.id, given[:_LONGEST])
-    except Rejected as error:
-        return Refusal(gettext(error.detail), int(error.retry_after or 1))
-    return None if is_right else Refusal(gettext("That is not a valid code."))
+    return _refuse_unless(
+        lambda: second_factor.use(account.id, given[:_LONGEST]),
+        account.email,
+        gettext("That is not a valid code."),
+        throttle.PER_CODE,
+    )
+
+
+def _refuse_unless(is_right: Callable[[], bool], email: str, words: str, waits: throttle.Waits) -> Refusal | None:
+    """Tries count for this session: a copy of its cookie uses up none of the owner's tries elsewhere."""
+    db.session.close()  # nothing is held while it waits for its turn; what was read stays readable
+    with throttle.attempt(email, request.remote_addr or "unknown", session.get(sessions.KEY), waits) as one:
+        is_proven = not one.retry_after_s and is_right()
+    if is_proven:
+        throttle.succeed(one)
+        return None
+    if one.retry_after_s:
+        wait = throttle.in_words(one.retry_after_s)
+        return Refusal(gettext("Too many attempts. Wait %(wait)s, then try again.", wait=wait), one.retry_after_s)
+    return Refusal(words)
 
 
 def _page(refusal: Refusal | None) -> ResponseReturnValue:

@@ -6,6 +6,8 @@ Nobody can use up another person's tries of a right password, or the links in th
 - A browser in which the account has signed in before (it holds a *device cookie*, which opens nothing) has tries of its
   own, and is not affected by anybody else's
   (https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies).
+- A session has tries of its own, too, when it asks again for the password or a code of the second factor: a stolen
+  cookie uses up no others.
 - From any other browser, each network address has its own tries at each account: five are checked, the next ones wait,
   longer each time. Nothing is refused because others guess; but while many do, an address that has used its five tries
   waits for hours.
@@ -31,6 +33,7 @@ from limits.errors import StorageError
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import FixedWindowRateLimiter
 
+from notifier.access import second_factor
 from notifier.core.networks import neighbourhood
 from notifier.ground.clock import now
 from notifier.ground.encryption import vault
@@ -75,6 +78,12 @@ PER_PAIR = Waits(free=5, first_s=1, longest_s=900)
 PER_PAIR_UNDER_ATTACK = Waits(free=5, first_s=_KEPT_S, longest_s=_KEPT_S)
 ATTACKED_AFTER = 100  # failures of strangers at one account
 PER_DEVICE = Waits(free=10, first_s=1, longest_s=900)
+# Of the second factor, in a session: six digits are few
+PER_CODE = Waits(
+    free=second_factor.MOST_TRIES,
+    first_s=second_factor.WAIT.total_seconds(),
+    longest_s=second_factor.WAIT.total_seconds(),
+)
 PER_ADDRESS = Waits(free=30, first_s=0.05, longest_s=1, doubled_every=20)  # late, not refused
 MOST_FAILURES = 100  # of an address, at links that are no invitations
 
@@ -101,7 +110,7 @@ class _Line:
 
 
 @contextmanager
-def attempt(email: str, address: str, device: str | None = None) -> Iterator[Try]:
+def attempt(email: str, address: str, device: str | None = None, per_device: Waits = PER_DEVICE) -> Iterator[Try]:
     """Counts a try, as `begin`, when its turn has come. Do nothing inside but check the password: the address's other
     tries wait.
 
@@ -118,7 +127,7 @@ def attempt(email: str, address: str, device: str | None = None) -> Iterator[Try
         return
     try:
         with line.turn:
-            one = begin(email, address, device)
+            one = begin(email, address, device, per_device)
             if not one.retry_after_s:
                 time.sleep(one.hold_s)
             yield one
@@ -126,8 +135,10 @@ def attempt(email: str, address: str, device: str | None = None) -> Iterator[Try
         line.room.release()
 
 
-def begin(email: str, address: str, device: str | None = None) -> Try:
-    """Counts a try. `device`: the content of the browser's device cookie, if it is one of that account."""
+def begin(email: str, address: str, device: str | None = None, per_device: Waits = PER_DEVICE) -> Try:
+    """Counts a try. `device`: the content of the browser's device cookie, if it is one of that account, or the id of a
+    session of the account.
+    """
     own = _key("device", device) if device else _key("pair", email, neighbourhood(address, _SITE))
     place = _key("address", neighbourhood(address))
     one = Try(own, None if device else _key("account", email), place)
@@ -136,7 +147,8 @@ def begin(email: str, address: str, device: str | None = None) -> Try:
         one.retry_after_s = _blocked_for(storage, one.own)
         if one.retry_after_s:
             return one
-        wait = _waits(storage, one).after(storage.incr(one.own, _KEPT_S))
+        waits = _per_pair(storage, one.account) if one.account else per_device
+        wait = waits.after(storage.incr(one.own, _KEPT_S))
         if wait and storage.incr(f"{one.own}/blocked", int(wait)) > 1:  # another one was faster, of many at once
             storage.incr(one.own, _KEPT_S, -1)
             one.retry_after_s = max(1, _blocked_for(storage, one.own))
@@ -150,10 +162,8 @@ def begin(email: str, address: str, device: str | None = None) -> Try:
     return _ask(count)
 
 
-def _waits(storage: Storage, one: Try) -> Waits:
-    if one.account is None:
-        return PER_DEVICE
-    return PER_PAIR_UNDER_ATTACK if storage.get(one.account) >= ATTACKED_AFTER else PER_PAIR
+def _per_pair(storage: Storage, account: str) -> Waits:
+    return PER_PAIR_UNDER_ATTACK if storage.get(account) >= ATTACKED_AFTER else PER_PAIR
 
 
 def succeed(one: Try) -> None:

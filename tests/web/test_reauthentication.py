@@ -140,3 +140,17 @@ def test_guessing_is_slowed_down(admin: Visitor, later: None, has_factor: bool) 
     assert [answer.status_code for answer in answers][:tries] == [403] * tries
     assert answers[-1].status_code == 429
     assert int(answers[-1].headers["Retry-After"]) > 0
+
+
+def test_guessing_with_a_stolen_cookie_uses_up_no_tries_of_the_owner(app: APIFlask, admin: Visitor) -> None:
+    secret, codes = set_up(account().id)
+    admin.enter(account())
+    owner = Visitor(app)
+    owner.enter(account())
+    with time_machine.travel(now() + sessions.PROVEN_FOR + timedelta(minutes=1), tick=False):
+        for _ in range(second_factor.MOST_TRIES + 1):
+            stolen = admin.post("/account/confirm", {"proof": "000000"})
+        assert stolen.status_code == 429
+        assert admin.post("/account/confirm", {"proof": codes[0]}).status_code == 429
+        assert owner.post("/account/confirm", {"proof": codes[0]}).status_code == 303
+        assert second_factor.check(account().id, code(secret))  # as at the sign-in
