@@ -40,7 +40,7 @@ from notifier.pipeline.delivery import receipts
 from notifier.pipeline.delivery.deliver import deliver
 from notifier.programs import scheduler
 from notifier.programs.doctor import examination
-from notifier.queries import events, valid_tokens
+from notifier.queries import due_work, events, valid_tokens
 
 DEAD = 1_000  # failures that nobody has dealt with, beside those of the past
 READER, ITEMS, UNREAD = "reader", 1_000, 100  # has as much in the inbox whatever the size of the past
@@ -206,6 +206,7 @@ def operations(caller: Caller) -> dict[str, Operation]:
             lambda: _scheduled(api),
         ),
         **{f"doctor: {name}": _check(name) for name in ("secrets", "events", "orphans", "late", "registries")},
+        "scheduler: what is due": Operation(lambda _: due_work.waiting(now())),
         **{f"scheduler: {task.name}": _task(task) for task in scheduler.tasks("bench")},
     }
 

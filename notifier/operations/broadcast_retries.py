@@ -65,10 +65,6 @@ def work() -> int:
     """One batch of one broadcast, once its queues have room (`planning.pacing`). → how many dead letters it looked at;
     BATCH: there may be more at once.
     """
-    is_any = db.session.scalar(_asked_for().limit(1)) is not None
-    db.session.close()
-    if not is_any:
-        return 0
     room = pacing.room()
     with transaction() as session:
         row = session.scalar(_asked_for().limit(1).with_for_update(skip_locked=True, key_share=True))

@@ -10,6 +10,7 @@ from functools import cache
 
 import sqlalchemy as sa
 
+from notifier.core.broadcasts import CANCELLED, RUNNING
 from notifier.core.lifecycle import SENDING, WAITING
 from notifier.ground.extensions import db
 from notifier.models import Broadcast, BulkAction, Delivery, Digest, InboxItem, Receipt, Schedule, Submission, Upload
@@ -28,7 +29,10 @@ def _literal(status: str) -> "sa.ColumnElement[str]":
     return sa.literal_column(f"'{status}'")
 
 
-_IS_OPEN = _some(sa.literal_column("broadcast.finished_at IS NULL", sa.Boolean), Broadcast.id.is_not(None))
+def _open(*conditions: "sa.ColumnElement[bool]") -> "sa.ColumnElement[bool]":
+    is_open = sa.literal_column("broadcast.finished_at IS NULL", sa.Boolean)
+    return sa.exists().select_from(Broadcast).where(is_open, *conditions)
+
 
 CONDITIONS: Mapping[str, "sa.ColumnElement[bool]"] = {
     "ring_due": _some(Delivery.status == _literal(WAITING), Delivery.wake_at <= _NOW),
@@ -38,9 +42,9 @@ CONDITIONS: Mapping[str, "sa.ColumnElement[bool]"] = {
     "close_digests": _some(Digest.due_at <= _NOW),
     "submit_scheduled": _some(Schedule.next_at <= _NOW),
     "ring_expansions": _some(Submission.wake_at <= _NOW),
-    "watch_broadcasts": _IS_OPEN,
-    "cancel_broadcasts": _IS_OPEN,
-    "retry_broadcasts": _IS_OPEN,
+    "watch_broadcasts": _open(),
+    "cancel_broadcasts": _open(Broadcast.status == _literal(CANCELLED)),
+    "retry_broadcasts": _open(Broadcast.status == _literal(RUNNING), Broadcast.retrying.is_not(None)),
     "ring_uploads": _some(Upload.wake_at <= _NOW),
     "bulk_actions": _some(BulkAction.finished_at.is_(None)),
     "wake_snoozed": _some(InboxItem.snoozed_until <= _NOW),

@@ -17,7 +17,6 @@ from notifier.queries import due_work
 
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 PAST, FUTURE = NOW - timedelta(seconds=5), NOW + timedelta(minutes=5)
-BROADCASTS = {"watch_broadcasts", "cancel_broadcasts", "retry_broadcasts"}
 
 ROWS: list[tuple[Any, Mapping[str, Any], set[str]]] = [
     (Delivery, {"status": "waiting", "wake_at": PAST, "held_for": None}, {"ring_due"}),
@@ -33,7 +32,17 @@ ROWS: list[tuple[Any, Mapping[str, Any], set[str]]] = [
     (Schedule, {"next_at": None}, set()),
     (Submission, {"wake_at": PAST}, {"ring_expansions"}),
     (Submission, {"wake_at": None}, set()),
-    (Broadcast, {"finished_at": None}, BROADCASTS),
+    (Broadcast, {"finished_at": None, "status": "running", "retrying": None}, {"watch_broadcasts"}),
+    (
+        Broadcast,
+        {"finished_at": None, "status": "running", "retrying": PAST},
+        {"watch_broadcasts", "retry_broadcasts"},
+    ),
+    (
+        Broadcast,
+        {"finished_at": None, "status": "cancelled", "retrying": PAST},
+        {"watch_broadcasts", "cancel_broadcasts"},
+    ),
     (Broadcast, {"finished_at": PAST}, set()),
     (Upload, {"wake_at": PAST}, {"ring_uploads"}),
     (BulkAction, {"finished_at": None}, {"bulk_actions"}),

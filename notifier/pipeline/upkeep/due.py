@@ -56,8 +56,6 @@ def ring_due() -> int:
     channel, or of a paused broadcast, are held until it is resumed.
     """
     now = clock_now()
-    if not pacing.is_any_due(now):
-        return 0
     free = pacing.room()
     stored = Stored()
     turn = {key: place for place, key in enumerate(pacing.due(now, free))}
