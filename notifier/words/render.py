@@ -15,31 +15,22 @@ from notifier.channels.fields import PLAIN_SIGNS
 from notifier.core.brand import NO_BRAND, Brand
 from notifier.core.message import Content
 from notifier.core.segments import sms_text
-from notifier.core.shape_fields import ON, ShapeField
 from notifier.core.shortening import cut
 from notifier.core.wording import TemplateSource, Words
 from notifier.ground.languages import is_rtl, locale_for
-from notifier.words.clean import (
-    action_address,
-    many_lines,
-    one_line,
-    plain_spaces,
-    text_of_html,
-    web_address,
-)
+from notifier.words.clean import action_address, many_lines, one_line, plain_spaces, web_address
 from notifier.words.fallback import DEFAULT_LOCALE, LONGEST_LOCALE, fall_backs, find_words, lineage
 from notifier.words.formats import Reader
-from notifier.words.language import GLOBALS, Budget, Compile, Compiled, TemplateFault, TooMuchWork, Trial, compiled
+from notifier.words.language import GLOBALS, Budget, Compile, TemplateFault, Trial, compiled
 from notifier.words.link_hosts import MESSAGE, strange_link
-from notifier.words.mail_html import Inner, inlined, of_text
+from notifier.words.mail_html import Inner, of_text
 from notifier.words.mail_layout import Mail, lay_out, open_word, words_in, words_of
+from notifier.words.writer import FieldFault, Writer, in_field, text_of
 
 LONGEST_TITLE = 200
 # Units of `Budget`. With the channels there are this adds up to 60,000.
 _WORK_OF_A_PAGE, _WORK_OF_A_TEXT, _WORK_OF_A_NOTE = 20_000, 5_000, 3_000
 _WORK_BESIDES = 30  # what a message takes that asks nothing of its template
-_CHARACTERS_CLEANED = 10
-_WORK_OF_A_TAG = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,65 +118,14 @@ def _render_out_of(
     return results
 
 
-class _FieldFault(Exception):
-    def __init__(self, fault: RenderFault) -> None:
-        self.fault = fault
-
-
-@dataclass(slots=True)
-class _Writer:
-    """Runs the sources of one message: the same variables for all its fields."""
-
-    variables: dict[str, Any]
-    reader: Reader
-    compile: Compile
-    budget: Budget
-
-    def write(self, field: str, source: str | None, *, lines_before: int = 0) -> str:
-        if not source:
-            return ""
-        try:
-            return self._run(self.compile(source))
-        except TemplateFault as fault:
-            raise _in_field(field, fault, lines_before) from fault
-
-    def write_html(self, source: str | None, *, is_rtl: bool) -> Inner | None:
-        """The inner part of a mail. What is not inlined with its template is inlined here."""
-        if not source:
-            return None
-        try:
-            compiled = self.compile(source, is_html=True, is_rtl=is_rtl)
-            written = many_lines(self._run(compiled))
-            if not written:
-                return None
-            if compiled.css is not None:
-                return Inner(written, compiled.css)
-            return inlined(written, self.budget, is_rtl=is_rtl)
-        except (TemplateFault, ValueError) as fault:
-            raise _in_field("html", fault) from fault
-
-    def _run(self, compiled: Compiled) -> str:
-        written = compiled.run(self.variables, self.reader, self.budget)
-        self.budget.spend(len(written) // _CHARACTERS_CLEANED)
-        return written
-
-
-def _in_field(field: str, fault: TemplateFault | ValueError, lines_before: int = 0) -> _FieldFault:
-    """Says in which field a fault is, and in which of its lines. ValueError: of a mail's HTML."""
-    if not isinstance(fault, TemplateFault):
-        return _FieldFault(RenderFault(str(fault)[:300], field))
-    line = None if fault.line is None else fault.line + lines_before
-    return _FieldFault(RenderFault(fault.message, field, line, isinstance(fault, TooMuchWork)))
-
-
 def _render(request: RenderRequest, compile: Compile, budget: Budget) -> Content | RenderFault:
     found = find_words(request.template, request.channel, request.locale) if request.template else None
     try:
         if found is None:
             return _from_titles(request, budget)
         return _from_words(request, *found, compile, budget)
-    except _FieldFault as error:
-        return error.fault
+    except FieldFault as fault:
+        return RenderFault(fault.message, fault.field, fault.line, fault.is_too_much)
 
 
 def _texts(content: Content) -> dict[str, str | None]:
@@ -214,7 +154,7 @@ def _refuse_strange_links(request: RenderRequest, words: Words, fields: Mapping[
             and strange_link(text, given, (request.data, request.user_name), (request.site_url, request.why_url))
             is not None
         ):
-            raise _FieldFault(RenderFault(MESSAGE, name))
+            raise FieldFault(MESSAGE, name)
 
 
 def _from_words(
@@ -230,14 +170,14 @@ def _from_words(
         "user": {"name": request.user_name or ""},
         "greeting": greeting,
     }
-    writer = _Writer(variables, reader, compile, budget)
+    writer = Writer(variables, reader, compile, budget)
     write = writer.write
 
     title = cut(one_line(write("title", words.title)), LONGEST_TITLE)
     body = many_lines(write("body", words.body))
     html = writer.write_html(words.html, is_rtl=is_rtl(locale)) if shape.has_html else None
     title = (
-        title or _title_in(locale, request.titles) or _first_line(body or (_text_of(html.html, budget) if html else ""))
+        title or _title_in(locale, request.titles) or _first_line(body or (text_of(html.html, budget) if html else ""))
     )
     if not title:
         return _from_titles(request, budget)  # nothing has been written
@@ -255,7 +195,7 @@ def _from_words(
         secondary_label=secondary_label,
         secondary_url=secondary_url,
         image=web_address(write("image", words.image)),
-        extra=_extra(shape, words.extra, locale, write),
+        extra=writer.write_declared(shape.fields, words.extra, locale),
         language=locale,
     )
     if request.is_mandatory:
@@ -271,40 +211,6 @@ def _spoken(reader: str | None, words: str) -> str:
     """
     own = lineage(reader)
     return own[0] if words in own and own[0].split("-")[0] == words.split("-")[0] else words
-
-
-def _extra(shape: Shape, given: Mapping[str, str], locale: str, write: Callable[..., str]) -> dict[str, Any]:
-    """What the shape declares and the words give."""
-    found = {
-        field.name: _value(field, given[field.name], locale, write) for field in shape.fields if field.name in given
-    }
-    return {name: value for name, value in found.items() if value}
-
-
-def _value(field: ShapeField, text: str, locale: str, write: Callable[..., str]) -> Any:
-    """Of pairs, those of which a half comes out empty are left out; the lines of a list stay where they are."""
-    if field.kind == "switch":
-        return text == ON
-    rows = [
-        tuple(write(field.name, source, lines_before=before) for source in row)
-        for before, row in enumerate(field.sources(text))
-    ]
-    value: Any
-    if field.kind == "text":
-        value = cut(many_lines(rows[0][0]), field.longest) if rows else ""
-    elif field.kind == "line":
-        value = cut(one_line(rows[0][0]), field.longest) if rows else ""
-    elif field.kind == "list":
-        value = tuple(cut(one_line(row[0]), field.longest) for row in rows)
-    else:
-        pairs = (_pair(field, *row) for row in rows if len(row) == 2)
-        value = tuple(pair for pair in pairs if all(pair))[: field.most]
-    return field.finish(value, locale) if field.finish else value
-
-
-def _pair(field: ShapeField, label: str, value: str) -> tuple[str, str]:
-    text = web_address(value) or "" if field.kind == "links" else cut(one_line(value), field.longest)
-    return cut(one_line(label), field.longest_label), text
 
 
 def _secondary(words: Words, write: Callable[..., str]) -> tuple[str, str] | tuple[None, None]:
@@ -383,9 +289,9 @@ def _as_mail(
     field = "body" if inner is None else "html"
     try:
         inner = inner or of_text(content.body, budget, is_rtl=is_rtl(locale))
-        body = content.body or _text_of(inner.html, budget) or content.title
+        body = content.body or text_of(inner.html, budget) or content.title
     except TemplateFault as fault:
-        raise _in_field(field, fault) from fault
+        raise in_field(field, fault) from fault
     body = cut(body, CHANNELS[request.channel].shape.longest_body)
     document = lay_out(
         Mail(
@@ -415,8 +321,3 @@ def _as_mail(
     if foot:
         parts.append("\n".join(["-- ", *foot]))
     return replace(content, body="\n\n".join(parts), html=document)
-
-
-def _text_of(html: str, budget: Budget) -> str:
-    budget.spend(len(html) // _CHARACTERS_CLEANED + _WORK_OF_A_TAG * html.count("<"))
-    return text_of_html(html)
