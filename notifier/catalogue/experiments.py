@@ -109,25 +109,24 @@ def stop(key: str, keep: str) -> None:
     """
     try:
         with transaction() as session:
-            rows = {row.id: row for row in templates.versions_of(session, key).values()}
+            versions = templates.versions_of(session, key)
+            rows = {row.id: row for row in versions.values()}
             experiment = _needed(session, key, {PREPARED, RUNNING})
             variants = _variants(session, experiment)
             chosen = next((one for one in variants if one.name == keep), None)
             if chosen is None:
                 names = ", ".join(one.name for one in variants)
                 raise refused(Fault("/keep", "unknown_variant", f"{keep[:32]!r} is none of {names}"))
-            at = now()
+            published = rows[chosen.template_id]
+            if published.status != PUBLISHED:
+                templates.put_in_use(session, versions, published)
             for one in variants:
                 if one.template_id != chosen.template_id:
                     rows[one.template_id].status = ARCHIVED
-            session.flush()
-            published = rows[chosen.template_id]
-            if published.status != PUBLISHED:
-                published.status, published.published_at = PUBLISHED, at
             before = {"status": experiment.status}
-            experiment.status, experiment.kept, experiment.stopped_at = STOPPED, keep, at
+            experiment.status, experiment.kept, experiment.stopped_at = STOPPED, keep, now()
             if experiment.started_at is None:
-                experiment.counted_at = at
+                experiment.counted_at = experiment.stopped_at
             about = {"status": STOPPED, "kept": keep, "published": published.version}
             audit.write("experiment.stopped", key, before=before, after=about)
     except IntegrityError:

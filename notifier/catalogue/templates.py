@@ -123,8 +123,7 @@ def publish(key: str, version: int) -> int | None:
             row = rows.get(version) or missing(key, version)
             if row.status == PUBLISHED:
                 raise Rejected("conflict", f"version {version} is already published")
-            if is_tried(key):
-                raise Rejected("conflict", f"there is an experiment with {key}: stop it, and keep what is best")
+            _refuse_tried(key)
             contents = contents_of(session, row.id)
             if contents != checked:
                 raise Rejected(
@@ -134,17 +133,7 @@ def publish(key: str, version: int) -> int | None:
                 raise refused(
                     Fault("/contents", "empty", "write something first: this version has no words for any channel")
                 )
-            old = next((other for other in rows.values() if other.status == PUBLISHED), None)
-            if old is not None:
-                old.status = ARCHIVED
-                session.flush()
-            row.status, row.published_at = PUBLISHED, now()
-            audit.write(
-                "template.published",
-                f"{key}@{version}",
-                before={"published": old.version if old else None},
-                after={"published": version},
-            )
+            old = put_in_use(session, rows, row)
     except IntegrityError:
         raise Rejected(
             "conflict", f"somebody else has just published another version of {key}; look at it first"
@@ -159,29 +148,44 @@ def is_tried(key: str) -> bool:
     return db.session.scalar(current) is not None
 
 
+def _refuse_tried(key: str) -> None:
+    if is_tried(key):
+        raise Rejected("conflict", f"there is an experiment with {key}: stop it, and keep what is best")
+
+
 def store_published(session: scoped_session[Session], key: str, contents: Contents) -> int:
     """Publishes exactly these words as a new version, inside the caller's transaction; they have passed the checks. →
     its version. The caller then forgets what is `kept`. Raises Rejected during an experiment.
     """
     rows = versions_of(session, key)
-    if is_tried(key):
-        raise Rejected("conflict", f"there is an experiment with {key}: stop it, and keep what is best")
-    version = max(rows, default=0) + 1
-    old = next((row for row in rows.values() if row.status == PUBLISHED), None)
-    if old is not None:
-        old.status = ARCHIVED
-        session.flush()
-    row = Template(key=key, version=version, status=PUBLISHED, published_at=now())
+    _refuse_tried(key)
+    row = Template(key=key, version=max(rows, default=0) + 1)
     session.add(row)
     session.flush()
     add_contents(session, row.id, contents)
+    put_in_use(session, rows, row, contents=_named(contents))
+    return row.version
+
+
+def put_in_use(
+    session: scoped_session[Session], rows: Mapping[int, Template], row: Template, **about: Any
+) -> Template | None:
+    """Publishes a version, inside a transaction that holds `rows`, all `versions_of` the key. → the one that it
+    replaces. Who has published words is known by this line of the audit trail: `operations.installation` asks it
+    before a release's own take their place.
+    """
+    old = next((other for other in rows.values() if other.status == PUBLISHED), None)
+    if old is not None:
+        old.status = ARCHIVED
+        session.flush()
+    row.status, row.published_at = PUBLISHED, now()
     audit.write(
         "template.published",
-        f"{key}@{version}",
+        f"{row.key}@{row.version}",
         before={"published": old.version if old else None},
-        after={"published": version, "contents": _named(contents)},
+        after={"published": row.version, **about},
     )
-    return version
+    return old
 
 
 def warnings(key: str, contents: Contents) -> list[Fault]:

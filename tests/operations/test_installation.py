@@ -10,15 +10,16 @@ from apiflask import APIFlask
 
 from notifier import catalogue, channels
 from notifier.app import create_app
-from notifier.catalogue import templates
+from notifier.catalogue import experiments, templates
 from notifier.catalogue import types as event_types
+from notifier.catalogue.experiments import Proposal
 from notifier.channels import serving
 from notifier.core.wording import Words
 from notifier.ground.config import Settings
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ledgers import audit
-from notifier.models import AuditEntry, EventType, InstallationSecret, Template, TemplateContent
+from notifier.models import AuditEntry, EventType, Experiment, InstallationSecret, Template, TemplateContent
 from notifier.operations import installation
 from tests.stored import sent_statements as statements
 
@@ -98,6 +99,7 @@ def older(app: APIFlask) -> Iterator[Callable[..., EventType]]:
     yield load
     with transaction() as session:
         session.execute(sa.delete(EventType).where(EventType.key.in_(keys)))
+        session.execute(sa.delete(Experiment).where(Experiment.key.in_(keys)))
         session.execute(sa.delete(Template).where(Template.key.in_(keys)))
     installation.load_catalogue(catalogue.load())
 
@@ -143,14 +145,28 @@ def test_words_that_nobody_has_changed_become_those_of_this_release(older: Calla
     assert rows == [(1, "archived", 15), (2, "published", 20)]
 
 
-def test_words_that_somebody_has_written_stay_as_they_are(older: Callable[..., EventType]) -> None:
+def _write() -> None:
+    templates.publish("comment", templates.create("comment", {("*", "en"): Words("A comment")}))
+
+
+def _keep() -> None:
+    """Words that were a variant from the beginning, and no draft."""
+    tried = {("*", locale): Words("A comment") for locale in ("en", "de", "fr", "es")}
+    experiments.add("comment", Proposal("b", 50, tried), starts=True)
+    experiments.stop("comment", "b")
+
+
+@pytest.mark.parametrize("write", [_write, _keep])
+def test_words_that_somebody_has_written_stay_as_they_are(
+    older: Callable[..., EventType], write: Callable[[], None]
+) -> None:
     with audit.acting_as("ada@example.test"):
-        templates.publish("comment", templates.create("comment", {("*", "en"): Words("A comment")}))
+        write()
     older("comment")
     published = sa.select(Template.version).where(Template.key == "comment", Template.status == "published")
     assert db.session.scalars(published).all() == [2]
     with transaction() as session:  # a trail of it would keep the words from being renewed in other tests
-        session.execute(sa.delete(AuditEntry).where(AuditEntry.subject.startswith("comment@")))
+        session.execute(sa.delete(AuditEntry).where(AuditEntry.subject.startswith("comment")))
 
 
 def test_loading_the_catalogue_again_writes_nothing(app: APIFlask) -> None:
