@@ -250,6 +250,7 @@ def _item(row: Schedule, key: ApiKey) -> Item:
         is_test=row.is_test,
         request_id=f"schedule-{row.id.hex}",
         label=label_of(key.producer.name, key.prefix),
+        key_id=key.id,
     )
     return Item(caller, submission_of(row, run))
 

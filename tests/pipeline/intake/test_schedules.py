@@ -206,6 +206,16 @@ def test_it_stops_with_its_key(make: Make, key: tuple[Caller, UUID], case: str, 
     assert (len(rows(SubmissionRow)), rows(Schedule)[0].last_fault) == (1, None)
 
 
+def test_a_run_for_many_people_goes_on_in_the_name_of_the_key(make: Make, key: tuple[Caller, UUID]) -> None:
+    """So that it ends when the key is revoked, as every list does (`test_expand`)."""
+    many = (InlineRecipient(f"m{number}", {"email": f"m{number}@x.test"}) for number in range(101))
+    make(what=submission(*many, channels=("email",)))
+    fall_due()
+    schedules.submit_due()
+    [row] = rows(SubmissionRow)
+    assert (row.status, row.body["key_id"]) == ("expanding", key[1].hex)
+
+
 def test_a_right_that_the_key_has_lost_is_missing_at_the_next_run(make: Make, key: tuple[Caller, UUID]) -> None:
     make()
     with transaction() as session:
