@@ -9,13 +9,12 @@ import sqlalchemy as sa
 
 from notifier.core.errors import Rejected
 from notifier.core.experiments import STOPPED
-from notifier.core.wording import DRAFT, PUBLISHED
+from notifier.core.wording import DRAFT, PUBLISHED, TEXTS
 from notifier.ground.extensions import db
 from notifier.models import Brand, Experiment, ExperimentVariant, Image, Template, TemplateContent
 
 MOST_SHOWN = 50
 _ADDRESSED = re.compile(r"/images/([0-9a-f]{32})\.")
-_TEXTS = ("title", "body", "subject", "html", "action_label", "action_url", "image", "secondary_label", "secondary_url")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ def uses() -> Mapping[str, Sequence[Use]]:
     """digest → the templates that refer to it: published versions, variants of experiments, and drafts."""
     running = sa.select(ExperimentVariant.template_id).join(Experiment).where(Experiment.status != STOPPED)
     is_sent = sa.or_(Template.status == PUBLISHED, Template.id.in_(running))
-    texts = [getattr(TemplateContent, name) for name in _TEXTS]
+    texts = [getattr(TemplateContent, name) for name in TEXTS]
     extra = sa.cast(TemplateContent.extra, sa.Text)
     statement = (
         sa.select(Template.key, Template.version, is_sent.label("is_sent"), *texts, extra.label("extra"))
@@ -75,7 +74,7 @@ def uses() -> Mapping[str, Sequence[Use]]:
     )
     found: defaultdict[str, set[Use]] = defaultdict(set)
     for row in db.session.execute(statement):
-        for text in (*(getattr(row, name) for name in _TEXTS), row.extra):
+        for text in (*(getattr(row, name) for name in TEXTS), row.extra):
             for digest in _ADDRESSED.findall(text or ""):
                 found[digest].add(Use(row.key, row.version, row.is_sent))
     return {digest: sorted(those, key=lambda use: (use.key, use.version)) for digest, those in found.items()}
