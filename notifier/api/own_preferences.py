@@ -48,7 +48,7 @@ def choose(query_data: GridQuery, json_data: OwnChoiceIn) -> Response:
     """
     given = json_data.model_dump(exclude_unset=True)
     if json_data.switch is not None:
-        grid = grid_of(g.person, queries.document(g.person))
+        grid = grid_of(g.person, queries.choices(g.person))
         saved = preferences.switch(g.person, [_switch(json_data.switch, grid)], grid.may_opt_in, source=EMBEDDED)
     elif json_data.undo is not None:
         first, last = json_data.undo
@@ -78,7 +78,7 @@ def _switch(wanted: SwitchIn, grid: Grid) -> Switch:
 
 def _shown(locale: str) -> dict[str, Any]:
     language = language_for(locale)
-    document = queries.document(g.person)
+    document = queries.choices(g.person)
     grid = grid_of(g.person, document, language=language)
     return {
         "columns": [_over(column, language) for column in grid.columns],

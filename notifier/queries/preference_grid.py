@@ -8,10 +8,11 @@ import sqlalchemy as sa
 
 from notifier.channels import CHANNELS
 from notifier.core.choices import next_state
-from notifier.core.preferences import CATEGORIES, EVERY_CHANNEL
+from notifier.core.preferences import CATEGORIES, EVERY_CHANNEL, Preferences, from_document
 from notifier.ground.extensions import db
 from notifier.ground.languages import ENGLISH, Language
 from notifier.models import Account, Address, EventType, Preference
+from notifier.queries.preferences import answer_for
 
 ALERTED = "admin"  # the role whose people get what goes to the admins
 
@@ -114,19 +115,19 @@ class Grid:
         return ((row, cell) for section in self.sections for row in section.rows for cell in row.cells)
 
 
-def grid_of(user_id: str, document: Mapping[str, Any], *, language: Language = ENGLISH) -> Grid:
-    """`document` is that of queries.preferences. Rows: types that may reach the person, so those for admins for them
+def grid_of(user_id: str, choices: Mapping[str, Any], *, language: Language = ENGLISH) -> Grid:
+    """`choices` are those of queries.preferences. Rows: types that may reach the person, so those for admins for them
     only. Columns: the channels that these types use by themselves, that the person has an address on, or has made a
     choice about.
     """
     is_alerted = sa.exists().where(Account.user_id == user_id, Account.role == ALERTED, Account.disabled_at.is_(None))
     wanted = (EventType.is_internal.is_(False), EventType.to_admins.is_(False) | is_alerted)
     types = db.session.scalars(sa.select(EventType).where(*wanted).order_by(EventType.key)).all()
-    channels = _channels(user_id, document, types)
+    channels, preferences = _channels(user_id, choices, types), from_document(choices)
     rows: dict[str, list[Row]] = {}
     for type in types:
         title = language.title(type.titles) or type.key
-        cells = tuple(_cell(document["effective"][type.key], name) for name in channels)
+        cells = tuple(_cell(preferences, type, name) for name in channels)
         rows.setdefault(type.category, []).append(Row(type.key, title, cells, _tracks(type)))
     sections = tuple(_section(category, tuple(rows[category]), channels) for category in CATEGORIES if category in rows)
     everything = [cell for section in sections for row in section.rows for cell in row.cells]
@@ -157,22 +158,22 @@ def types_allowed_by_name(user_id: str, category: str, channel: str) -> list[str
     )
 
 
-def _channels(user_id: str, document: Mapping[str, Any], types: Iterable[EventType]) -> tuple[str, ...]:
+def _channels(user_id: str, choices: Mapping[str, Any], types: Iterable[EventType]) -> tuple[str, ...]:
     used = {channel for type in types for channel in type.channels}
     used |= set(
         db.session.scalars(
             sa.select(Address.channel).where(Address.user_id == user_id, Address.disabled_at.is_(None)).distinct()
         )
     )
-    used |= document["channels"].keys()
-    for switches in (*document["categories"].values(), *document["types"].values()):
+    used |= choices["channels"].keys()
+    for switches in (*choices["categories"].values(), *choices["types"].values()):
         used |= switches.keys()
     return tuple(name for name in CHANNELS if name in used)
 
 
-def _cell(row: Mapping[str, Any], channel: str) -> Cell:
-    answer = row[channel]
-    return Cell(channel, answer["enabled"], answer["because"] == "mandatory", answer["because"])
+def _cell(preferences: Preferences, type: EventType, channel: str) -> Cell:
+    answer = answer_for(preferences, type, channel)
+    return Cell(channel, answer.enabled, answer.because == "mandatory", answer.because)
 
 
 def _section(category: str, rows: tuple[Row, ...], channels: tuple[str, ...]) -> Section:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from notifier import channels
 from notifier.core.digest import MORNING
 from notifier.core.errors import Rejected
-from notifier.core.preferences import Preferences, from_document, resolve
+from notifier.core.preferences import Answer, Preferences, from_document, resolve
 from notifier.core.worlds import shown_id
 from notifier.ground.extensions import db
 from notifier.ground.shapes import timestamp
@@ -20,21 +20,25 @@ from notifier.queries.readers import Known
 Grid = dict[str, dict[str, dict[str, Any]]]
 
 
-def document(user_id: str, conditions: Iterable[sa.ColumnElement[bool]] = ()) -> dict[str, Any]:
-    """API.md, Preferences. Raises Rejected('not_found').
+def document(user_id: str) -> dict[str, Any]:
+    """API.md, Preferences: the choices, with `effective`. Raises Rejected('not_found')."""
+    made = choices(user_id)
+    return made | {"effective": effective(from_document(made))}
+
+
+def choices(user_id: str, conditions: Iterable[sa.ColumnElement[bool]] = ()) -> dict[str, Any]:
+    """What the person has chosen. Raises Rejected('not_found').
 
     `conditions`: the person counts as not found unless these hold (`valid_tokens.conditions_of`).
     """
     known = readers.find(user_id, conditions)
     if known is None:
         raise Rejected("not_found", f"there is no user {shown_id(user_id)!r}")
-    return document_of(known)
+    return choices_of(known)
 
 
-def document_of(known: Known) -> dict[str, Any]:
-    """The same of a person who has been read already, with `effective`; choices that were not made have their
-    defaults.
-    """
+def choices_of(known: Known) -> dict[str, Any]:
+    """The same of a person who has been read already; choices that were not made have their defaults."""
     stored = known.choices
     return {
         "channels": stored.get("channels", {}),
@@ -48,7 +52,6 @@ def document_of(known: Known) -> dict[str, Any]:
         "caps": stored.get("caps", {}),
         "do_not_track": stored.get("do_not_track", False),
         "time_zone": known.time_zone,
-        "effective": effective(from_document(stored)),
     }
 
 
@@ -62,15 +65,20 @@ def effective(preferences: Preferences) -> Grid:
 
 
 def _cell(preferences: Preferences, row: Any, channel: str) -> dict[str, Any]:
-    answer = resolve(
+    answer = answer_for(preferences, row, channel)
+    return {"enabled": answer.enabled, "because": answer.because}
+
+
+def answer_for(preferences: Preferences, type: Any, channel: str) -> Answer:
+    """Whether the type (its row) reaches the person on the channel, and which choice decides that."""
+    return resolve(
         preferences,
-        type=row.key,
-        category=row.category,
+        type=type.key,
+        category=type.category,
         channel=channel,
         default_on=channels.CHANNELS[channel].default_on,
-        mandatory=row.is_mandatory and channel in row.channels,
+        mandatory=type.is_mandatory and channel in type.channels,
     )
-    return {"enabled": answer.enabled, "because": answer.because}
 
 
 def in_seed_words(shown: Mapping[str, Any]) -> dict[str, Any]:

@@ -80,12 +80,10 @@ def export(user_id: str, sight: Sight) -> dict[str, Any]:
 
     As everywhere, only notifications and items in the caller's sight: their data contain codes and links.
     """
-    chosen = preferences.document(user_id)
-    chosen.pop("effective")
     return {
         "user": profile(user_id),
         "addresses": addresses(user_id),
-        "preferences": chosen,
+        "preferences": preferences.choices(user_id),
         "consent": preferences.history(user_id, limit=None),
         "notifications": _notifications(user_id, sight),
         "inbox": _inbox(user_id, sight),

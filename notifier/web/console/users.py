@@ -52,7 +52,7 @@ def one(user_id: str) -> ResponseReturnValue:
 def _page(user_id: str, link: str | None = None) -> str:
     """`link`: that of the person, shown this once."""
     person = people.one(user_id)
-    document = preferences.document(user_id)
+    document = preferences.choices(user_id)
     grid = grid_of(user_id, document)
     titles = {row.type: row.title for row, _ in grid.cells()}
     history = preference_words.entries(preferences.history(user_id, limit=20), titles, zone_of(document["time_zone"]))

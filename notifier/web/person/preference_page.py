@@ -113,7 +113,7 @@ def _begin(desk: Desk) -> dict[str, Any]:
     speak_to(person)
     if person is None:
         raise Rejected("not_found", "the person is gone, or the link has ended")
-    return queries.document_of(person)
+    return queries.choices_of(person)
 
 
 def _save(desk: Desk, part: str, document: Mapping[str, Any]) -> preferences.Saved:
@@ -147,7 +147,7 @@ def _save(desk: Desk, part: str, document: Mapping[str, Any]) -> preferences.Sav
 
 def _answer(desk: Desk, part: str, saved: preferences.Saved) -> str:
     """For htmx: a word, and the parts of the page that may look different now."""
-    document = queries.document(desk.user_id, desk.conditions)
+    document = queries.choices(desk.user_id, desk.conditions)
     parts = PARTS[:-1] if part == "undo" else (part, "mute", "often") if part == "quiet" else (part,)
     context = _context(desk, document, Tried())
     return render_template(
