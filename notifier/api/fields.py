@@ -15,9 +15,10 @@ from pydantic_core import PydanticCustomError
 
 from notifier.channels import serving
 from notifier.core.errors import Fault
-from notifier.core.people import UNSTORABLE, parse_locale, parse_user_id
+from notifier.core.people import LARGEST_ATTRIBUTES, UNSTORABLE, parse_locale, parse_user_id
 from notifier.core.pointers import pointer_to
 from notifier.core.timestamps import parse_time
+from notifier.ground.fast_json import encoded
 from notifier.ground.zones import is_zone
 
 # What pydantic puts into the path of a fault, and is no part of the body.
@@ -116,6 +117,13 @@ def _parse_zone(value: str) -> str:
     return value
 
 
+def _check_attributes(value: dict[str, Any]) -> dict[str, Any]:
+    size = len(encoded(value))
+    if size > LARGEST_ATTRIBUTES:
+        raise ValueError(f"these are {size:,} bytes of JSON: the maximum is {LARGEST_ATTRIBUTES:,}")
+    return value
+
+
 def _parse_email(value: str) -> str:
     return serving.normalise("email", value)
 
@@ -125,6 +133,9 @@ def _parse_phone(value: str) -> str:
 
 
 JsonObject = Annotated[dict[str, Any], Field(json_schema_extra={"additionalProperties": True})]
+Attributes = Annotated[
+    JsonObject, AfterValidator(_custom("too_large", _check_attributes)), Field(description="At most 64 KiB of JSON.")
+]
 Key = Annotated[str, Field(min_length=1, max_length=64)]
 ShortText = Annotated[str, Field(max_length=200)]
 UserId = Annotated[

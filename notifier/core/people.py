@@ -5,6 +5,7 @@ from typing import Any
 
 LONGEST_NAME = 200
 LONGEST_REGION = 64
+LARGEST_ATTRIBUTES = 64 * 1024  # bytes of JSON: each condition on attributes reads all that a person has
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # NUL, and half a surrogate pair
 _USER_ID = re.compile(r"[A-Za-z0-9._@+-]{1,128}\Z")
 _LOCALE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*\Z")

@@ -19,6 +19,7 @@ import structlog
 
 from notifier.core.broadcasts import UNENDED
 from notifier.core.csv_records import records, refused
+from notifier.core.people import LARGEST_ATTRIBUTES
 from notifier.core.submission import InlineRecipient
 from notifier.core.worlds import stored_id
 from notifier.ground import database
@@ -26,6 +27,7 @@ from notifier.ground.clock import now as clock_now
 from notifier.ground.config import current_settings
 from notifier.ground.database import UNAVAILABLE, insert, retried, transaction
 from notifier.ground.extensions import db, redis_store
+from notifier.ground.fast_json import encoded
 from notifier.ground.ids import new_id, parse_many, show
 from notifier.ledgers import audit
 from notifier.models import Broadcast, Upload, UploadMember, UploadPart, User
@@ -41,6 +43,7 @@ PART = 500  # rows in one transaction: SQLite has one writer at a time
 LONG_PART = 128 * 1024  # characters, with which it has rows enough: a web process holds, and encrypts, a few parts
 MOST_TOLD = 100
 _NOT_STORED = ("internal_error", "this line could not be stored; the log has the details")
+_TOO_LARGE = ("too_large", f"the attributes are too large: the maximum is {LARGEST_ATTRIBUTES:,} bytes of JSON")
 _PARTS_AT_ONCE = 4
 _TURN_S = 60.0  # of one upload, in a worker that has others to read
 _LONGEST_RECEIVING = timedelta(hours=6)
@@ -276,13 +279,18 @@ def _keep(upload: Upload, rows: Sequence[ReadRow]) -> list[dict[str, Any]]:
     """Creates and changes the people of these rows, and notes that they are on the list. → the bad rows. A constant
     number of statements.
     """
-    wanted, told = _sorted_out(upload, rows)
+    wanted, lines, told = _sorted_out(upload, rows)
     is_known = sa.select(User.id, User.attributes).where(User.id.in_(wanted)).order_by(User.id)
     stored = {row.id: row.attributes for row in db.session.execute(is_known.with_for_update(key_share=True))}
+    known = stored if upload.may_change_people else {}
+    wanted = {one.id: _added_to(known.get(one.id), one) for one in wanted.values()}
+    for user_id in [one.id for one in wanted.values() if _is_too_large(one)]:
+        del wanted[user_id]
+        told.append(_bad(lines[user_id], *_TOO_LARGE))
     new = [person for user_id, person in wanted.items() if user_id not in stored]
     if upload.may_change_people:
         protected = set() if upload.may_change_staff else staff.among(list(stored))
-        people = [_added_to(stored.get(one.id), one) for one in wanted.values() if one.id not in protected]
+        people = [one for one in wanted.values() if one.id not in protected]
         upserted = profiles.upsert(people, actors=dict.fromkeys(wanted, upload.actor))
         upload.created += len(upserted.created)
         upload.changed += len(upserted.changed)
@@ -291,11 +299,13 @@ def _keep(upload: Upload, rows: Sequence[ReadRow]) -> list[dict[str, Any]]:
     if wanted:
         members = [{"upload_id": upload.id, "user_id": user_id} for user_id in sorted(wanted)]
         db.session.execute(insert(UploadMember).on_conflict_do_nothing(), members)
-    return told
+    return sorted(told, key=lambda bad: bad["line"])
 
 
-def _sorted_out(upload: Upload, rows: Sequence[ReadRow]) -> tuple[dict[str, InlineRecipient], list[dict[str, Any]]]:
-    """→ people by their stored id, and the bad rows. Of several rows about one person the first counts."""
+def _sorted_out(
+    upload: Upload, rows: Sequence[ReadRow]
+) -> tuple[dict[str, InlineRecipient], dict[str, int], list[dict[str, Any]]]:
+    """→ people by their stored id, their lines, and the bad rows. Of several rows about one person the first counts."""
     wanted: dict[str, InlineRecipient] = {}
     lines: dict[str, int] = {}
     told, erased = [], set(upload.erased or ())
@@ -313,7 +323,7 @@ def _sorted_out(upload: Upload, rows: Sequence[ReadRow]) -> tuple[dict[str, Inli
     for user_id in _on_the_list(upload, wanted):
         del wanted[user_id]
         told.append(_bad(lines[user_id], "duplicate_id", "an earlier line has this id; the first one counts"))
-    return wanted, sorted(told, key=lambda bad: bad["line"])
+    return wanted, lines, told
 
 
 def _on_the_list(upload: Upload, user_ids: Collection[str]) -> list[str]:
@@ -327,6 +337,10 @@ def _added_to(attributes: Mapping[str, Any] | None, person: InlineRecipient) -> 
         return person
     merged = {**attributes, **person.changes["attributes"]}
     return InlineRecipient(person.id, {**person.changes, "attributes": merged})
+
+
+def _is_too_large(person: InlineRecipient) -> bool:
+    return len(encoded(person.changes.get("attributes"))) > LARGEST_ATTRIBUTES
 
 
 def _bad(line: int, code: str, message: str) -> dict[str, Any]:

@@ -55,6 +55,10 @@ SUBMISSIONS: dict[str, tuple[Any, set[tuple[str, str]]]] = {
         submission(recipients=["alice", "nobody", NEW, "no.one"]),
         {("/recipients/1", "unknown_user"), ("/recipients/3", "unknown_user")},
     ),
+    "attributes of more than 64 KiB": (
+        submission(recipients=[NEW | {"attributes": {"note": "x" * 65_536}}]),
+        {("/recipients/0/attributes", "too_large")},
+    ),
     "an e-mail that is none": (
         submission(recipients=[NEW | {"email": "erin"}]),
         {("/recipients/0/email", "invalid_email")},
@@ -276,6 +280,13 @@ OTHER_CALLS: dict[str, tuple[str, str, Any, int, set[tuple[str, str]]]] = {
         {"attributes": "pro"},
         422,
         {("/attributes", "wrong_type")},
+    ),
+    "attributes of more than 64 KiB": (
+        "PATCH",
+        "/api/v1/users/alice",
+        {"attributes": {"note": "ä" * 32_763}},  # with the braces and the name, 65,537 bytes
+        422,
+        {("/attributes", "too_large")},
     ),
     "NUL in an attribute": (
         "PATCH",

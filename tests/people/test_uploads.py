@@ -13,6 +13,7 @@ import time_machine
 from apiflask import APIFlask
 
 from notifier.core.errors import Rejected
+from notifier.core.people import LARGEST_ATTRIBUTES
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
@@ -406,3 +407,14 @@ def test_a_list_stays_while_a_broadcast_is_to_find_people_on_it(
     with time_machine.travel(now() + timedelta(days=91), tick=False):
         assert uploads.prune() == int(not is_kept)
     assert members() == (["a"] if is_kept else [])
+
+
+@pytest.mark.usefixtures("app")
+def test_a_list_adds_to_attributes_up_to_their_limit() -> None:
+    half = "x" * (LARGEST_ATTRIBUTES // 2)
+    uploaded(f"id,attributes.one\nu1,{half}\n")
+    counts = uploaded(f"id,attributes.two\nu1,{half}\nu2,{half}\n")
+    message = "the attributes are too large: the maximum is 65,536 bytes of JSON"
+    bad = [{"line": 2, "code": "too_large", "message": message}]
+    assert (counts["changed"], counts["created"], counts["bad"]) == (0, 1, bad)
+    assert profile("u1") == {"attributes": {"one": half}}

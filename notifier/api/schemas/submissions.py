@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator
 
 from notifier.api.fields import (
+    Attributes,
     Body,
     Email,
     JsonObject,
@@ -37,7 +38,7 @@ class Recipient(Part):
     phone: Phone | None = None
     locale: Locale | None = None
     time_zone: Zone | None = None
-    attributes: JsonObject | None = None
+    attributes: Attributes | None = None
     home_region: Annotated[str, Field(max_length=64)] | None = None
 
     def changes(self) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from pydantic import Discriminator, Field, Tag
 from notifier.api.fields import (
     BY_CHANNEL,
     WHOLE,
+    Attributes,
     Body,
     Email,
-    JsonObject,
     Key,
     Locale,
     Part,
@@ -36,7 +36,7 @@ class UserIn(Body):
     phone: Phone | None = None
     locale: Locale | None = None
     time_zone: Zone | None = None
-    attributes: JsonObject | None = None
+    attributes: Attributes | None = None
     home_region: Annotated[str, Field(max_length=64)] | None = None
     verified: bool = Field(default=False, description=VERIFIED)
 
