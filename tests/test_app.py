@@ -1,8 +1,15 @@
 """What every request passes through, whichever door it comes to."""
 
 import inspect
+from dataclasses import replace
 
+import pytest
 from flask import Flask, session
+from flask_wtf.csrf import generate_csrf, validate_csrf
+from wtforms import ValidationError
+
+from notifier.app import create_app
+from notifier.ground.config import Settings
 
 
 def test_no_view_and_no_hook_is_a_coroutine(app: Flask) -> None:
@@ -23,3 +30,26 @@ def test_a_session_is_filled_without_a_cookie_read_by_its_cookie_and_empty_by_a_
         with app.test_request_context(headers={"Cookie": given}):
             seen.append(session.get("who"))
     assert seen == ["alice", None, None]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
+def test_sessions_and_forms_of_the_key_before_are_accepted_until_that_is_removed(
+    app: Flask, settings: Settings
+) -> None:
+    with app.test_request_context():
+        session["who"] = "alice"
+        token = generate_csrf()
+        response = app.response_class()
+        app.session_interface.save_session(app, session, response)
+    cookie = response.headers["Set-Cookie"].partition(";")[0]
+    seen = []
+    for fallback in (settings.secret_key, None):
+        later = create_app(replace(settings, secret_key="the next one", secret_key_fallback=fallback))
+        with later.test_request_context(headers={"Cookie": cookie}):
+            seen.append(session.get("who"))
+            if fallback:
+                validate_csrf(token)
+            else:
+                with pytest.raises(ValidationError):
+                    validate_csrf(token)
+    assert seen == ["alice", None]

@@ -1,7 +1,8 @@
 """Settings: read once from the environment, typed and frozen; all faults are reported in one message.
 
 Each field's metadata holds its help text; the README's table shows the same texts, and a test compares them. A secret
-may be given as `NAME_FILE`, the path of a file that holds it. Providers declare settings of their own.
+may be given as `NAME_FILE`, the path of a file that holds it, and one of `COMMANDED` as `NAME_COMMAND`, a command that
+prints it. Providers declare settings of their own.
 """
 
 import hmac
@@ -32,6 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]  # the checkout
 WSGI = ROOT / "wsgi.py"
 INSTALLATION_HEADER = "Notifier-Installation"
 FORWARDED_HEADER = "Notifier-Forwarded"  # how many addresses X-Forwarded-For named
+COMMANDED = ("SECRET_KEY", "SECRET_KEY_FALLBACK", "ENCRYPTION_KEYS")  # a command may print them
 _CONTACT = re.compile(r"(mailto:[^\s@]+@[^\s@]+|https://\S+)", re.ASCII)
 _ANYWHERE = ("0.0.0.0", "::")  # addresses to listen on, which no client can open
 
@@ -75,6 +77,7 @@ class Settings:
     redis_url: str = _setting("`redis://…` or `rediss://…`; unset: an embedded Redis")
     redis_is_embedded: bool = _unlisted()
     secret_key: str = _setting("signs sessions and links; generated into `$NOTIFIER_HOME` in development")
+    secret_key_fallback: str | None = _setting("the `SECRET_KEY` before this one: accepted until it is taken out")
     encryption_keys: KeyRing = _setting(
         "`id:base64,…`; the first key encrypts, all decrypt; generated into `$NOTIFIER_HOME` in development"
     )
@@ -162,11 +165,24 @@ class Settings:
         return local_url(self.host, self.port)
 
     @property
+    def secret_keys(self) -> tuple[str, ...]:
+        """All that are accepted; the first signs."""
+        return (self.secret_key, self.secret_key_fallback) if self.secret_key_fallback else (self.secret_key,)
+
+    @property
     def installation(self) -> str:
         """The same in all processes of an installation, and in no other: how `doctor` knows that it was us who
         answered. Says nothing of the key.
         """
-        return hmac.new(self.secret_key.encode(), b"installation", sha256).hexdigest()[:32]
+        return self._mark(self.secret_key)
+
+    def is_installation(self, mark: str) -> bool:
+        """Whether that is ours, be it of a process that has not heard of the newest key."""
+        return mark in map(self._mark, self.secret_keys)
+
+    @staticmethod
+    def _mark(key: str) -> str:
+        return hmac.new(key.encode(), b"installation", sha256).hexdigest()[:32]
 
     def hook_url(self, account: str) -> str:
         """Where a provider tells of an account's messages. Its signatures cover this URL."""
@@ -228,6 +244,7 @@ class _Reader(Variables):
             ),
             redis_is_embedded=not given_redis,
             secret_key=self.stored_secret("SECRET_KEY", home, env, lambda: secrets.token_urlsafe(48)),
+            secret_key_fallback=self.key("SECRET_KEY_FALLBACK"),
             encryption_keys=self.key_ring(home, env),
             public_url=public_url,
             cdn_url=self.cdn_url(),
@@ -301,8 +318,9 @@ class _Reader(Variables):
         return f"postgresql+psycopg2://{rest}" if scheme in ("postgresql", "postgres") else url
 
     def stored_secret(self, name: str, home: Path, env: str, make: Callable[[], str]) -> str:
-        if secret := self.secret(name):
-            return secret
+        known = len(self.faults)
+        if (secret := self.key(name)) or len(self.faults) > known:
+            return secret or ""
         if env == "production":
             self.faults.append(f"{name} is required in production")
             return ""

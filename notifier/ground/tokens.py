@@ -1,7 +1,7 @@
 """Signed tokens: for an inbox, for a person's preferences, for unsubscribing with one click, and for tracked links.
 
-Signed with SECRET_KEY and a salt for each purpose, in the alphabet `[A-Za-z0-9._-]`. Opened by the doors, and put into
-messages by `words.compose`.
+Signed with SECRET_KEY and a salt for each purpose, in the alphabet `[A-Za-z0-9._-]`; those that SECRET_KEY_FALLBACK has
+signed are accepted, too. Opened by the doors, and put into messages by `words.compose`.
 
 A token names the person it was made for (`Subject`), including their generation, so a new person with the same id
 cannot use it; and it names its cause. The signature only shows that we made the token. Whether it is still valid is in
@@ -222,9 +222,9 @@ def _uuid(text: str | None) -> UUID | None:
     return UUID(hex=text) if text else None
 
 
-def _signer(purpose: str) -> Any:
+def _signer(purpose: str, key: str | None = None) -> Any:
     return URLSafeSerializer(
-        current_app.config["SECRET_KEY"],
+        key or current_app.config["SECRET_KEY"],
         salt=f"notifier.{purpose}",
         signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
     )
@@ -236,9 +236,11 @@ def _open(purpose: str, token: str) -> Any:
     """
     if len(token) > _LONGEST_TOKEN or not _TOKEN_ALPHABET.issuperset(token):
         return None
-    signer = _signer(purpose)
-    try:
-        content = signer.loads(token)
-    except BadData:
-        return None
-    return content if signer.dumps(content) == token else None
+    for key in (current_app.config["SECRET_KEY"], *current_app.config["SECRET_KEY_FALLBACKS"]):
+        signer = _signer(purpose, key)
+        try:
+            content = signer.loads(token)
+        except BadData:
+            continue
+        return content if signer.dumps(content) == token else None
+    return None

@@ -7,7 +7,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 
-from notifier.ground.config import setting_names
+from notifier.ground.config import COMMANDED, setting_names
 
 _LIKENESS = 0.86  # one letter of seven left out, added or replaced; two of them exchanged
 _OF_LATER_RELEASES = {"METRICS_PORT", "SYNTHETIC", "CDN_URL"}
@@ -21,7 +21,7 @@ def unknown_settings(environ: Mapping[str, str], of_providers: Iterable[str]) ->
     `of_providers` are the settings that providers declare for themselves.
     """
     read = {*setting_names(), *of_providers}
-    read |= {f"{name}_FILE" for name in read}
+    read |= {f"{name}_FILE" for name in read} | {f"{name}_COMMAND" for name in COMMANDED}
     found = {}
     for name in sorted(environ.keys() - read):
         nearest = difflib.get_close_matches(name, read, n=1, cutoff=_LIKENESS)

@@ -11,6 +11,8 @@ from urllib.parse import SplitResult, urlsplit
 
 import limits
 
+from notifier.ground.secret_commands import printed_by
+
 MOST_WHOLE = 1_000_000
 
 type_network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -68,6 +70,17 @@ class Variables:
             return given(self.environ, name)
         except ValueError as error:
             self.faults.append(str(error))
+            return None
+
+    def key(self, name: str) -> str | None:
+        """A secret that `NAME_COMMAND` may print, too, if nothing else gives it."""
+        text, command = self.secret(name), self.environ.get(f"{name}_COMMAND")
+        if text or not command:
+            return text
+        try:
+            return printed_by(command, self.environ)
+        except ValueError as error:
+            self.faults.append(f"{name}_COMMAND {error}")
             return None
 
     def port(self, name: str, default: int) -> int:

@@ -1,5 +1,6 @@
 """Settings come from the environment, typed; what does not make sense is said in one message, without secrets."""
 
+import os
 import re
 import stat
 from datetime import timedelta
@@ -12,9 +13,10 @@ from sqlalchemy import make_url
 from notifier.core.limits import DEFAULT_CAPS, parse_caps
 from notifier.core.retention import DEFAULT_RETENTION, parse_retention
 from notifier.ground import embedded_redis
-from notifier.ground.config import BadSettings, Settings, setting_names
+from notifier.ground.config import COMMANDED, BadSettings, Settings, setting_names
 from notifier.ground.database import sqlite_file
 from notifier.ground.encryption import KeyRing
+from notifier.ground.secret_commands import printed_by
 from notifier.ground.sink_urls import Credentials, HttpSink
 
 
@@ -148,6 +150,43 @@ def test_every_fault_is_reported_at_once_and_no_secret_with_it(home: dict[str, s
     assert "hunter2" not in message
     assert "CAPS: 'gossip' is not one of" in message
     assert "CAPS: 'often' must look like" in message
+
+
+@pytest.mark.parametrize("name", COMMANDED)
+def test_keys_may_be_what_a_command_prints(home: dict[str, str], name: str) -> None:
+    ring = KeyRing.generate()
+    settings = Settings.from_env({**home, "RING": ring, f"{name}_COMMAND": "sh -c 'echo $RING'"})
+    found = getattr(settings, name.lower())
+    assert found == (KeyRing.parse(ring) if name == "ENCRYPTION_KEYS" else ring)
+    given = {f"{name}_COMMAND": "no-such-command", name: ring}
+    assert getattr(Settings.from_env({**home, **given}), name.lower()) == found  # what is set goes first
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("no-such-command", "ENCRYPTION_KEYS_COMMAND cannot be run: No such file or directory"),
+        ("sh -c 'echo hunter2; echo hunter2 >&2; exit 3'", "ENCRYPTION_KEYS_COMMAND has failed (exit status 3)"),
+        ("echo hunter2", "ENCRYPTION_KEYS must be a comma-separated list"),
+        ("true", "ENCRYPTION_KEYS_COMMAND has printed nothing"),
+        ("printf '\\377'", "ENCRYPTION_KEYS_COMMAND has printed something that is not UTF-8"),
+        ("echo 'hunter2", "ENCRYPTION_KEYS_COMMAND cannot be read: a quotation mark is missing"),
+        (" ", "ENCRYPTION_KEYS_COMMAND names no command"),
+    ],
+)
+def test_a_command_that_prints_no_keys_is_told_without_what_it_said(
+    home: dict[str, str], capfd: pytest.CaptureFixture[str], command: str, said: str
+) -> None:
+    with pytest.raises(BadSettings) as refused:
+        Settings.from_env({**home, "ENCRYPTION_KEYS_COMMAND": command})
+    assert said in str(refused.value)
+    assert "hunter2" not in str(refused.value) + "".join(capfd.readouterr())
+    assert not (Path(home["NOTIFIER_HOME"]) / "encryption_keys").exists()
+
+
+def test_a_command_that_does_not_end_is_ended_with_all_it_has_started() -> None:
+    with pytest.raises(ValueError, match=r"has not ended within 0\.1 seconds"):
+        printed_by("sh -c 'sleep 600 & wait'", os.environ, 0.1)
 
 
 def test_a_key_ring_is_parsed(home: dict[str, str]) -> None:

@@ -224,3 +224,18 @@ def test_many_tokens_are_checked_in_a_constant_number_of_statements(
     with statements() as asked:
         assert len(valid_tokens.holding(some)) == 299
     assert len([text for text in asked if text.startswith("SELECT")]) == 1
+
+
+@pytest.mark.parametrize("fallback", [True, False], ids=["old key accepted", "old key taken out"])
+def test_what_the_key_before_has_signed_is_accepted_until_it_is_taken_out(
+    app: APIFlask, client: FlaskClient, shop: Shop, monkeypatch: pytest.MonkeyPatch, fallback: bool
+) -> None:
+    old = app.config["SECRET_KEY"]
+    monkeypatch.setitem(app.config, "SECRET_KEY", "another key, for all that is signed from now on")
+    monkeypatch.setitem(app.config, "SECRET_KEY_FALLBACKS", [old] if fallback else [])
+    opened = [tokens.open_user_token(shop.user_token), tokens.read_preferences(shop.preferences.removeprefix("/p/"))]
+    assert [token is not None for token in opened] == [fallback, fallback]
+    assert client.get(shop.preferences).status_code == (200 if fallback else 404)
+    signed = tokens.sign_device("a@example.test")
+    monkeypatch.setitem(app.config, "SECRET_KEY_FALLBACKS", [])
+    assert tokens.read_device(signed) is not None  # the new key signs

@@ -75,7 +75,7 @@ def _secrets(settings: Settings) -> list[str]:
     passwords = [text for url in (settings.database_url, settings.redis_url, *declared) for text in _password(url)]
     sink = settings.events_sink and settings.events_sink.credentials
     others = [
-        settings.secret_key,
+        *settings.secret_keys,
         settings.notifier_admin_password,
         settings.notifier_producer_key,
         sink and sink.password,

@@ -94,7 +94,7 @@ def _ask(settings: Settings, url: str) -> urllib3.BaseHTTPResponse | Finding:
             f"something other than Notifier answers at {url}/healthz ({answer.status})",
             "Point PUBLIC_URL, or the proxy behind it, at Notifier's web process.",
         )
-    if mark != settings.installation:
+    if not settings.is_installation(mark):
         return fault(
             f"another Notifier answers at {url}",
             "Correct PUBLIC_URL; if it is this one, give all its processes the same SECRET_KEY.",
