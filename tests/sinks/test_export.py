@@ -208,7 +208,7 @@ def test_without_pyarrow_a_sentence_says_what_to_install(environment: dict[str, 
         check=False,
     )
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "Parquet needs pyarrow, which is not installed: pip install -r requirements-parquet.txt\n"
+    assert done.stderr == "Parquet needs pyarrow, which is not installed: pip install -r requirements-parquet.lock\n"
 
 
 def test_who_asks_for_events_that_are_gone_is_told_so(run: Run) -> None:
