@@ -15,6 +15,7 @@ _TURNS = {"sqlite": 1, "postgresql": 2, "": 3}
 # On SQLite only: whatever the product sends to the database in them, it also sends in other tests, by a comparison of
 # all statements that reached PostgreSQL. `--everywhere` leaves none out.
 _ON_SQLITE = {
+    "tests/api/test_openapi_for_tools.py",
     "tests/web/console/test_console.py",
     "tests/web/person/test_login.py",
     "tests/web/person/test_login_link.py",

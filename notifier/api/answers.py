@@ -14,11 +14,14 @@ from notifier.ground.ids import parse
 View = TypeVar("View", bound=Callable[..., Any])
 
 
-def also(status: int, schema: type[BaseModel], description: str) -> Callable[[View], View]:
-    """Describes a second kind of success, beside the one that `@output` describes."""
+def also(
+    status: int, schema: type[BaseModel] | dict[str, Any], description: str, media_type: str = "application/json"
+) -> Callable[[View], View]:
+    """Describes a further answer, beside the one that `@output` describes. `schema`: a model, or a JSON schema."""
 
     def decorate(view: View) -> View:
-        view.also = (str(status), schema, description)  # type: ignore[attr-defined]
+        others = getattr(view, "also", ())
+        view.also = (*others, (str(status), media_type, schema, description))  # type: ignore[attr-defined]
         return view
 
     return decorate

@@ -1,6 +1,6 @@
 """The one shape of all the API's errors: RFC 9457 problem+json, with a stable code and every fault by JSON pointer.
 
-`_PROBLEMS` lists all codes. An exception that is not in it is a bug: the caller gets an opaque 500, and the log the
+`PROBLEMS` lists all codes. An exception that is not in it is a bug: the caller gets an opaque 500, and the log the
 trace.
 """
 
@@ -26,7 +26,7 @@ from notifier.ground.database import UNAVAILABLE, UNAVAILABLE_RETRY_S
 MEDIA_TYPE = "application/problem+json"
 
 # code → (status, title). A `Rejected` with a code that is not here is a 422.
-_PROBLEMS: dict[str, tuple[int, str]] = {
+PROBLEMS: dict[str, tuple[int, str]] = {
     "bad_request": (400, "Bad request"),
     "malformed_json": (400, "Malformed JSON"),
     "unreadable_receipt": (400, "Not what the provider's documents describe"),
@@ -123,7 +123,7 @@ def is_api(path: str) -> bool:
 
 def problem(code: str, detail: str, faults: tuple[Fault, ...] = (), *, status: int | None = None) -> dict[str, Any]:
     """The body of an error, and of the one bad item inside a bulk answer."""
-    known_status, title = _PROBLEMS.get(code, (422, detail))
+    known_status, title = PROBLEMS.get(code, (422, detail))
     return {
         "type": f"urn:notifier:problem:{code}",
         "title": title,
@@ -240,29 +240,3 @@ def _on_database_error(error: SQLAlchemyError) -> Response:
         problem("unavailable", "the database cannot be reached; nothing was stored"),
         {"Retry-After": str(UNAVAILABLE_RETRY_S)},
     )
-
-
-def responses_schema() -> dict[str, Any]:
-    """The JSON schema of a problem, for the OpenAPI document."""
-    text = {"type": "string"}
-    line = {"type": "integer", "description": "Within the text at `pointer`, from 1; for templates."}
-    fault = {
-        "type": "object",
-        "required": ["pointer", "code", "message"],
-        "properties": {"pointer": text, "code": text, "message": text, "line": line},
-    }
-    return {
-        "type": "object",
-        "description": "RFC 9457. Match `code`, never the texts.",
-        "required": ["type", "title", "status", "detail", "instance", "code", "errors", "request_id"],
-        "properties": {
-            "type": text,
-            "title": text,
-            "status": {"type": "integer"},
-            "detail": text,
-            "instance": text,
-            "code": {"type": "string", "examples": sorted(_PROBLEMS)},
-            "errors": {"type": "array", "items": fault},
-            "request_id": {"type": ["string", "null"]},
-        },
-    }

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from flask import Response, current_app, g, request, url_for
 
+from notifier.api.answers import also
 from notifier.api.auth import Door, allow
 from notifier.api.schemas.events import EventOut, EventsQuery
 from notifier.core import events
@@ -33,6 +34,7 @@ bp = Door("api_events", __name__, url_prefix="/api/v1", tag="Events")
 @allow("read")
 @bp.input(EventsQuery, location="query")
 @bp.output(EventOut, content_type=NDJSON)
+@also(200, {"type": "string"}, "The same lines", "text/plain")
 def list_events(query_data: EventsQuery) -> Response:
     """What became of messages: events from a cursor on, oldest first, one JSON object a line
 
@@ -70,10 +72,14 @@ def list_events(query_data: EventsQuery) -> Response:
 
 
 def _answer(query: EventsQuery, found: queries.Read, applied: str | None) -> Response:
+    cursor = queries.cursor_after(found, query.after)
     lines = "".join(map(queries.line, queries.shown(found.rows)))
-    response = Response(lines, content_type=NDJSON)
+    wanted = request.accept_mimetypes
+    is_plain = bool(wanted.quality("text/plain")) and not wanted.quality(NDJSON)
+    response = Response(lines, content_type="text/plain; charset=utf-8" if is_plain else NDJSON)
     response.headers["Cache-Control"] = "no-store"
-    following = {"after": queries.cursor_after(found, query.after), "limit": query.limit, "types": query.types}
+    response.headers["Vary"] = "Accept"
+    following = {"after": cursor, "limit": query.limit, "types": query.types}
     target = urlencode({name: value for name, value in following.items() if value is not None})
     response.headers["Link"] = f'<{url_for("api_events.list_events")}?{target}>; rel="next"'
     if applied:

@@ -15,7 +15,7 @@ bp = Door("api_images", __name__, url_prefix="/api/v1/images", tag="Templates")
 
 @bp.post("")
 @allow("templates", is_live_only=True)
-@takes("image/*", "the bytes of the image")
+@takes("application/octet-stream", "the bytes of the image")
 @bp.input(ImageQuery, location="query")
 @bp.output(ImageOut, 201)
 def upload_image(query_data: ImageQuery) -> Response:

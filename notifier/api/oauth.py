@@ -41,11 +41,11 @@ _JWKS_CACHED_S = 300  # much less than a key is published before it signs
 _ERRORS: Any = {
     400: {
         "description": "Refused, as RFC 6749 has it",
-        "content": {"application/json": {"schema": OAuthErrorOut.model_json_schema()}},
+        "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{OAuthErrorOut.__name__}"}}},
     },
     401: {
         "description": "Not a client",
-        "content": {"application/json": {"schema": OAuthErrorOut.model_json_schema()}},
+        "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{OAuthErrorOut.__name__}"}}},
     },
 }
 

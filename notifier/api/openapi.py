@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 document, generated from the routes, and the page that shows it. Both are public."""
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -8,9 +9,10 @@ from apiflask import APIFlask
 from flask import Response, current_app, render_template
 from pydantic import BaseModel
 
-from notifier.api import errors
+from notifier.api import examples, problem_responses
 from notifier.api.answers import answer
 from notifier.api.auth import Access, Door, public
+from notifier.api.schemas.oauth import OAuthErrorOut
 
 VERSION = "1.0"
 _DESCRIPTION = """\
@@ -39,19 +41,6 @@ _SCHEMES = {
         "description": "A person's sign-in; writes need X-CSRFToken. With https: `__Host-notifier_session`.",
     },
 }
-_PROBLEMS = {
-    "400": "Malformed JSON",
-    "401": "No key, or one that is not valid",
-    "403": "The key may not do this",
-    "404": "Not found",
-    "409": "In conflict with what exists",
-    "410": "What follows the cursor has been deleted",
-    "413": "The body is too large",
-    "415": "A body with a Content-Encoding",
-    "422": "Not valid; every fault is named by JSON pointer",
-    "429": "Over the key's rate limit",
-    "503": "The database cannot be reached; nothing was stored",
-}
 _HEADERS = {
     "RateLimit-Policy": {
         "description": 'The limit: `"default";q=<notifications>;w=<seconds>`',
@@ -63,12 +52,7 @@ _HEADERS = {
     },
     "X-Request-Id": {"description": "As sent, or made here; it appears in the log", "schema": {"type": "string"}},
 }
-_CONFLICTING = (
-    *("cancel_notification", "create_template", "write_template", "publish_template", "upload_image"),
-    *("add_variant", "start_experiment", "stop_experiment"),
-    *("pause_broadcast", "resume_broadcast", "cancel_broadcast", "retry_failed"),
-)
-_IDEMPOTENT = re.compile(r"submit_|create_schedule$|create_broadcast$|notify$|notify_bulk$|trigger$|send$")
+_REFERENCE = re.compile(r"(#/components/schemas/)\w+\.")
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -127,26 +111,42 @@ def docs() -> Response:
 
 
 def _complete(app: APIFlask, document: dict[str, Any]) -> dict[str, Any]:
-    """Adds to each call: who may make it, which problems it answers with, its headers."""
-    document["components"].setdefault("schemas", {})["Problem"] = errors.responses_schema()
+    """Adds to each call: who may make it, which problems it answers with, its headers, examples. Generators of clients
+    take the result: one component a class, plain names.
+    """
+    components = document["components"]
+    components["schemas"] |= {"Problem": problem_responses.problem_schema(), "Fault": problem_responses.fault_schema()}
+    components["responses"] = {}
+    _register(document, OAuthErrorOut)
     for rule in app.url_map.iter_rules():
-        access: Access | None = getattr(app.view_functions[rule.endpoint], "access", None)
+        view = app.view_functions[rule.endpoint]
+        access: Access | None = getattr(view, "access", None)
         path = re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule.rule)
         if access is None:
             continue
         for operation in (
             op for method, op in document["paths"].get(path, {}).items() if method.upper() in (rule.methods or ())
         ):
-            also = getattr(app.view_functions[rule.endpoint], "also", None)
-            if also is not None:
-                status, schema, description = also
-                content = {"application/json": {"schema": _register(document, schema)}}
-                operation["responses"][status] = {"description": description, "content": content}
-            taken = getattr(app.view_functions[rule.endpoint], "takes", None)
+            operation["operationId"] = _operation_id(rule.endpoint)
+            for status, media_type, schema, description in getattr(view, "also", ()):
+                described = operation["responses"].setdefault(status, {"description": description, "content": {}})
+                described["content"][media_type] = {
+                    "schema": schema if isinstance(schema, dict) else _register(document, schema)
+                }
+            taken = getattr(view, "takes", None)
             if taken is not None:
                 operation["requestBody"] = {"content": taken}
-            _complete_operation(operation, access, rule.endpoint, has_argument=bool(rule.arguments))
+            _complete_operation(operation, access, rule.endpoint)
+            _add_problems(components["responses"], operation, access, rule.endpoint, has_argument=bool(rule.arguments))
+    document = _one_component_a_class(document)
+    examples.add_to(document)
     return document
+
+
+def _operation_id(endpoint: str) -> str:
+    """The handler's name; those of the inbox, which are short, with that before them."""
+    blueprint, _, name = endpoint.rpartition(".")
+    return f"{blueprint}_{name}" if blueprint == "inbox" else name
 
 
 def _register(document: dict[str, Any], model: type[BaseModel]) -> dict[str, str]:
@@ -158,7 +158,19 @@ def _register(document: dict[str, Any], model: type[BaseModel]) -> dict[str, str
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _complete_operation(operation: dict[str, Any], access: Access, endpoint: str, *, has_argument: bool) -> None:
+def _one_component_a_class(document: dict[str, Any]) -> dict[str, Any]:
+    """APIFlask calls the parts of a schema `Schema.Part`, and so has a class once for each schema that it is in."""
+    named = cast("dict[str, Any]", json.loads(_REFERENCE.sub(r"\1", json.dumps(document))))
+    schemas: dict[str, Any] = {}
+    for name, schema in named["components"]["schemas"].items():
+        part = name.rpartition(".")[2]
+        if schemas.setdefault(part, schema) != schema:
+            raise RuntimeError(f"two schemas of the API are called {part}")
+    named["components"]["schemas"] = schemas
+    return named
+
+
+def _complete_operation(operation: dict[str, Any], access: Access, endpoint: str) -> None:
     operation["security"] = {
         "public": [],
         "person": [{"session": []}, {"userToken": []}],
@@ -171,12 +183,9 @@ def _complete_operation(operation: dict[str, Any], access: Access, endpoint: str
             f"{operation.get('description', '')}\n\nScope: {' or '.join(f'`{scope}`' for scope in access.scopes)}."
         ).strip()
         operation["x-scopes"] = list(access.scopes)
-    if access.kind == "public":
-        return
-    body = operation.get("requestBody")
-    if body:
-        body["required"] = not access.body_is_optional
-    if _IDEMPOTENT.search(endpoint):
+    if operation.get("requestBody"):
+        operation["requestBody"]["required"] = not access.body_is_optional
+    if access.kind != "public" and problem_responses.IDEMPOTENT.search(endpoint):
         operation.setdefault("parameters", []).append(
             {
                 "name": "Idempotency-Key",
@@ -186,20 +195,17 @@ def _complete_operation(operation: dict[str, Any], access: Access, endpoint: str
                 "description": "Quoted or bare. The same key and body within 24 hours get the first answer again.",
             }
         )
-    if access.kind == "client":  # others of its errors are of the form of RFC 6749
-        expected = {"413", "429", "503"}
-    elif access.kind == "provider":
-        expected = {"400", "401", "413", "429", "503"}
-    else:
-        expected = {"401", "403", "429", "503"} if access.kind == "producer" else {"401", "403", "503"}
-        expected |= {"422"} | ({"400", "413", "415"} if body else set())  # each refuses parameters it does not know
-    expected |= {"410"} if endpoint.endswith("list_events") else set()
-    expected |= {"404"} if has_argument else set()
-    expected |= {"409"} if endpoint.endswith(_CONFLICTING) or _IDEMPOTENT.search(endpoint) else set()
     for response in operation["responses"].values():
         response.setdefault("headers", {}).update(_HEADERS if access.kind == "producer" else {})
+
+
+def _add_problems(
+    shared: dict[str, Any], operation: dict[str, Any], access: Access, endpoint: str, *, has_argument: bool
+) -> None:
+    expected = problem_responses.statuses(
+        access, endpoint, has_argument=has_argument, has_body="requestBody" in operation
+    )
     for status in sorted(expected):
-        operation["responses"][status] = {
-            "description": _PROBLEMS[status],
-            "content": {errors.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
+        name = problem_responses.name_of(access.kind, status)
+        shared[name] = problem_responses.response(access.kind, status)
+        operation["responses"][str(status)] = {"$ref": f"#/components/responses/{name}"}

@@ -20,18 +20,19 @@ bp = Door("api_uploads", __name__, url_prefix="/api/v1/uploads", tag="Broadcasts
 
 @bp.post("")
 @allow("broadcast")
-@takes("text/csv", "id,email,attributes.plan\nu1,u1@example.com,pro\n")
+@takes("application/octet-stream", "id,email,attributes.plan\nu1,u1@example.com,pro\n")
 @bp.output(UploadOut, 202)
 def upload() -> Response:
     """Upload a list of people
 
-    A CSV file of 200 MB at most: UTF-8, commas, lines of 65,536 characters at most, and a first line that names the
-    columns: `id`, and any of `email`, `phone`, `locale`, `time_zone`, `name`, `home_region`, `attributes.NAME`. It is
-    read in the background. New people are created. Known ones are changed if the key has the scope `users`, and stay as
-    they are otherwise; people with a role in the console are changed if it has the scope `admin` too. An empty field
-    changes nothing, and neither does a column that is not there. Attributes that are numbers, `true` or `false` become
-    such; what is to stay a text is written in quotes of JSON (`""18""` within the quotes of CSV). Bad lines are left
-    out and told. The same list may be sent again.
+    A CSV file (`text/csv` or `application/octet-stream`) of 200 MB at most: UTF-8, commas, lines of 65,536
+    characters at most, and a first line that names the columns: `id`, and any of `email`, `phone`, `locale`,
+    `time_zone`, `name`, `home_region`, `attributes.NAME`. It is read in the background. New people are created.
+    Known ones are changed if the key has the scope `users`, and stay as they are otherwise; people with a role in
+    the console are changed if it has the scope `admin` too. An empty field changes nothing, and neither does a
+    column that is not there. Attributes that are numbers, `true` or `false` become such; what is to stay a text is
+    written in quotes of JSON (`""18""` within the quotes of CSV). Bad lines are left out and told. The same list
+    may be sent again.
 
     The list is an audience for broadcasts: everybody it names, be they changed or not.
     """
@@ -59,7 +60,7 @@ def _found(upload_id: str) -> dict[str, object]:
 
 def _check_kind() -> None:
     refuse_encoded()
-    if request.mimetype != "text/csv":
+    if request.mimetype not in ("text/csv", "application/octet-stream"):
         raise Rejected("unsupported_media_type", "send the file itself as the body, with Content-Type: text/csv")
     charset = request.mimetype_params.get("charset", "utf-8")
     try:

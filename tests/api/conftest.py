@@ -1,6 +1,7 @@
 """What the API's tests share: counting everything that is stored, and people who come by cookie."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from apiflask import APIFlask
@@ -9,6 +10,7 @@ from itsdangerous import URLSafeTimedSerializer
 
 from notifier.access import accounts, sessions
 from notifier.ground.extensions import db
+from tests.api.described import whole_operations
 from tests.stored import row_counts
 
 Counts = dict[str, int]
@@ -47,3 +49,15 @@ def signed_in(app: APIFlask) -> Callable[[str], FlaskClient]:
 @pytest.fixture
 def csrf_token(app: APIFlask) -> str:
     return str(URLSafeTimedSerializer(app.secret_key, salt="wtf-csrf-token").dumps("raw"))
+
+
+@pytest.fixture
+def document(client: FlaskClient) -> dict[str, Any]:
+    """The OpenAPI document."""
+    return dict(client.get("/api/openapi.json").json)
+
+
+@pytest.fixture
+def whole(document: dict[str, Any]) -> dict[tuple[str, str], Any]:
+    """Its calls: (method, path) → operation."""
+    return whole_operations(document)

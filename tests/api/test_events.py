@@ -45,6 +45,21 @@ def lines(response: Any) -> list[dict[str, Any]]:
     return [json.loads(line) for line in response.text.splitlines()]
 
 
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("*/*", "application/x-ndjson"),
+        ("application/json", "application/x-ndjson"),
+        ("text/plain", "text/plain; charset=utf-8"),
+        ("text/plain, application/x-ndjson;q=0.1", "application/x-ndjson"),
+    ],
+)
+def test_who_wants_text_gets_the_same_lines_as_such(api: Api, accept: str, kind: str) -> None:
+    told(kind="delivery.sent")
+    response = api.get("/api/v1/events", headers={"Accept": accept})
+    assert (response.content_type, response.text.count("\n")) == (kind, 1)
+
+
 def key_of(name: str, *scopes: str, is_test: bool = False) -> str:
     producer = db.session.scalar(sa.select(Producer).where(Producer.name == name)) or keys.create_producer(name)
     return keys.create_key(producer.id, scopes=scopes, is_test=is_test)[1]

@@ -70,6 +70,11 @@ def test_others_do_not_see_an_upload(api: Any) -> None:
     assert api.get(f"{PATH}/upl_{'0' * 32}").status_code == api.get(f"{PATH}/x").status_code == 404
 
 
+@pytest.mark.parametrize("kind", ["text/csv", "text/csv; charset=UTF-8", "application/octet-stream"])
+def test_a_file_is_taken_as_csv_or_as_bytes(api: Any, kind: str) -> None:
+    assert send(api, "id\nu1\n", **{"Content-Type": kind}).status_code == 202
+
+
 REFUSED: dict[str, tuple[str | bytes, dict[str, str], int, str]] = {
     "JSON": ("{}", {"Content-Type": "application/json"}, 415, "unsupported_media_type"),
     "a form": ("id\nu1\n", {"Content-Type": "multipart/form-data; boundary=x"}, 415, "unsupported_media_type"),

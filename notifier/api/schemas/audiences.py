@@ -26,7 +26,7 @@ AudienceIn = Annotated[
             "maxProperties": 1,
             "additionalProperties": False,
             "properties": {
-                "all": {"const": True},
+                "all": {"type": "boolean", "description": "Everybody; always true."},
                 "users": {"type": "array", "minItems": 1, "maxItems": MOST_USERS, "items": {"type": "string"}},
                 "upload": {"type": "string", "description": "The id of an upload that has finished."},
                 "where": {"type": "object", "description": _CONDITION},
