@@ -40,8 +40,10 @@ def arguments() -> argparse.ArgumentParser:
     )
     worker.add_argument("--processes", type=_count, default=1, metavar="N", help="how many such processes to run (1)")
     worker.add_argument("--burst", action="store_true", help="end when the queues are empty")
-    command("scheduler", "notifier.programs.scheduler:run", "release what is due and recover what was lost")
-    command("sink", "notifier.programs.sink:run", "send what became of messages to EVENTS_SINK")
+    scheduler = command("scheduler", "notifier.programs.scheduler:run", "release what is due and recover what was lost")
+    sink = command("sink", "notifier.programs.sink:run", "send what became of messages to EVENTS_SINK")
+    for measured in (worker, scheduler, sink):
+        measured.add_argument("--metrics-fd", type=int, help=argparse.SUPPRESS)
     migrate = command(
         "migrate", "notifier.programs.cli:migrate", "bring the database up to date; running it again changes nothing"
     )

@@ -48,7 +48,7 @@ class KeyIdentity:
     used from (None: all).
 
     `label`: the key's name for people. `prefix`: what it begins with, its `client_id`. `token`: the access token that
-    was shown instead of the key.
+    was shown instead of the key. `producer`: whose it is, by name.
     """
 
     key_id: UUID
@@ -61,6 +61,7 @@ class KeyIdentity:
     prefix: str
     networks: tuple[Network, ...] | None = None
     token: access_tokens.AccessToken | None = None
+    producer: str = ""
 
 
 def create_producer(name: str, *, allowed_origins: list[str] | None = None) -> Producer:
@@ -264,7 +265,9 @@ def _load_key(*which: sa.ColumnElement[bool]) -> KeyIdentity | None:
     label = label_of(row.name, row.prefix)
     networks = None if row.networks is None else parse_networks(row.networks)
     return KeyIdentity(
-        row.id, row.producer_id, frozenset(row.scopes), types, row.is_test, row.expires_at, label, row.prefix, networks
+        *(row.id, row.producer_id, frozenset(row.scopes), types, row.is_test, row.expires_at, label, row.prefix),
+        networks,
+        producer=row.name,
     )
 
 

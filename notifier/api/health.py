@@ -1,17 +1,19 @@
 """`/healthz`, `/readyz` and `/metrics`, for load balancers, people and Prometheus."""
 
 import redis
-from flask import Response, current_app, request
+from flask import Response, request
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from notifier.api import metrics
+from notifier.api import limits, metrics
 from notifier.api.answers import also, answer
 from notifier.api.auth import Door, public
 from notifier.api.schemas.base import HealthOut, ReadinessOut
+from notifier.core.errors import Rejected
 from notifier.ground.config import FORWARDED_HEADER, INSTALLATION_HEADER, current_settings
 from notifier.ground.database import UNAVAILABLE_RETRY_S
 from notifier.ground.extensions import db, redis_store
+from notifier.ground.metrics import CONTENT_TYPE, shows
 from notifier.queries import writable
 from notifier.signals import liveness
 
@@ -51,9 +53,15 @@ def readyz() -> Response:
 @public
 @bp.output({}, content_type="text/plain")
 def show_metrics() -> Response:
-    """Prometheus metrics of this process, and of the queues"""
-    body, content_type = metrics.exposition(current_app.extensions["metrics"])
-    return Response(body, content_type=content_type)
+    """Prometheus metrics of this process, and of the installation
+
+    With the setting `METRICS_TOKEN`, for those who send it as `Authorization: Bearer <token>`.
+    """
+    token = current_settings().metrics_token
+    if token and not shows(token, request.headers.get("Authorization")):
+        limits.charge_guess()
+        raise Rejected("unauthenticated", "send METRICS_TOKEN as 'Authorization: Bearer <token>'")
+    return Response(metrics.exposition(), content_type=CONTENT_TYPE)
 
 
 def _ask_database() -> str:

@@ -17,6 +17,7 @@ from notifier.channels import serving
 from notifier.channels.contract import Adapter
 from notifier.channels.receipts import HookRefused, HookRequest, Misdirected, Unreadable
 from notifier.core.errors import DeliveryError, Rejected
+from notifier.ground import metrics
 from notifier.ground.clock import now
 from notifier.ground.config import current_settings
 from notifier.pipeline.delivery import receipts
@@ -113,4 +114,4 @@ def _note(account: str, outcome: hook_health.Outcome, error: HookRefused) -> Non
 
 
 def _count(account: str, outcome: str) -> None:
-    current_app.extensions["metrics"].hooks.labels(account, outcome).inc()
+    metrics.hook_calls.labels(metrics.bounded("provider", account), outcome).inc()

@@ -1,134 +1,135 @@
-"""Metrics for Prometheus: counts and times of requests, and the lengths of queues, read from Redis and the database at
-each scrape.
+"""`/metrics` of the web process: what it counts itself (`ground.metrics`), and what the whole installation has.
+
+That is read from Redis and the database at each scrape, so every web process says the same of it.
 """
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import redis
 from flask import Flask, Response, current_app, g, request
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from sqlalchemy import text
 
+from notifier.channels import serving
+from notifier.ground import metrics
 from notifier.ground.clock import now
 from notifier.ground.config import current_settings
 from notifier.ground.database import UNAVAILABLE
 from notifier.ground.extensions import db
 from notifier.ledgers.event_readers import SINK
-from notifier.queries import event_readers, overview
+from notifier.providers import health
+from notifier.queries import event_readers, events, overview, queues, subscriptions
 from notifier.signals import liveness, queueing
 
-_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_STATES = (health.CLOSED, health.OPEN, health.HALF_OPEN, "forced_open", "forced_closed")
 
 
-class Metrics:
-    """One set for each app, since tests make several."""
-
-    def __init__(self, client: redis.Redis) -> None:
-        self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "notifier_http_requests", "Requests answered", ["endpoint", "method", "status"], registry=self.registry
-        )
-        self.seconds = Histogram(
-            "notifier_http_request_seconds", "Time to answer", ["endpoint"], buckets=_BUCKETS, registry=self.registry
-        )
-        self.hooks = Counter(
-            "notifier_hook_calls",
-            "Calls of providers, by what became of them",
-            ["account", "outcome"],
-            registry=self.registry,
-        )
-        ProcessCollector(registry=self.registry)
-        self.registry.register(Queues(client))
-        self.registry.register(HeldBack())
-        self.registry.register(Unchecked())
-        self.registry.register(Sink())
-
-
-class Queues(Collector):
-    """Depth and dead letters of every queue, workers and schedulers. An absent Redis is `notifier_redis_up 0`."""
+class InRedis(Collector):
+    """Queues, breakers, workers and schedulers. An absent Redis is `notifier_redis_up 0`, and nothing else."""
 
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        depth = GaugeMetricFamily("notifier_queue_depth", "Jobs that wait for a worker", labels=["queue"])
-        dead = GaugeMetricFamily("notifier_queue_dead_letters", "Jobs in the failed-job registry", labels=["queue"])
-        names = queueing.all_queues()
+    def collect(self) -> Iterator[Metric]:
         try:
-            with self.client.pipeline(transaction=False) as pipe:
-                for name in names:
-                    pipe.llen(f"rq:queue:{name}")
-                for name in names:
-                    pipe.zcard(f"rq:failed:{name}")
-                counts = pipe.execute()
+            lines = queues.lines({})
             workers, schedulers = liveness.count_workers(self.client), liveness.count_schedulers(self.client)
+            breakers = health.breakers()
         except redis.RedisError:
             yield GaugeMetricFamily("notifier_redis_up", "Whether Redis answers", value=0)
             return
-        for name, waiting, failed in zip(names, counts[: len(names)], counts[len(names) :], strict=True):
-            depth.add_metric([name], waiting)
-            dead.add_metric([name], failed)
         yield GaugeMetricFamily("notifier_redis_up", "Whether Redis answers", value=1)
         yield GaugeMetricFamily("notifier_workers", "Workers that have shown life lately", value=workers)
         yield GaugeMetricFamily("notifier_schedulers", "Schedulers that have shown life lately", value=schedulers)
-        yield depth
-        yield dead
+        depth = GaugeMetricFamily("notifier_queue_depth", "Jobs that wait for a worker", labels=["queue"])
+        oldest = GaugeMetricFamily("notifier_queue_oldest_seconds", "Age of the job at the head", labels=["queue"])
+        dead = GaugeMetricFamily("notifier_queue_dead_letters", "Jobs in the failed-job registry", labels=["queue"])
+        for line in lines:
+            depth.add_metric([line.name], line.waiting)
+            oldest.add_metric([line.name], line.oldest.total_seconds() if line.oldest else 0.0)
+            dead.add_metric([line.name], line.failed)
+        yield from (depth, oldest, dead)
+        yield from _providers(breakers)
 
 
-class HeldBack(Collector):
-    """Deliveries that are due and held back, read from the database. While it is down, the metric is missing."""
+def _providers(breakers: dict[str, health.Breaker]) -> Iterator[Metric]:
+    """A provider that calls people's own servers has a breaker for each of them: they are counted, and not named."""
+    count = GaugeMetricFamily("notifier_breakers", "Breakers in each state", labels=["provider", "state"])
+    blocked = GaugeMetricFamily(
+        "notifier_provider_blocked_seconds", "How long nothing will be let through yet", labels=["provider"]
+    )
+    pace = GaugeMetricFamily(
+        "notifier_provider_pace", "Most sends in a second, where there is such a limit", labels=["provider"]
+    )
+    names = {account.name: adapter for account, adapter in serving.registry().accounts()}
+    states: Counter[tuple[str, str]] = Counter()
+    until = dict.fromkeys(names, 0.0)
+    for scope, breaker in breakers.items():
+        name = next((name for name in (scope, scope.partition(":")[0].partition("#")[0]) if name in names), None)
+        if name is not None:
+            states[name, breaker.state] += 1
+            left_s = (breaker.next_at - now()).total_seconds() if breaker.next_at else 0.0
+            until[name] = max(until[name], left_s)
+    for name, adapter in names.items():
+        provider = metrics.bounded("provider", name)
+        if provider == metrics.OTHER:
+            continue
+        if not any(states[name, state] for state in _STATES):
+            states[name, health.CLOSED] = 1  # one that nobody has needed lately
+        for state in _STATES:
+            count.add_metric([provider, state], states[name, state])
+        blocked.add_metric([provider], until[name])
+        if adapter.per_second is not None:
+            pace.add_metric([provider], adapter.per_second)
+    yield from (count, blocked, pace)
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        held = GaugeMetricFamily(
-            "notifier_deliveries_held_back", "Deliveries that are due and wait for their turn", labels=["queue"]
-        )
+
+class InDatabase(Collector):
+    """What stands in the database. While it is away, that is `notifier_database_up 0`, and nothing else."""
+
+    def collect(self) -> Iterator[Metric]:
         try:
-            counts = overview.held_back()
+            db.session.execute(text("SELECT 1"))
+            found = [*_held_back(), *_readers()]
         except UNAVAILABLE:
             db.session.rollback()
+            yield GaugeMetricFamily("notifier_database_up", "Whether the database answers", value=0)
             return
-        for name in queueing.all_queues():
-            held.add_metric([name], counts.get(name, 0))
-        yield held
+        yield GaugeMetricFamily("notifier_database_up", "Whether the database answers", value=1)
+        yield from found
 
 
-class Unchecked(Collector):
-    """How often this process let a call or message pass because Redis could not be asked about its limit."""
-
-    def collect(self) -> Iterator[CounterMetricFamily]:
-        passed = CounterMetricFamily(
-            "notifier_limits_unchecked",
-            "Passed without checking a limit, since Redis was unavailable",
-            labels=["limit"],
-        )
-        for limit, count in current_app.extensions.get("unchecked", {}).items():
-            passed.add_metric([limit], count)
-        yield passed
+def _held_back() -> Iterator[Metric]:
+    held = GaugeMetricFamily(
+        "notifier_deliveries_held_back", "Deliveries that are due and wait for their turn", labels=["queue"]
+    )
+    counts = overview.held_back()
+    for name in queueing.all_queues():
+        held.add_metric([name], counts.get(name, 0))
+    yield held
 
 
-class Sink(Collector):
-    """How far behind EVENTS_SINK is, and what it has not had. Missing without one, and while the database is down."""
-
-    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
-        if current_settings().events_sink is None:
-            return
-        try:
-            found = event_readers.standing(SINK)
-        except UNAVAILABLE:
-            db.session.rollback()
-            return
-        behind_s = (now() - found.unsent_since).total_seconds() if found.unsent_since else 0.0
-        yield GaugeMetricFamily("notifier_sink_behind_seconds", "Age of the oldest event not sent yet", behind_s)
-        yield CounterMetricFamily("notifier_sink_set_aside", "Events that were refused for good", found.set_aside)
-        yield CounterMetricFamily("notifier_sink_missed", "Events deleted before they were sent", found.missed)
+def _readers() -> Iterator[Metric]:
+    yield GaugeMetricFamily("notifier_event_stream_position", "The last event's position", value=events.end())
+    since = subscriptions.oldest_unread()
+    yield GaugeMetricFamily(
+        "notifier_subscriptions_behind_seconds",
+        "Age of the oldest event that a status webhook has not been told yet",
+        value=(now() - since).total_seconds() if since else 0.0,
+    )
+    if current_settings().events_sink is None:
+        return
+    found = event_readers.standing(SINK)
+    behind_s = (now() - found.unsent_since).total_seconds() if found.unsent_since else 0.0
+    yield GaugeMetricFamily("notifier_sink_behind_seconds", "Age of the oldest event not sent yet", behind_s)
+    yield CounterMetricFamily("notifier_sink_set_aside", "Events that were refused for good", found.set_aside)
+    yield CounterMetricFamily("notifier_sink_missed", "Events deleted before they were sent", found.missed)
 
 
 def init_app(app: Flask) -> None:
-    metrics = app.extensions["metrics"] = Metrics(app.extensions["redis"])
-
     @app.before_request
     def start() -> None:
         g.started_at = time.perf_counter()
@@ -136,11 +137,20 @@ def init_app(app: Flask) -> None:
     @app.after_request
     def count(response: Response) -> Response:
         endpoint = request.endpoint or "none"
-        metrics.requests.labels(endpoint, request.method if request.endpoint else "any", response.status_code).inc()
-        metrics.seconds.labels(endpoint).observe(time.perf_counter() - g.get("started_at", time.perf_counter()))
+        method = request.method if request.endpoint else "any"
+        metrics.requests.labels(endpoint, method, response.status_code).inc()
+        metrics.request_seconds.labels(endpoint).observe(time.perf_counter() - g.get("started_at", time.perf_counter()))
+        if (key := g.get("key")) is not None:
+            producer = metrics.bounded("producer", key.producer)
+            metrics.producer_requests.labels(producer, response.status_code).inc()
         return response
 
 
-def exposition(metrics: Metrics) -> tuple[bytes, str]:
-    """→ (body, content type) of /metrics."""
-    return generate_latest(metrics.registry), CONTENT_TYPE_LATEST
+def exposition() -> bytes:
+    """The body of /metrics."""
+    return metrics.exposition(
+        InRedis(current_app.extensions["redis"]),
+        InDatabase(),
+        metrics.Pool(db.engine),
+        metrics.Disk(current_settings().notifier_home),
+    )

@@ -43,7 +43,7 @@ class BatchWorker(BaseWorker):
 
     `sources` are the queues with their class and group. `handlers` do whole batches of the jobs of one
     function, by its dotted name; other functions run one by one, each on a lane. `unix_time` should be the same on all
-    hosts.
+    hosts. `settled` is told of jobs that have ended, a batch at a time; it must not raise.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class BatchWorker(BaseWorker):
         name: str | None = None,
         worker_ttl: int = 60,
         unix_time: Callable[[], float] = time.time,
+        settled: Callable[[Sequence[Ended]], None] = lambda _ended: None,
     ) -> None:
         super().__init__(
             [source.name for source in sources],
@@ -65,6 +66,7 @@ class BatchWorker(BaseWorker):
             worker_ttl=worker_ttl,
         )
         self.sources, self.lane_count, self._unix_time = list(sources), lanes, unix_time
+        self._settled = settled
         self._groups = {source.name: source.group for source in sources}
         self._ranks = {source.name: source.rank for source in sources}
         self._handlers = dict(handlers)
@@ -128,6 +130,11 @@ class BatchWorker(BaseWorker):
             if not self._is_paused:
                 bell.arm()
             self._wait(self._longest_wait())
+
+    @property
+    def in_use(self) -> int:
+        """How many jobs it has in hand."""
+        return len(self._running)
 
     def stop(self) -> None:
         """Takes nothing more, finishes what is in flight (bounded), and ends. From any thread or signal handler."""
@@ -298,6 +305,7 @@ class BatchWorker(BaseWorker):
             return
         self.successful_job_count += sum(1 for end in self._recorded if end.failure is None)
         self.failed_job_count += sum(1 for end in self._recorded if end.failure is not None)
+        self._settled(self._recorded)
         self._recorded.clear()
 
     # ---- signs of life

@@ -1,12 +1,21 @@
-"""Time from trigger to recipient: buckets that can be added up, and percentiles read from them."""
+"""Time from trigger to recipient: since when it counts, in buckets that can be added up, and percentiles of those."""
 
 from bisect import bisect_left
 from collections.abc import Mapping
+from datetime import datetime
 
 LATENCY = "latency:"  # and the index of a bucket: the name under which it is counted
 
 # The upper ends, in ms: 1-2-5, from 10 ms to a day and a bit. What takes longer falls into one bucket more.
 BOUNDS_MS: tuple[int, ...] = (*(step * 10**power for power in range(1, 8) for step in (1, 2, 5)), 10**8)
+
+
+def seconds_since(created_at: datetime, due_at: datetime | None, failures: int, at: datetime) -> float:
+    """From the request, or the later time it was wanted for, until `at`. After a failure `due_at` is the time of the
+    next try, and the request counts.
+    """
+    since = max(due_at, created_at) if due_at and not failures else created_at
+    return max((at - since).total_seconds(), 0.0)
 
 
 def bucket_of(ms: float) -> int:

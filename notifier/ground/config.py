@@ -136,6 +136,10 @@ class Settings:
     security_contact: str | None = _setting(
         "where to report a security problem, `mailto:…` or `https://…`, for `/.well-known/security.txt` (there is none)"
     )
+    metrics_port: int = _setting(
+        "port at which `worker`, `scheduler` and `sink` serve `/metrics`, and `up` those of all processes (`0`: none)"
+    )
+    metrics_token: str | None = _setting("who wants `/metrics` must show this as a bearer token (nothing is asked)")
     preference_cache: bool = _setting(
         "`on` caches people's preferences in Redis for up to an hour (`on` with PostgreSQL, `off` with SQLite)"
     )
@@ -266,6 +270,8 @@ class _Reader(Variables):
             sms_segment_price=self.segment_price(),
             second_factor=self.second_factor(),
             security_contact=self.security_contact(),
+            metrics_port=self.metrics_port(),
+            metrics_token=self.metrics_token(),
             preference_cache=self.is_on("PREFERENCE_CACHE", "off" if database_url.startswith("sqlite") else "on"),
             environment=dict(self.environ),
         )
@@ -376,6 +382,15 @@ class _Reader(Variables):
         except ValueError as error:
             self.faults.append(f"EVENTS_SINK {error}")
             return None
+
+    def metrics_port(self) -> int:
+        return 0 if self.text("METRICS_PORT", "0") == "0" else self.port("METRICS_PORT", 0)
+
+    def metrics_token(self) -> str | None:
+        token = self.secret("METRICS_TOKEN")
+        if token and not (16 <= len(token) <= 255 and token.isascii() and token.isprintable() and " " not in token):
+            self.faults.append("METRICS_TOKEN must have 16 to 255 printable characters")
+        return token
 
     def second_factor(self) -> str | None:
         role = self.text("SECOND_FACTOR", "") or None

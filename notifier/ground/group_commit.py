@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from notifier.ground import metrics
+
 _MOST_ITEMS = 100
 _LONGEST_WAIT_S = 0.005
 _MOMENT_S = 0.0005
@@ -27,16 +29,18 @@ class _Waiting(Generic[Item, Answer]):
 
 class GroupCommit(Generic[Item, Answer]):
     """`run` takes a batch and answers each item, with an error where only that item failed. A batch weighs `most` at
-    most; `weigh` says what an item does.
+    most; `weigh` says what an item does. `name`: what is committed, for the metric of its sizes.
     """
 
     def __init__(
         self,
+        name: str,
         run: "Callable[[Sequence[Item]], Sequence[Answer | Exception]]",
         *,
         weigh: Callable[[Item], int],
         most: int,
     ) -> None:
+        self._sizes = metrics.batch_items.labels(name)
         self._run, self._weigh, self._most = run, weigh, most
         self._lock = threading.Lock()
         self._waiting: list[_Waiting[Item, Answer]] = []
@@ -90,6 +94,7 @@ class GroupCommit(Generic[Item, Answer]):
 
     def _answer(self, batch: Sequence[_Waiting[Item, Answer]]) -> None:
         results: Sequence[Answer | BaseException]
+        self._sizes.observe(len(batch))
         try:
             results = self._run([waiting.item for waiting in batch])
         except BaseException as error:

@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from flask import Flask
 
 from notifier.access import access_tokens, invitations, sessions, sign_in, signing_keys
 from notifier.app import create_app
-from notifier.ground import logs, vital
+from notifier.ground import logs, metrics, vital
 from notifier.ground.clock import now
 from notifier.ground.config import Settings
 from notifier.ground.database import UNAVAILABLE
@@ -41,7 +41,8 @@ from notifier.pipeline.upkeep import (
     lost,
     summaries,
 )
-from notifier.programs.starting import wait_for_app
+from notifier.programs import metrics_port
+from notifier.programs.starting import exposition_of, wait_for_app
 from notifier.queries import due_work
 from notifier.queries.events import WINDOW
 from notifier.signals import liveness
@@ -70,9 +71,11 @@ class Task:
 
     def run(self) -> None:
         try:
-            done = self.work()
+            with metrics.task_seconds.labels(self.name).time():
+                done = self.work()
         except Exception as error:
             self.failures += 1
+            metrics.task_failures.labels(self.name).inc()
             self.due_at = time.monotonic() + max(self.every_s, min(0.25 * 2**self.failures, LONGEST_PAUSE_S))
             is_a_bug = not isinstance(error, OUTAGES)
             log.warning(
@@ -139,7 +142,7 @@ def tasks(name: str) -> list[Task]:
     ]
 
 
-def run(settings: Settings, _options: argparse.Namespace) -> int:
+def run(settings: Settings, options: argparse.Namespace) -> int:
     logs.configure(as_json=settings.is_production)
     stopping: list[int] = []
 
@@ -152,6 +155,7 @@ def run(settings: Settings, _options: argparse.Namespace) -> int:
     if app is None:
         return 0
     vital.arm()
+    metrics_port.serve(settings, exposition_of(app), options.metrics_fd)
     name = f"{socket.gethostname()}:{os.getpid()}"
     log.info("scheduler.started", name=name)
     work(app, tasks(name), lambda: bool(stopping))
@@ -169,6 +173,7 @@ def work(app: Flask, todo: list[Task], is_stopping: Callable[[], bool]) -> None:
     nothing to do are passed over.
     """
     look = Look()
+    metrics.scheduler_lag.set_function(lambda: lag_s(todo, time.monotonic()))
     while not is_stopping():
         for task in todo:
             if task.due_at <= time.monotonic() and not is_stopping():
@@ -179,6 +184,11 @@ def work(app: Flask, todo: list[Task], is_stopping: Callable[[], bool]) -> None:
                         task.pass_over()
                     db.session.remove()
         time.sleep(_TICK_S)
+
+
+def lag_s(todo: Sequence[Task], at: float) -> float:
+    """Grows for as long as one task keeps the others waiting. Those that have not had their first turn do not count."""
+    return max((at - task.due_at for task in todo if task.due_at and task.due_at < at), default=0.0)
 
 
 class Look:

@@ -25,7 +25,8 @@ from notifier.ground.extensions import db
 from notifier.ground.sink_urls import HttpSink, SinkTarget
 from notifier.ledgers import event_readers
 from notifier.ledgers.event_readers import LEASE, SINK
-from notifier.programs.starting import wait_for_app
+from notifier.programs import metrics_port
+from notifier.programs.starting import exposition_of, wait_for_app
 from notifier.queries import events
 from notifier.signals import news
 from notifier.sinks.collector import Away, Collector, Line, Refused, hand_over, lines_of
@@ -40,7 +41,7 @@ _PROLONG_S = LEASE.total_seconds() / 4
 log = structlog.get_logger()
 
 
-def run(settings: Settings, _options: argparse.Namespace) -> int:
+def run(settings: Settings, options: argparse.Namespace) -> int:
     logs.configure(as_json=settings.is_production)
     stopping: list[int] = []  # no Event: whoever is interrupted while waiting for one may hold its lock
 
@@ -62,6 +63,7 @@ def run(settings: Settings, _options: argparse.Namespace) -> int:
     if app is None:
         return 0
     vital.arm()
+    metrics_port.serve(settings, exposition_of(app), options.metrics_fd)
     line = lifeline.hold(app)
     log.info("sink.started", sink=settings.events_sink.shown)
     work(app, Sender(collector, settings.events_sink.shown), is_stopping)

@@ -10,9 +10,10 @@ import structlog
 from flask import Flask
 
 from notifier import channels
-from notifier.ground import schema
+from notifier.ground import metrics, schema
 from notifier.ground.config import Settings
 from notifier.ground.database import UNAVAILABLE, follow_clock
+from notifier.ground.extensions import db
 from notifier.ground.unknown_settings import unknown_settings
 
 _GARBAGE_THRESHOLDS = (50_000, 20, 50)
@@ -59,6 +60,13 @@ def wait_for_app(
         time.sleep(pause_s)
         pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
     return None
+
+
+def exposition_of(app: Flask) -> Callable[[], bytes]:
+    """The metrics of a process with an app."""
+    with app.app_context():
+        pool = metrics.Pool(db.engine)
+    return lambda: metrics.exposition(pool)
 
 
 def _tell_unknown(settings: Settings) -> None:

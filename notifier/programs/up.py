@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -27,7 +27,7 @@ import redis
 
 from notifier.ground import embedded_redis
 from notifier.ground.config import WSGI, Settings
-from notifier.programs import listening
+from notifier.programs import listening, metrics_port
 from notifier.programs.children import POLL_S, Child, Watch
 
 # Seconds after the signal at which each is killed
@@ -99,26 +99,31 @@ class Supervisor:
         say(f"state in {settings.notifier_home}")
         listener = bound(settings.host, settings.port, self.tend)
         if settings.redis_is_embedded:
-            self.add("redis", embedded_redis_command(settings, self.tend))
+            self.add(Child("redis", embedded_redis_command(settings, self.tend)))
             self.wait_for("redis", lambda: redis_answers(settings.redis_url), 30)
         say("database …")
         first = self.prepare_database()
         for name in ("worker", "scheduler", *(["sink"] if settings.events_sink else [])):
-            self.add(name, [sys.executable, "-m", "notifier", name])
+            self.add(metrics_port.measured(name, [sys.executable, "-m", "notifier", name], settings))
         # Executed at once: `-m notifier web` would import the settings, only to become this.
-        self.add("web", [sys.executable, str(WSGI), "-m", "notifier", "web", "--fd", str(listener.fileno())], listener)
+        web = [sys.executable, str(WSGI), "-m", "notifier", "web", "--fd", str(listener.fileno())]
+        self.add(Child("web", web, listener))
+        metrics_port.serve(settings, metrics_port.Children(self.metrics, settings.metrics_token).exposition)
         self.wait_for("web", lambda: readiness(settings) != "", 60)
         self.wait_for("the worker or the scheduler", lambda: readiness(settings) == "ok", 30)
         welcome(settings, first)
 
-    def add(self, name: str, command: Sequence[str], listener: socket.socket | None = None) -> None:
-        say(f"{name} …")
-        child = Child(name, command, listener)
+    def add(self, child: Child) -> None:
+        say(f"{child.name} …")
         try:
             child.start()
         except OSError as error:  # no memory; or another took the port in the moment since it was bound
-            raise CannotStart(f"{name} cannot be started: {error.strerror}.") from None
+            raise CannotStart(f"{child.name} cannot be started: {error.strerror}.") from None
         self.children.append(child)
+
+    def metrics(self) -> dict[str, str]:
+        """Process → where its metrics are."""
+        return {**metrics_port.urls(self.children), "web": urljoin(self.settings.local_url, "/metrics")}
 
     def prepare_database(self) -> dict[str, str | None]:
         """Runs the migrations. The first time, tells the sign-in and the key before anything can go wrong."""

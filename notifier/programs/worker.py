@@ -5,6 +5,7 @@ import fnmatch
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
@@ -13,16 +14,18 @@ import redis
 import structlog
 
 from notifier import jobs
-from notifier.batchworker import ANSWER_S, BatchWorker, Source
+from notifier.batchworker import ANSWER_S, BatchWorker, Ended, Source
 from notifier.channels import serving
 from notifier.core.submission import PRIORITIES
-from notifier.ground import lifeline, logs, vital
+from notifier.ground import lifeline, logs, metrics, vital
 from notifier.ground.clock import now
 from notifier.ground.config import Settings
 from notifier.ground.lifeline import Lifeline
 from notifier.ground.outage import Once, Outage
-from notifier.programs.children import POLL_S, Child
-from notifier.programs.starting import wait_for_app
+from notifier.programs import metrics_port
+from notifier.programs.children import POLL_S
+from notifier.programs.metrics_port import measured, urls
+from notifier.programs.starting import exposition_of, wait_for_app
 from notifier.signals import liveness, queueing
 
 REDIS_PAUSE_S = 0.5
@@ -66,12 +69,13 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         return 2
     signals = _Signals()
     if options.processes > 1:
-        return supervise(options, signals)
+        return supervise(settings, options, signals)
     # Also shows at the start, not at the first job, when the keys do not fit.
     app = wait_for_app(jobs.app, lambda: signals.is_stopping)
     if app is None:
         return 0
     vital.arm()
+    metrics_port.serve(settings, exposition_of(app), options.metrics_fd)
     log.info("worker.started", queues=options.queues, lanes=options.lanes)
     line = lifeline.hold(app)
     with app.app_context():
@@ -89,6 +93,8 @@ def work_on(
     absence later.
     """
     is_away = False
+    metrics.lanes.set(options.lanes)
+    metrics.lanes_in_use.set_function(lambda: signals.worker.in_use if signals.worker else 0)
     while not signals.is_stopping:
         # Its answers may take longer than the app's: the bell waits in Redis itself.
         connection = redis.Redis.from_url(
@@ -103,6 +109,7 @@ def work_on(
                 name=f"{lifeline.name_begins(line.number)}{uuid4().hex[8:]}",
                 worker_ttl=liveness.WORKER_TTL_S,
                 unix_time=lambda: now().timestamp(),
+                settled=count_served,
             )
             signals.worker = worker
             worker.work(burst=options.burst, has_signals=False)
@@ -114,18 +121,24 @@ def work_on(
             time.sleep(REDIS_PAUSE_S)
 
 
+def count_served(ended: Sequence[Ended]) -> None:
+    for name, number in Counter(one.job.queue for one in ended).items():
+        metrics.served.labels(name).inc(number)
+
+
 def source(name: str) -> Source:
     """A queue with its class (its priority) and its group (its channel)."""
     channel, _, priority = name.partition(".")
     return Source(name, PRIORITIES.index(priority), channel)
 
 
-def supervise(options: argparse.Namespace, signals: _Signals) -> int:
+def supervise(settings: Settings, options: argparse.Namespace, signals: _Signals) -> int:
     """Runs several worker processes of the same kind; one that dies is started again."""
     command = [sys.executable, "-m", "notifier", "worker", "--queues", options.queues, "--lanes", str(options.lanes)]
     if options.burst:
         command.append("--burst")
-    children = [Child(f"worker {number}", command) for number in range(1, options.processes + 1)]
+    children = [measured(f"worker {number}", command, settings) for number in range(1, options.processes + 1)]
+    metrics_port.serve(settings, metrics_port.Children(lambda: urls(children), settings.metrics_token).exposition)
     for child in children:
         child.start()
     while children and not signals.is_stopping:

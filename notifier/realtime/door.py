@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from notifier.access import origins, second_factor, sessions
 from notifier.core.errors import Rejected
 from notifier.core.faults import sentence
-from notifier.ground import vital
+from notifier.ground import metrics, vital
 from notifier.ground.database import UNAVAILABLE
 from notifier.ground.tokens import UserToken
 from notifier.ledgers import audit
@@ -66,6 +66,7 @@ class Door(Namespace):  # type: ignore[misc]
         super().__init__(namespace)
         self.events, self.role = events, role
         self.guests: dict[str, Guest] = {}
+        metrics.sockets.labels(namespace).set_function(lambda: len(self.guests))
         self._lock = threading.Lock()
         self._is_checking = False
 

@@ -20,7 +20,7 @@ from flask_socketio import SocketIO, join_room
 from pydantic import Field
 
 from notifier.access import origins
-from notifier.ground import tokens, vital
+from notifier.ground import metrics, tokens, vital
 from notifier.ground.database import UNAVAILABLE
 from notifier.ground.extensions import db
 from notifier.ground.fast_json import decoded
@@ -114,6 +114,8 @@ class Listener(wire.RedisManager):  # type: ignore[misc]
             with suppress(ValueError):  # somebody else's
                 heard = decoded(message)
             if isinstance(heard, dict):
+                if heard.get("namespace") == NAMESPACE:
+                    metrics.heard.inc(len(heard.get("events", ())))
                 yield from unpacked(heard, self.rooms.get(heard.get("namespace"), ()))
 
     def _redis_listen_with_retries(self) -> Iterator[Any]:

@@ -14,6 +14,7 @@ import socketio
 from flask import current_app
 from msgspec import Raw
 
+from notifier.ground import metrics
 from notifier.ground.clock import now
 from notifier.ground.extensions import redis_store
 from notifier.ground.fast_json import encoded
@@ -116,9 +117,10 @@ class _Collector(socketio.RedisManager):  # type: ignore[misc]
 
 def _publish(events: Iterable[tuple[str, str, dict[str, Any]]]) -> None:
     """(user id, name, payload) each."""
-    named = ((room_of(user_id), name, payload) for user_id, name, payload in events)
+    named = [(room_of(user_id), name, payload) for user_id, name, payload in events]
     messages = list(_packed(NAMESPACE, named))
-    _tell(lambda pipe: [pipe.publish(CHANNEL, message) for message in messages])
+    if _tell(lambda pipe: [pipe.publish(CHANNEL, message) for message in messages]):
+        metrics.published.inc(len(named))
 
 
 def _packed(namespace: str, events: Iterable[Event]) -> Iterator[bytes]:
@@ -152,9 +154,12 @@ def unpacked(message: Mapping[str, Any], rooms: Container[str]) -> Iterator[Mapp
             yield {"method": "emit", "namespace": message["namespace"], "room": room, "event": name, "data": [payload]}
 
 
-def _tell(say: Callable[["redis.client.Pipeline"], object]) -> None:
+def _tell(say: Callable[["redis.client.Pipeline"], object]) -> bool:
+    """→ whether Redis took it."""
     if redis_store.is_away():
-        return
+        return False
     with contextlib.suppress(redis.RedisError), redis_store.client.pipeline(transaction=False) as pipe:
         say(pipe)
         pipe.execute()
+        return True
+    return False

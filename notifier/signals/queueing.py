@@ -4,7 +4,6 @@ A ring is a hint. The row in the database is the truth: a delivery rung twice is
 again where a ring was lost. Jobs are named by string and carry ids only.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,7 +12,6 @@ from uuid import UUID, uuid4
 
 import redis
 import structlog
-from flask import current_app
 from rq import Queue
 from rq.job import Job, JobStatus
 from rq.registry import FailedJobRegistry
@@ -23,6 +21,7 @@ from rq.serializers import JSONSerializer
 from notifier.batchworker.bell import ring as wake_workers
 from notifier.channels import CHANNELS
 from notifier.core.submission import PRIORITIES
+from notifier.ground import metrics
 from notifier.ground.clock import now
 from notifier.ground.extensions import redis_store
 from notifier.ground.fast_json import encoded
@@ -76,8 +75,7 @@ class Doorbell:
 
 def unchecked(limit: str) -> None:
     """Counts, for `/metrics`, a call or message that passed because Redis could not be asked about this limit."""
-    counts: Counter[str] = current_app.extensions.setdefault("unchecked", Counter())
-    counts[limit] += 1
+    metrics.unchecked.labels(limit).inc()
 
 
 def queue_name(channel: str, priority: str) -> str:
@@ -175,6 +173,8 @@ def _enqueue(function: str, by_queue: dict[str, list[str]]) -> bool:
                     pipe.eval(_ENQUEUE, len(keys), *keys, Job.redis_job_namespace_prefix, len(same), *same, *jobs)
             wake_workers(pipe, by_queue)
             pipe.execute()
+        for name, ids in by_queue.items():
+            metrics.arrivals.labels(name).inc(len(ids))
     except redis.RedisError as error:
         log.warning("queue.ring_failed", error=type(error).__name__, jobs=sum(map(len, by_queue.values())))
         return False

@@ -19,6 +19,7 @@ from notifier.pipeline.delivery.receipts import MOST_AT_ONCE
 from notifier.providers import accounts
 from notifier.signals import hook_health
 from tests.acme import SECRET, Acme, Server, event, signature, tell
+from tests.metered import growth
 from tests.stored import row_counts, rows
 
 TOLD = event("opened", "e1", provider_message_id="m1")
@@ -219,8 +220,10 @@ def test_without_redis_it_takes_them_all_the_same(acme: Server, client: FlaskCli
 
 
 def test_metrics_tell_calls_by_what_became_of_them(acme: Server, client: FlaskClient) -> None:
-    tell(client, TOLD)
-    tell(client, TOLD, headers={"Acme-Signature": "x"})
-    text = client.get("/metrics").text
-    assert 'notifier_hook_calls_total{account="acme",outcome="taken"}' in text
-    assert 'notifier_hook_calls_total{account="acme",outcome="refused"}' in text
+    with growth() as grown:
+        tell(client, TOLD)
+        tell(client, TOLD, headers={"Acme-Signature": "x"})
+    assert grown["notifier_hook_calls_total{outcome=taken,provider=acme}"] == 1
+    assert grown["notifier_hook_calls_total{outcome=refused,provider=acme}"] == 1
+    assert grown["notifier_receipts_total{kind=opened,provider=acme}"] == 1
+    assert grown["notifier_batch_items_count{stage=receipts}"] == 1

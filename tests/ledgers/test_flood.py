@@ -14,6 +14,7 @@ from notifier.ground.extensions import redis_store
 from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.dry_run import dry_run
 from notifier.pipeline.intake.item import Caller, Item
+from tests.metered import growth
 from tests.stored import deliveries
 from tests.submitting import submission
 
@@ -130,9 +131,9 @@ def test_a_batch_of_any_size_asks_redis_as_often_as_a_batch_of_one(
 
 
 def test_without_redis_everything_passes_and_is_counted_as_unchecked(
-    limited: None, submit: Submit, app: APIFlask, redis_away: None
+    limited: None, submit: Submit, redis_away: None
 ) -> None:
-    app.extensions.pop("unchecked", None)
-    submit(*people(7, phone=PHONE), **CODE)
+    with growth() as grown:
+        submit(*people(7, phone=PHONE), **CODE)
     assert fates(channel="sms") == {("queued", None): 7}
-    assert app.extensions["unchecked"]["recipient"] > 0
+    assert grown["notifier_limits_unchecked_total{limit=recipient}"] > 0

@@ -82,13 +82,14 @@ class _Place:
 @dataclass(frozen=True, slots=True)
 class Drawn:
     """What is to be told after the commit. The queues: whose turn has come, what is a dead letter now, and what was one
-    before. Browsers: `inbox_changes`, as `publish_states` takes them.
+    before. Browsers: `inbox_changes`, as `publish_states` takes them. `counted`: those that have moved, but for tests'.
     """
 
     started: Sequence[Doorbell] = ()
     dead: Sequence[Doorbell] = ()
     revived: Sequence[Doorbell] = ()
     inbox_changes: Sequence[tuple[str, dict[str, Any]]] = ()
+    counted: Sequence[tuple["sa.Row[Any]", Folded]] = ()
 
 
 def draw(matched: Sequence[tuple[Word, "sa.Row[Any]"]]) -> Drawn:
@@ -99,7 +100,8 @@ def draw(matched: Sequence[tuple[Word, "sa.Row[Any]"]]) -> Drawn:
         words.setdefault(row.id, []).append(word)
     folded = {key: fold(row.status, [word.told(row) for word in words[key]]) for key, row in rows.items()}
     moved = {key: one for key, one in folded.items() if one.passed}
-    _count({key: one for key, one in moved.items() if not rows[key].is_test}, rows)
+    live = {key: one for key, one in moved.items() if not rows[key].is_test}
+    _count(live, rows)
     _tell_passed(moved)
     _move(rows, folded)
     _hold_back([(word, row) for word, row in matched if word.kind in CONCERNS_ADDRESS and not row.is_test])
@@ -113,6 +115,7 @@ def draw(matched: Sequence[tuple[Word, "sa.Row[Any]"]]) -> Drawn:
         dead=[Doorbell.of(rows[key]) for key, change in died.items() if change == (False, True)],
         revived=[Doorbell.of(rows[key]) for key, change in died.items() if change == (True, False)],
         inbox_changes=changes,
+        counted=[(rows[key], one) for key, one in live.items()],
     )
 
 

@@ -17,6 +17,7 @@ from flask import current_app
 from notifier.channels.contract import Adapter
 from notifier.core.errors import DeliveryError, Permanent
 from notifier.core.retry import fails_over
+from notifier.ground import metrics
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import UNAVAILABLE
 from notifier.ground.ids import show
@@ -46,6 +47,7 @@ def deliver(ids: Sequence[UUID]) -> list[Outcome]:
 def begin(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
     """→ the tasks to be sent now, and the outcomes of the other deliveries."""
     providers.refresh()
+    metrics.batch_items.labels("claim").observe(len(ids))
     claimed, dropped = claim(ids)
     admitted, postponed = admit(claimed)
     return admitted, [*dropped, *postponed]

@@ -11,6 +11,7 @@ from typing import Any
 
 from notifier.core import lifecycle
 from notifier.core.errors import DeliveryError, RateLimited
+from notifier.core.latency import seconds_since
 from notifier.core.retry import RetryAt, Situation, Stop, decide_next
 from notifier.core.routing import BEST
 from notifier.ground.config import current_settings
@@ -38,6 +39,12 @@ class Finished:
     @property
     def has_gone_out(self) -> bool:
         return self.follows is None
+
+    @property
+    def took_s(self) -> float:
+        """Since it was wanted."""
+        delivery = self.task.delivery
+        return seconds_since(self.task.notification.created_at, delivery.due_at, delivery.failures, self.at)
 
     @property
     def is_live_success(self) -> bool:
@@ -70,7 +77,7 @@ class Finished:
             "provider_message_id": ((receipt and receipt.provider_message_id) or "")[:255] or None,
             "tries": self.latest.number,
             "failures": self.failures,
-            "outcome": _outcome_of(error) if error else None,
+            "outcome": outcome_of(error) if error else None,
             "code": _code_of(error),
             "failed_at": self.at if error else None,
             "failed_type": self.task.type.key if error else None,
@@ -84,13 +91,12 @@ class Finished:
 
     def happened(self) -> Iterator[tallies.Happened]:
         """The events that the counters get: none for a test key, nor before the delivery has ended."""
-        delivery, created_at = self.task.delivery, self.task.notification.created_at
+        delivery = self.task.delivery
         if self.task.notification.is_test:
             return
         if self.status in (lifecycle.SENT, lifecycle.DELIVERED):
-            since = max(delivery.due_at, created_at) if delivery.due_at and not delivery.failures else created_at
             yield delivery.channel, tallies.SENT
-            yield delivery.channel, tallies.latency((self.at - since).total_seconds() * 1000)
+            yield delivery.channel, tallies.latency(self.took_s * 1000)
         if self.status == lifecycle.DELIVERED:
             yield delivery.channel, tallies.DELIVERED
         if self.status in lifecycle.DEAD:
@@ -103,7 +109,7 @@ class Finished:
                 "delivery_id": self.task.delivery.id,
                 "number": each.number,
                 "provider": each.adapter.name,
-                "outcome": each.receipt.status if each.receipt else _outcome_of(each.error),
+                "outcome": each.receipt.status if each.receipt else outcome_of(each.error),
                 "code": _code_of(each.error),
                 "message": str(each.error)[:_LONGEST_MESSAGE] if each.error and with_messages else None,
                 "duration_ms": each.duration_ms,
@@ -162,6 +168,6 @@ def _code_of(error: DeliveryError | None) -> str | None:
     return (error.code[:64] or None) if error else None
 
 
-def _outcome_of(error: DeliveryError | None) -> str:
+def outcome_of(error: DeliveryError | None) -> str:
     """The class of an error as it is stored and shown: `rate_limited`."""
     return "".join("_" + letter.lower() if letter.isupper() else letter for letter in type(error).__name__).lstrip("_")

@@ -35,10 +35,13 @@ DELIVERY: tuple[sa.ColumnElement[Any], ...] = (
             *("id", "notification_id", "broadcast_id", "channel", "priority", "status", "reason"),
             *("address_id", "address_masked"),
             *("provider", "provider_message_id", "tries", "outcome", "code", "failed_at", "failed_type", "wake_at"),
-            *("held_for", "sent_at", "delivered_at", "opened_at", "clicked_at"),
+            *("held_for", "sent_at", "delivered_at", "opened_at", "clicked_at", "due_at", "failures"),
         )
     ),
-    *(_notifications.c[name] for name in ("user_id", "type", "category", "is_test", "routing")),
+    *(
+        _notifications.c[name]
+        for name in ("user_id", "type", "category", "is_test", "routing", "created_at", "producer_id")
+    ),
     _preferences.c.document["do_not_track"].as_boolean().label("do_not_track"),
 )
 

@@ -32,6 +32,7 @@ from notifier.ground.extensions import db
 from notifier.ground.group_commit import GroupCommit
 from notifier.ground.ids import parse
 from notifier.models import Receipt
+from notifier.pipeline.delivery import metering
 from notifier.pipeline.delivery.consequences import CONCERNS_ADDRESS, Drawn, Word, draw, obey_stops
 from notifier.pipeline.delivery.matching import Found, match, outcome
 from notifier.signals import publish
@@ -59,7 +60,7 @@ class Receipts(GroupCommit[Call, None]):
     """One per application: `current_app.extensions["receipts"]`."""
 
     def __init__(self) -> None:
-        super().__init__(take, weigh=lambda call: len(call.events), most=MOST_AT_ONCE)
+        super().__init__("receipts", take, weigh=lambda call: len(call.events), most=MOST_AT_ONCE)
 
 
 def submit(call: Call) -> None:
@@ -103,7 +104,9 @@ def _take(calls: Sequence[Call]) -> None:
         words = {key: word for key, word in sorted(words.items()) if not found.is_refused(word)}
         rows = [{**_columns(word), **outcome(word, found, received_at, received_at)} for word in words.values()]
         stored = session.execute(_store(db.engine.dialect.name), rows) if rows else ()
-        drawn = apply([words[row.provider, row.event_id] for row in stored if row.applied_at is not None], found)
+        kept = [(words[row.provider, row.event_id], row.applied_at is not None) for row in stored]
+        drawn = apply([word for word, is_applied in kept if is_applied], found)
+    metering.count_receipts(word for word, _ in kept)
     tell_others(drawn)
 
 
@@ -195,6 +198,7 @@ def apply(words: Sequence[Word], found: Found) -> Drawn:
 
 def tell_others(drawn: Drawn) -> None:
     """After the commit. Without Redis, the scheduler rings later and removes the ghosts, and browsers ask again."""
+    metering.count_told(drawn.counted, clock_now())
     publish.publish_states(drawn.inbox_changes)
     ring(drawn.started)
     if not drawn.dead and not drawn.revived:

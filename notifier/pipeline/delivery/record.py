@@ -13,7 +13,7 @@ import structlog
 
 from notifier.core import lifecycle
 from notifier.core.errors import InvalidRecipient, Misconfigured, OptedOut, Permanent, RateLimited
-from notifier.ground import logs
+from notifier.ground import logs, metrics
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
@@ -23,7 +23,7 @@ from notifier.ledgers.moves import move_each
 from notifier.models import Address, Attempt, Capture, Delivery
 from notifier.people import suppressions
 from notifier.people.profiles import known_ids
-from notifier.pipeline.delivery import alarm, kept_receipts
+from notifier.pipeline.delivery import alarm, kept_receipts, metering
 from notifier.pipeline.delivery.finished import Finished, finished
 from notifier.pipeline.delivery.task import Outcome, Task
 from notifier.pipeline.planning.routing import follow
@@ -83,6 +83,8 @@ def record(tasks: Sequence[Task]) -> list[Outcome]:
     if told:
         kept_receipts.apply_now(told)
     alarm.tell(happened, [one.task for one in ours])
+    metrics.batch_items.labels("record").observe(len(tasks))
+    metering.count_sends(ours)
     with logs.at_once():
         for one in ours:
             _log(one)

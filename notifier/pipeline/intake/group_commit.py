@@ -13,7 +13,9 @@ class Submissions(GroupCommit[Item, Accepted]):
     """One per application: `current_app.extensions["group_commit"]`."""
 
     def __init__(self) -> None:
-        super().__init__(accept, weigh=lambda item: len(item.submission.recipients), most=_MOST_RECIPIENTS)
+        super().__init__(
+            "submissions", accept, weigh=lambda item: len(item.submission.recipients), most=_MOST_RECIPIENTS
+        )
 
 
 def submit(item: Item) -> Accepted:

@@ -35,7 +35,7 @@ from notifier.core.routing import (
     next_move,
     overtaken,
 )
-from notifier.ground import shapes
+from notifier.ground import metrics, shapes
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import named
 from notifier.ground.extensions import db
@@ -110,6 +110,9 @@ def follow(notifications: Iterable[Any]) -> list[Doorbell]:
         elif row.id in move.turns:
             status, columns = begun(row, facts.get(row.notification_id), move.turns[row.id], now)
             moved[row.id] = Move(row.id, row.notification_id, row.broadcast_id, lifecycle.WAITING, status, columns)
+            has_begun = columns["reason"] is None  # a batch that is rolled back counts once more
+            if has_begun and row.reason == FALLBACK and not routed[row.notification_id].is_test:
+                metrics.fallbacks.labels(row.channel).inc()
     ours = _hold([key for key, one in moved.items() if one.new == lifecycle.SKIPPED])
     moved = {key: one for key, one in moved.items() if one.new != lifecycle.SKIPPED or key in ours}
     move_each(list(moved.values()))

@@ -15,10 +15,13 @@ from notifier.core.decisions import Skip
 from notifier.core.explain import packed
 from notifier.core.facts import Facts
 from notifier.core.routing import ALL, PATIENCE, next_move
-from notifier.ground import shapes
+from notifier.ground import metrics, shapes
+from notifier.ground.clock import now as clock_now
 from notifier.ground.many_rows import insert_rows
-from notifier.ledgers import broadcast_counts, caps, digests, events, tallies
+from notifier.ledgers import broadcast_counts, caps, digests, events, meters, tallies
 from notifier.ledgers.digests import Entry
+from notifier.ledgers.meters import Shown
+from notifier.ledgers.tallies import ACCEPTED
 from notifier.models import Delivery, Notification
 from notifier.pipeline.planning import pacing, replacing
 from notifier.pipeline.planning.beforehand import Beforehand
@@ -48,13 +51,15 @@ class Made:
 class Stored:
     """What was `made`, in the order of the targets, and the signals to send after the commit.
 
-    `inbox_changes` are the items that were replaced, as `publish_states` takes them.
+    `inbox_changes` are the items that were replaced, as `publish_states` takes them. `shown`: the items that are
+    in an inbox now, but for tests'.
     """
 
     made: list[Made] = field(default_factory=list)
     doorbells: list[Doorbell] = field(default_factory=list)
     inbox_events: list[ItemEvent] = field(default_factory=list)
     inbox_changes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    shown: list[Shown] = field(default_factory=list)
 
     def summaries(self) -> list[dict[str, Any]]:
         """As an answer shows them. Not for what nobody is told, such as a broadcast's."""
@@ -112,6 +117,11 @@ def store(
     digests.gather(gathered)
     replacing.drop_older(places.values())
     shown = show(showings, now)
+    stored.shown = [
+        Shown(draft.channel, draft.priority, target.producer_id, target.order.submitted_at or now)
+        for target, draft in at_once
+        if draft.status == lifecycle.DELIVERED and not target.is_test
+    ]
     stored.inbox_events, stored.inbox_changes = shown.events, shown.changes
     tallies.count([*_taken_in(stored.made), *shown.happened])
     return stored
@@ -125,10 +135,22 @@ def _taken_in(made: Iterable[Made]) -> Iterator[tallies.Happened]:
                 yield draft.channel, tallies.SKIPPED if draft.status == lifecycle.SKIPPED else tallies.ACCEPTED
 
 
+def _count(stored: Stored) -> None:
+    live = [one for one in stored.made if not one.target.is_test]
+    metrics.count_accepted((one.target.order.type.key, one.target.order.type.category) for one in live)
+    meters.of_producers(
+        (one.target.producer_id, draft.status if draft.status == lifecycle.SKIPPED else ACCEPTED)
+        for one in live
+        for draft in one.drafts
+    )
+    meters.count_shown(stored.shown, clock_now())
+
+
 def announce(stored: Stored) -> None:
     """After the commit, with no transaction open: ring the workers, tell the browsers and the console. Failing at
     either loses nothing.
     """
+    _count(stored)
     if stored.doorbells:
         queueing.ring(stored.doorbells)
         publish.hint(publish.OVERVIEW, publish.QUEUES)

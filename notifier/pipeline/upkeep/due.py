@@ -19,13 +19,14 @@ from notifier.core import broadcasts, lifecycle
 from notifier.core.decisions import Wait
 from notifier.core.message import Content
 from notifier.core.routing import FALLBACK, PAUSED
-from notifier.ground import database
+from notifier.ground import database, metrics
 from notifier.ground.clock import now as clock_now
 from notifier.ground.config import current_settings
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import first_at
 from notifier.ledgers import tallies
+from notifier.ledgers.meters import Shown
 from notifier.ledgers.moves import Move, move, move_each
 from notifier.models import Capture, Delivery, EventType, IdempotencyKey, Notification
 from notifier.people.person import Person, as_given, load_people, reader_as_given, recall_readers
@@ -80,6 +81,9 @@ def ring_due() -> int:
             stored = _show(ours, words, now)
         stored.doorbells += _wait_for_resumption(held_up, stopped, now)
     stored.doorbells += doorbells(queued)
+    for delivery in queued:
+        if delivery.reason == FALLBACK:  # of those that have waited for the end of an outage long enough
+            metrics.fallbacks.labels(delivery.channel).inc()
     announce(stored)
     if due:
         log.info("due.released", queued=len(queued), inapp=len(ours), expired=len(expired), paused=len(held_up))
@@ -186,6 +190,7 @@ def _show(deliveries: Sequence[Delivery], words: _Words, now: datetime) -> Store
     rival = rivals(deliveries, notifications.values())
     moves: list[Move] = []
     showings: list[Showing] = []
+    counted: list[Shown] = []
     for delivery in deliveries:
         notification = notifications[delivery.notification_id]
         type_, person = types[notification.type], persons.get(notification.id)
@@ -204,10 +209,14 @@ def _show(deliveries: Sequence[Delivery], words: _Words, now: datetime) -> Store
                 if fate := showing.fate(now):  # else it waits for the next round
                     moves.append(_move(delivery, fate))
                     showings.append(showing)
+                    if fate[0] == lifecycle.DELIVERED and not notification.is_test:
+                        since = max(delivery.due_at or notification.created_at, notification.created_at)
+                        counted.append(Shown(delivery.channel, delivery.priority, notification.producer_id, since))
     move_each(moves)
     shown = show(showings, now)
     tallies.count(shown.happened)
-    return Stored(inbox_events=shown.events, inbox_changes=shown.changes, doorbells=follow(notifications.values()))
+    bells = follow(notifications.values())
+    return Stored(doorbells=bells, inbox_events=shown.events, inbox_changes=shown.changes, shown=counted)
 
 
 def _move(delivery: Delivery, fate: Fate) -> Move:

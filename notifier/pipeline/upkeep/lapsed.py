@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from notifier.channels.serving import registry
 from notifier.core import lifecycle
+from notifier.ground import metrics
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
@@ -63,6 +64,10 @@ def _free(statement: "sa.Select[Delivery]") -> int:
     if told:
         kept_receipts.apply_now(told)  # before they are sent anew
     ring(doorbells(again))
+    for d in unknown:
+        if d.notification_id not in tests:
+            provider = metrics.bounded("provider", d.provider or d.channel)
+            metrics.deliveries.labels(d.channel, provider, lifecycle.UNKNOWN).inc()
     publish.hint(publish.OVERVIEW, publish.QUEUES, publish.FAILED)
     log.warning("leases.lapsed", again=len(again), unknown=len(unknown))
     return len(lapsed)

@@ -1,0 +1,101 @@
+"""Counts sends, and what providers tell of them later, for Prometheus; a batch at a time, after its commit.
+
+Called by `delivery.record` and `delivery.receipts`. Messages of test keys are not counted.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from notifier.core import lifecycle
+from notifier.core.latency import seconds_since
+from notifier.core.receipts import Folded
+from notifier.core.retry import RetryAt
+from notifier.ground import metrics
+from notifier.ledgers import meters
+from notifier.pipeline.delivery.consequences import Word
+from notifier.pipeline.delivery.finished import Finished, outcome_of
+from notifier.pipeline.delivery.task import Try
+
+TAKEN = "taken"  # the outcome of a call that the provider accepted
+_OUR_FAULT = ("template_error", "internal_error")  # there was no call
+
+
+def count_sends(finished: Iterable[Finished]) -> None:
+    live = [one for one in finished if not one.task.notification.is_test]
+    called: Counter[tuple[str, str]] = Counter()
+    reached: Counter[tuple[str, str, str]] = Counter()
+    for one in live:
+        channel = one.task.delivery.channel
+        for each in one.task.tries:
+            provider = _provider(each.adapter.name)
+            called[provider, _outcome(each)] += 1
+            metrics.attempt_seconds.labels(provider).observe(each.duration_ms / 1000)
+        for before, _ in pairwise(one.task.tries):
+            metrics.failovers.labels(channel, _provider(before.adapter.name)).inc()
+        provider = _provider(one.latest.adapter.name)
+        reached.update((channel, provider, outcome) for outcome in _outcomes(one))
+        if one.has_gone_out:
+            priority = one.task.delivery.priority
+            metrics.sent_seconds.labels(channel, priority).observe(one.took_s)
+            if one.status == lifecycle.DELIVERED:
+                metrics.delivered_seconds.labels(channel, priority).observe(one.took_s)
+        elif isinstance(one.follows, RetryAt):
+            metrics.retries.labels(channel, provider).inc()
+    for of_call, number in called.items():
+        metrics.attempts.labels(*of_call).inc(number)
+    _count_deliveries(reached)
+    meters.of_producers((one.task.notification.producer_id, outcome) for one in live for outcome in _outcomes(one))
+
+
+def _outcomes(one: Finished) -> tuple[str, ...]:
+    if one.status == lifecycle.DELIVERED:
+        return lifecycle.SENT, lifecycle.DELIVERED
+    return (one.status,) if one.has_gone_out or one.status in lifecycle.DEAD else ()
+
+
+def _outcome(latest: Try) -> str:
+    if latest.error is None:
+        return TAKEN
+    return latest.error.code if latest.error.code in _OUR_FAULT else outcome_of(latest.error)
+
+
+def count_told(told: Sequence[tuple[Any, Folded]], now: datetime) -> None:
+    """(row of `matching.DELIVERY`, what its events made of it) of deliveries that have moved."""
+    reached: Counter[tuple[str, str, str]] = Counter()
+    for row, folded in told:
+        reached.update((row.channel, _provider(row.provider or row.channel), outcome) for outcome in _told(folded))
+        if folded.has_arrived:
+            at = folded.times.get("delivered_at", now)
+            took_s = seconds_since(row.created_at, row.due_at, row.failures, at)
+            metrics.delivered_seconds.labels(row.channel, row.priority).observe(took_s)
+    _count_deliveries(reached)
+    meters.of_producers((row.producer_id, outcome) for row, folded in told for outcome in _told(folded))
+
+
+def count_receipts(words: Iterable[Word]) -> None:
+    """Events that were stored just now."""
+    for (provider, kind), number in Counter((word.provider, word.kind) for word in words).items():
+        metrics.receipts.labels(_provider(provider), kind).inc(number)
+
+
+def _told(folded: Folded) -> Iterator[str]:
+    if folded.has_gone_out:
+        yield lifecycle.SENT
+    if folded.has_arrived:
+        yield lifecycle.DELIVERED
+    if folded.has_been_read:
+        yield lifecycle.OPENED
+    if folded.has_failed and folded.old not in lifecycle.DEAD:
+        yield folded.status
+
+
+def _count_deliveries(reached: Counter[tuple[str, str, str]]) -> None:
+    for of_delivery, number in reached.items():
+        metrics.deliveries.labels(*of_delivery).inc(number)
+
+
+def _provider(name: str) -> str:
+    return metrics.bounded("provider", name)

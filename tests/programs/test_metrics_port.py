@@ -1,0 +1,122 @@
+"""Metrics of processes that serve nothing else, and of several under one address."""
+
+import dataclasses
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import structlog.testing
+from prometheus_client.parser import text_string_to_metric_families
+
+from notifier.ground.config import Settings
+from notifier.programs import listening, metrics_port
+from notifier.programs.children import Child
+from notifier.programs.metrics_port import Children, joined, measured, urls
+from tests.running import eventually, free_port
+
+TOKEN = "a-token-for-tests"
+ONE = """# HELP sends_total Sends
+# TYPE sends_total counter
+sends_total{channel="sms",text="a \\"b\\" \\\\ \\n"} 2.0
+# HELP took_seconds Time
+# TYPE took_seconds histogram
+took_seconds_bucket{le="1.0"} 1.0
+took_seconds_bucket{le="+Inf"} 1.0
+took_seconds_count 1.0
+took_seconds_sum 0.5
+"""
+
+
+def ask(url: str, token: str | None = None) -> tuple[int, str]:
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, ""
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Callable[..., str]:
+    """`served(body, token=…)` → its URL."""
+
+    def _served(body: Callable[[], bytes], **options: object) -> str:
+        settings = dataclasses.replace(
+            Settings.from_env({"NOTIFIER_HOME": str(tmp_path)}), **{"metrics_port": free_port(), **options}
+        )
+        metrics_port.serve(settings, body)
+        url = f"http://127.0.0.1:{settings.metrics_port}/metrics"
+        eventually(lambda: _answers(url))
+        return url
+
+    return _served
+
+
+def _answers(url: str) -> bool:
+    try:
+        return bool(ask(url)[0])
+    except OSError:
+        return False
+
+
+def test_metrics_are_served_at_their_port_and_nothing_else_is(served: Callable[..., str]) -> None:
+    url = served(lambda: b"a 1\n")
+    assert ask(url) == (200, "a 1\n")
+    assert ask(f"{url}?x=1") == (200, "a 1\n")
+    assert [ask(url.replace("/metrics", path))[0] for path in ("/", "/metrics/", "/healthz")] == [404] * 3
+
+
+def test_with_a_token_who_does_not_show_it_is_refused(served: Callable[..., str]) -> None:
+    url = served(lambda: b"a 1\n", metrics_token=TOKEN)
+    assert [ask(url, token)[0] for token in (None, "another", TOKEN)] == [401, 401, 200]
+
+
+def test_without_a_port_nothing_is_opened(settings: Settings) -> None:
+    assert settings.metrics_port == 0
+    child = measured("worker", ["notifier", "worker"], settings)
+    assert (child.command, child.listener) == (["notifier", "worker"], None)
+
+
+def test_a_port_that_is_taken_is_waited_for(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics_port, "BIND_AGAIN_S", 0.01)
+    with listening.bound("127.0.0.1", free_port()) as holder, structlog.testing.capture_logs() as told:
+        holder.listen()
+        port = holder.getsockname()[1]
+        metrics_port.serve(dataclasses.replace(settings, metrics_port=port), lambda: b"a 1\n")
+        eventually(lambda: told)
+    assert told[0]["event"] == "metrics.port_not_free"
+    eventually(lambda: _answers(f"http://127.0.0.1:{port}/metrics"))
+
+
+def test_the_metrics_of_several_are_joined_by_family_and_told_apart_by_process() -> None:
+    text = Children(dict, None).exposition().decode()
+    assert text.splitlines()[-1].startswith("# TYPE notifier_process_up")
+    families = joined({"worker": ONE, "web": ONE})
+    assert [family.name for family in families] == ["sends", "took_seconds"]
+    samples = {(sample.name, sample.labels["process"]): sample for sample in families[0].samples}
+    assert samples["sends_total", "worker"].labels == {
+        "channel": "sms",
+        "text": 'a "b" \\ \n',
+        "process": "worker",
+    }
+    assert len(families[1].samples) == 8
+
+
+def test_a_process_that_does_not_answer_is_down_and_the_others_are_told(served: Callable[..., str]) -> None:
+    up = served(lambda: ONE.encode(), metrics_token=TOKEN)
+    down = f"http://127.0.0.1:{free_port()}/metrics"
+    text = Children(lambda: {"worker": up, "scheduler": down}, TOKEN).exposition().decode()
+    found = {family.name: family.samples for family in text_string_to_metric_families(text)}
+    assert {s.labels["process"]: s.value for s in found["notifier_process_up"]} == {"worker": 1, "scheduler": 0}
+    assert [s.labels["process"] for s in found["sends"]] == ["worker"]
+
+
+def test_a_child_inherits_the_socket_of_its_metrics(settings: Settings) -> None:
+    child = measured("worker", ["notifier", "worker"], dataclasses.replace(settings, metrics_port=1))
+    assert child.listener is not None
+    assert child.command[-2:] == ["--metrics-fd", str(child.listener.fileno())]
+    port = child.listener.getsockname()[1]
+    assert urls([child, Child("redis", [])]) == {"worker": f"http://127.0.0.1:{port}/metrics"}
+    child.listener.close()
