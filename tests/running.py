@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -167,3 +168,12 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def installed(name: str) -> str:
+    """The path of a program of others. Without it the test is skipped; in CI, which installs it, that is a fault."""
+    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if path is None:
+        reason = f"there is no {name} on this machine (Debian: apt install prometheus prometheus-alertmanager)"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+    return path

@@ -148,9 +148,14 @@ def init_app(app: Flask) -> None:
 
 def exposition() -> bytes:
     """The body of /metrics."""
-    return metrics.exposition(
+    return metrics.exposition(*collectors())
+
+
+def collectors() -> tuple[Collector, ...]:
+    """Of this process, and of the installation."""
+    installation = (
         InRedis(current_app.extensions["redis"]),
         InDatabase(),
-        metrics.Pool(db.engine),
         metrics.Disk(current_settings().notifier_home),
     )
+    return (metrics.Pool(db.engine), *installation)

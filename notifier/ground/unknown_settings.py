@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from notifier.ground.config import COMMANDED, setting_names
 
 _LIKENESS = 0.86  # one letter of seven left out, added or replaced; two of them exchanged
-_OF_LATER_RELEASES = {"METRICS_PORT", "SYNTHETIC", "CDN_URL"}
+_OF_LATER_RELEASES = {"SYNTHETIC"}
 # The variables that Kubernetes sets for a service named notifier
 _OF_KUBERNETES = re.compile(r"_SERVICE_HOST$|_(SERVICE_)?PORT(_|$)")
 
