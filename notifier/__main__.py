@@ -170,6 +170,14 @@ def arguments() -> argparse.ArgumentParser:
         "notifier.programs.cli:replace_signing_keys",
         "for keys that may be known to others: end all access tokens, and sign new ones with a new key",
     )
+    keys = command("keys", "notifier.programs.keys:show", "list the encryption keys and say which may be taken out")
+    of_keys = keys.add_subparsers(metavar="ACTION")
+    of_keys.add_parser("list", help="list them")
+    anew = of_keys.add_parser("reencrypt", help="have the schedulers encrypt everything with the first key")
+    anew.set_defaults(program="notifier.programs.keys:reencrypt")
+    forgotten = of_keys.add_parser("forget", help="start without a key that is lost; what it has encrypted is, too")
+    forgotten.set_defaults(program="notifier.programs.keys:forget")
+    forgotten.add_argument("key", metavar="KEY", help="its id")
     command("demo", "notifier.programs.cli:demo", "add a demo person and a handful of notifications")
     return parser
 

@@ -49,10 +49,15 @@ class _App(APIFlask):
 
 
 def create_app(
-    settings: Settings | None = None, *, async_mode: str = "threading", socketio_queue: bool = True
+    settings: Settings | None = None,
+    *,
+    async_mode: str = "threading",
+    socketio_queue: bool = True,
+    opens_vault: bool = True,
 ) -> APIFlask:
     """A new application. `async_mode` is eventlet's only in wsgi.py; without `socketio_queue` (Flask-SocketIO's
-    test client wants none) events stay inside the process.
+    test client wants none) events stay inside the process. Without `opens_vault` the keys need not fit the
+    database, and nothing is known of its secrets.
     """
     settings = settings or Settings.from_env()
     app = _App(
@@ -116,5 +121,6 @@ def create_app(
 
     with app.app_context():
         prepare_engine(db.engine)
-        installation.open_vault()
+        if opens_vault:
+            installation.open_vault()
     return app

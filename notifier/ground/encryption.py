@@ -60,6 +60,16 @@ class Vault:
         self._ciphers = {key_id.encode(): AESGCM(key) for key_id, key in ring.keys}
         self._current = ring.keys[0][0].encode()
 
+    @property
+    def key_id(self) -> str:
+        """Of the key that encrypts."""
+        return self._current.decode()
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """Of all keys, the one that encrypts first."""
+        return tuple(key_id.decode() for key_id in self._ciphers)
+
     def use_digest_key(self, key: bytes) -> None:
         """The digest key is stored (encrypted) in the database: it outlives every rotation of the ring."""
         self._digest_key = key
@@ -87,6 +97,11 @@ class Vault:
         if not self._digest_key:
             raise KeysDoNotFit("the digest key has not been loaded from the database")
         return hmac.new(self._digest_key, text.encode(), hashlib.sha256).digest()
+
+
+def key_id_of(sealed: bytes) -> str:
+    """The id of the key that it was encrypted with; its first 34 bytes are enough."""
+    return bytes(sealed[2 : 2 + sealed[1]]).decode(errors="replace")
 
 
 vault = Vault()

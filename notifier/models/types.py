@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, LargeBinary
+from sqlalchemy import JSON, DateTime, Dialect, LargeBinary, Table
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -67,3 +67,12 @@ class EncryptedJSON(TypeDecorator[Any]):
 
     def process_result_value(self, value: bytes | None, dialect: Dialect) -> Any:
         return None if value is None else decoded(vault.decrypt(bytes(value), self.purpose))
+
+
+def purposes_of(table: Table) -> dict[str, str]:
+    """The table's encrypted columns → their purposes."""
+    return {
+        column.name: column.type.purpose
+        for column in table.columns
+        if isinstance(column.type, EncryptedText | EncryptedJSON)
+    }

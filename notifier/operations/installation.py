@@ -30,6 +30,7 @@ from notifier.ledgers import audit
 from notifier.models import (
     Account,
     AuditEntry,
+    EncryptionKey,
     EventType,
     InstallationSecret,
     Producer,
@@ -39,6 +40,7 @@ from notifier.models import (
 )
 from notifier.models.event_type import TYPE_SAVED
 from notifier.models.producer import SCOPES
+from notifier.operations import encryption_keys
 from notifier.people import profiles
 
 DIGEST_KEY = "digest_key"
@@ -53,8 +55,11 @@ def open_vault() -> bool:
     """Takes up the secrets that `migrate` has made. Raises KeysDoNotFit if the ring cannot decrypt them; False before
     the first migration.
     """
-    if not inspect(db.engine).has_table(InstallationSecret.__tablename__):
+    tables = inspect(db.engine).get_table_names()
+    if InstallationSecret.__tablename__ not in tables:
         return False
+    if EncryptionKey.__tablename__ in tables:
+        encryption_keys.take_up()
     made = {
         row.name: vault.decrypt(row.sealed, f"installation_secret.{row.name}")
         for row in db.session.scalars(select(InstallationSecret))

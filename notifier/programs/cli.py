@@ -72,13 +72,13 @@ def _make_room(settings: Settings) -> None:
 def create_admin(settings: Settings, options: argparse.Namespace) -> int:
     with inside(settings):
         if db.session.scalar(select(Account.id).where(Account.email == options.email.strip().lower())):
-            return _refuse(f"There is already an account for {options.email}.")
+            return refuse(f"There is already an account for {options.email}.")
         is_asked = sys.stdin.isatty()
         password = getpass.getpass(f"Password for {options.email}: ") if is_asked else secrets.token_urlsafe(12)
         try:
             installation.ensure_admin(options.email, password)
         except ValueError as error:
-            return _refuse(f"No account was created: {error}.")
+            return refuse(f"No account was created: {error}.")
     print(f"{options.email} can now sign in as an admin.")
     if not is_asked:
         print(password)
@@ -90,12 +90,12 @@ def create_producer(settings: Settings, options: argparse.Namespace) -> int:
     scopes = [scope for words in options.scope or [] for scope in words.split(",") if scope] or _DEFAULT_SCOPES
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown:
-        return _refuse(f"There is no scope {', '.join(unknown)}. The scopes are: {' '.join(SCOPES)}")
+        return refuse(f"There is no scope {', '.join(unknown)}. The scopes are: {' '.join(SCOPES)}")
     try:
         allowed = [origins.parse(text) for text in options.origin] if options.origin else None
         allowed_from = networks.parse(options.network) if options.network else None
     except ValueError as error:
-        return _refuse(f"{error}.")
+        return refuse(f"{error}.")
     with inside(settings):
         producer = keys.create_producer(options.name, allowed_origins=allowed)
         _, key = keys.create_key(producer.id, scopes=scopes, is_test=options.test, networks=allowed_from)
@@ -120,13 +120,13 @@ def set_origins(settings: Settings, options: argparse.Namespace) -> int:
         found = [p for p in db.session.scalars(select(Producer)) if options.name in (p.name, show("prd", p.id))]
         if len(found) != 1:
             several = f"{len(found)} producers are named {options.name}. Give the id of one of them."
-            return _refuse(several if found else f"There is no producer {options.name}.")
+            return refuse(several if found else f"There is no producer {options.name}.")
         key = found[0].id
         if options.origins:
             try:
                 origins.limit(key, None if options.origins == ["any"] else options.origins)
             except ValueError as error:
-                return _refuse(f"Nothing was changed: {error}.")
+                return refuse(f"Nothing was changed: {error}.")
         producer = db.session.get_one(Producer, key)
         print(f"{producer.name}: {_sites(producer)}")
     return 0
@@ -167,7 +167,7 @@ def add_provider(settings: Settings, options: argparse.Namespace) -> int:
         try:
             providers.add(options.name, options.adapter, given, position=options.position, weight=options.weight)
         except Rejected as refused:
-            return _refuse(f"Nothing was added: {refused.detail}.")
+            return refuse(f"Nothing was added: {refused.detail}.")
     print(f"All processes will use {options.name} within {providers.REFRESH_S:g} seconds.")
     return 0
 
@@ -175,7 +175,7 @@ def add_provider(settings: Settings, options: argparse.Namespace) -> int:
 def remove_provider(settings: Settings, options: argparse.Namespace) -> int:
     with inside(settings):
         if not providers.remove(options.name):
-            return _refuse(f"There is no provider {options.name} in the database.")
+            return refuse(f"There is no provider {options.name} in the database.")
     print(f"{options.name} is no longer used.")
     return 0
 
@@ -185,7 +185,7 @@ def force_provider(settings: Settings, options: argparse.Namespace) -> int:
         try:
             health.force(options.name, options.state)
         except redis.RedisError as error:
-            return _refuse(f"Redis cannot be reached: {error}")
+            return refuse(f"Redis cannot be reached: {error}")
     print(f"{options.name} is {'automatic again' if options.state == 'auto' else options.state}.")
     return 0
 
@@ -205,7 +205,7 @@ def set_flag(settings: Settings, options: argparse.Namespace) -> int:
         try:
             flags.put(options.name, options.percent)
         except Rejected as refused:
-            return _refuse(f"Nothing was changed: {refused.detail}.")
+            return refuse(f"Nothing was changed: {refused.detail}.")
     print(f"{options.name} is {_on(options.percent)}. All processes follow within {providers.REFRESH_S:g} seconds.")
     return 0
 
@@ -213,7 +213,7 @@ def set_flag(settings: Settings, options: argparse.Namespace) -> int:
 def clear_flag(settings: Settings, options: argparse.Namespace) -> int:
     with inside(settings):
         if not flags.clear(options.name):
-            return _refuse(f"There is no flag {options.name}.")
+            return refuse(f"There is no flag {options.name}.")
     print(f"{options.name} is on again for everybody. All processes follow within {providers.REFRESH_S:g} seconds.")
     return 0
 
@@ -226,7 +226,7 @@ def remove_second_factor(settings: Settings, options: argparse.Namespace) -> int
     with inside(settings):
         account_id = db.session.scalar(select(Account.id).where(Account.email == options.email.strip().lower()))
         if account_id is None or not second_factor.remove(account_id):
-            return _refuse(f"{options.email} has no second factor.")
+            return refuse(f"{options.email} has no second factor.")
     print(f"{options.email} signs in without a second factor now, and has been signed out everywhere.")
     return 0
 
@@ -245,18 +245,21 @@ def demo(settings: Settings, _options: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def inside(settings: Settings, *, may_be_older: bool = False) -> Iterator[None]:
+def inside(settings: Settings, *, may_be_older: bool = False, opens_vault: bool = True) -> Iterator[None]:
     """The app on a database that fits it, with the user of this shell as the actor. Raises NotReady before anything is
     made or changed.
     """
     schema.require(settings.database_url, may_be_older=may_be_older)
     try:
-        with create_app(settings).app_context(), audit.acting_as(audit.COMMAND_LINE, platform.node()[:64]):
+        with (
+            create_app(settings, opens_vault=opens_vault).app_context(),
+            audit.acting_as(audit.COMMAND_LINE, platform.node()[:64]),
+        ):
             yield
     except UNAVAILABLE as error:
         raise schema.DatabaseAway(settings.database_url, error) from error
 
 
-def _refuse(sentence: str) -> int:
+def refuse(sentence: str) -> int:
     print(sentence, file=sys.stderr)
     return 1

@@ -25,7 +25,7 @@ from notifier.ground.database import UNAVAILABLE
 from notifier.ground.extensions import db, redis_store
 from notifier.inbox import marks
 from notifier.ledgers import broadcast_counts, events, scores, tallies
-from notifier.operations import broadcast_retries, bulk_actions
+from notifier.operations import broadcast_retries, bulk_actions, reencryption
 from notifier.people import uploads
 from notifier.pipeline.delivery import kept_receipts, outages
 from notifier.pipeline.intake import schedules
@@ -119,6 +119,7 @@ def tasks(name: str) -> list[Task]:
         Task("forget_experiments", experiment_counts.forget, 60.0, full=experiment_counts.FORGOTTEN_AT_ONCE),
         Task("ring_uploads", uploads.ring_waiting, 2.0),
         Task("bulk_actions", bulk_actions.work, 0.5, full=bulk_actions.BATCH),
+        Task("encrypt_anew", reencryption.work, 0.1),
         Task("lay_ghosts", ghosts.Ghosts().lay, 5.0),
         Task("wake_snoozed", lambda: marks.wake_snoozed(now()), 2.0),
         Task("tell_of_disabled_subscriptions", subscriptions.tell_of_disabled, 5.0),

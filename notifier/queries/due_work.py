@@ -13,7 +13,18 @@ import sqlalchemy as sa
 from notifier.core.broadcasts import CANCELLED, RUNNING
 from notifier.core.lifecycle import SENDING, WAITING
 from notifier.ground.extensions import db
-from notifier.models import Broadcast, BulkAction, Delivery, Digest, InboxItem, Receipt, Schedule, Submission, Upload
+from notifier.models import (
+    Broadcast,
+    BulkAction,
+    Delivery,
+    Digest,
+    InboxItem,
+    Receipt,
+    Reencryption,
+    Schedule,
+    Submission,
+    Upload,
+)
 from notifier.models.types import UtcDateTime
 from notifier.queries.waiting import IS_HELD
 
@@ -47,6 +58,7 @@ CONDITIONS: Mapping[str, "sa.ColumnElement[bool]"] = {
     "retry_broadcasts": _open(Broadcast.status == _literal(RUNNING), Broadcast.retrying.is_not(None)),
     "ring_uploads": _some(Upload.wake_at <= _NOW),
     "bulk_actions": _some(BulkAction.finished_at.is_(None)),
+    "encrypt_anew": _some(Reencryption.wake_at <= _NOW),
     "wake_snoozed": _some(InboxItem.snoozed_until <= _NOW),
 }
 

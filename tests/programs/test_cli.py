@@ -43,6 +43,21 @@ def run(environment: dict[str, str]) -> Run:
     return command
 
 
+def test_keys_are_listed_and_a_lost_one_is_forgotten(app: APIFlask, run: Run, environment: dict[str, str]) -> None:
+    old, new = environment["ENCRYPTION_KEYS"], KeyRing.generate()
+    old_id, new_id = (ring.partition(":")[0] for ring in (old, new))
+    both = {"ENCRYPTION_KEYS": f"{new},{old}"}
+    assert run("keys").stdout.split() == [old_id, "encrypts"]
+    assert run("keys", **both).stdout.split() == [new_id, "encrypts", old_id, "still", "needed"]
+    assert f"encrypt everything with {new_id}" in run("keys", "reencrypt", **both).stdout
+    assert "Nothing was begun" in run("keys", "reencrypt", **both).stderr
+    refused = run("keys")  # without the new one
+    assert (refused.returncode, f"encrypted with the key {new_id}" in refused.stderr) == (1, True)
+    assert run("keys", "forget", new_id).returncode == 0
+    assert run("keys").returncode == 0
+    assert run("keys", "forget", new_id).returncode == 1
+
+
 def test_create_admin_makes_an_account_that_may_sign_in(app: APIFlask, run: Run) -> None:
     done = run("create-admin", "Ada@Example.test")
     assert done.returncode == 0

@@ -106,6 +106,7 @@ def test_every_periodic_work_has_its_task() -> None:
         "add_up_tallies",
         "prune_tallies",
         "bulk_actions",
+        "encrypt_anew",
         "retry_broadcasts",
         "watch_broadcasts",
         "cancel_broadcasts",

@@ -11,7 +11,18 @@ from apiflask import APIFlask
 
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id
-from notifier.models import Broadcast, BulkAction, Delivery, Digest, InboxItem, Receipt, Schedule, Submission, Upload
+from notifier.models import (
+    Broadcast,
+    BulkAction,
+    Delivery,
+    Digest,
+    InboxItem,
+    Receipt,
+    Reencryption,
+    Schedule,
+    Submission,
+    Upload,
+)
 from notifier.programs import scheduler
 from notifier.queries import due_work
 
@@ -47,6 +58,8 @@ ROWS: list[tuple[Any, Mapping[str, Any], set[str]]] = [
     (Upload, {"wake_at": PAST}, {"ring_uploads"}),
     (BulkAction, {"finished_at": None}, {"bulk_actions"}),
     (BulkAction, {"finished_at": PAST}, set()),
+    (Reencryption, {"wake_at": PAST}, {"encrypt_anew"}),
+    (Reencryption, {"wake_at": None}, set()),
     (InboxItem, {"snoozed_until": PAST}, {"wake_snoozed"}),
     (InboxItem, {"snoozed_until": FUTURE}, set()),
 ]

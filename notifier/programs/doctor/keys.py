@@ -3,14 +3,14 @@
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 
-from notifier.ground.encryption import KeysDoNotFit, Vault
+from notifier.ground.encryption import KeysDoNotFit, Vault, key_id_of
 from notifier.ground.extensions import db
-from notifier.models import InstallationSecret
-from notifier.models.types import EncryptedJSON, EncryptedText
+from notifier.models import EncryptionKey, InstallationSecret
+from notifier.models.types import purposes_of
+from notifier.operations import encryption_keys
 from notifier.operations.installation import SECRETS
 from notifier.programs.doctor.findings import Finding, fault, ok, warning
 from notifier.programs.doctor.patient import Patient
@@ -73,6 +73,7 @@ def stored(patient: Patient) -> Iterator[Finding]:
     vault = patient.vault
     if vault is None:
         return
+    yield from _missing(vault)
     rows = db.session.scalars(sa.select(InstallationSecret).where(InstallationSecret.name.in_(SECRETS)))
     try:
         made = {row.name: vault.decrypt(bytes(row.sealed), f"installation_secret.{row.name}") for row in rows}
@@ -90,16 +91,24 @@ def stored(patient: Patient) -> Iterator[Finding]:
     yield from _samples(vault)
 
 
+def _missing(vault: Vault) -> Iterator[Finding]:
+    """Keys that have encrypted here, and are not given any more."""
+    noted = {row.id: row.unused_at for row in db.session.scalars(sa.select(EncryptionKey).order_by(EncryptionKey.id))}
+    gone = encryption_keys.missing_of(noted, vault.key_ids)
+    if gone:
+        names = " and ".join(gone)
+        yield fault(
+            f"something may still be encrypted with the key {names}, which ENCRYPTION_KEYS no longer has",
+            f"Put it back at the end; if it is lost, run: python -m notifier keys forget {gone[0]}",
+        )
+
+
 def _samples(vault: Vault) -> Iterator[Finding]:
     """Rows from both ends of every table that holds something encrypted."""
     unreadable: dict[str, list[str]] = {}
     count = 0
     for table in db.metadata.sorted_tables:
-        sealed = {
-            column: column.type.purpose
-            for column in table.columns
-            if isinstance(column.type, EncryptedText | EncryptedJSON)
-        }
+        sealed = {table.c[name]: purpose for name, purpose in purposes_of(table).items()}
         raw = [sa.type_coerce(column, sa.LargeBinary) for column in sealed]
         for end in (sa.asc, sa.desc) if sealed else ():
             rows = db.session.execute(
@@ -109,7 +118,7 @@ def _samples(vault: Vault) -> Iterator[Finding]:
                 for value, purpose in zip(row, sealed.values(), strict=True):
                     count += value is not None
                     if value is not None and not _opens(vault, bytes(value), purpose):
-                        unreadable.setdefault(_key_id(value), []).append(purpose)
+                        unreadable.setdefault(key_id_of(value), []).append(purpose)
     for key_id, purposes in sorted(unreadable.items()):
         where = ", ".join(sorted(set(purposes)))
         what = (
@@ -129,7 +138,3 @@ def _opens(vault: Vault, sealed: bytes, purpose: str) -> bool:
     except KeysDoNotFit:
         return False
     return True
-
-
-def _key_id(sealed: Any) -> str:
-    return bytes(sealed)[2 : 2 + sealed[1]].decode(errors="replace")

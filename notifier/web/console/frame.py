@@ -33,6 +33,7 @@ _GROUPS = (
             ("/admin/brand", "Brand"),
             ("/admin/subscriptions", "Webhooks"),
             ("/admin/providers", "Providers"),
+            ("/admin/keys", "Keys"),
         ),
     ),
     (

@@ -1,0 +1,243 @@
+"""Encrypts everything anew with the first of ENCRYPTION_KEYS, in the background, so that the others can be taken out.
+
+An admin begins it (`begin`), schedulers do it (`work`): one chunk and one transaction at a time, whose end says where
+to go on. A chunk is read in the order of the primary key, and only rows that nobody else holds are written. Those that
+were held, and what a process that was not yet restarted has written meanwhile, are found by the next round; it ends
+with a round that finds nothing.
+
+The columns are found by their types (`models.types`): a new encrypted column cannot be forgotten.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+import structlog
+
+from notifier.core.errors import Rejected
+from notifier.ground.clock import now
+from notifier.ground.database import retried, transaction
+from notifier.ground.encryption import KeysDoNotFit, key_id_of, vault
+from notifier.ground.extensions import db
+from notifier.ledgers import audit
+from notifier.models import EncryptionKey, InstallationSecret, Reencryption
+from notifier.models.types import purposes_of
+
+CHUNK = 500  # rows looked at in a transaction
+MOST_BYTES = 2 * 1024 * 1024  # encrypted in one
+ROUND_PAUSE = timedelta(seconds=10)
+_HEAD = 34  # bytes at most before the nonce: version, length of the key's id, its id
+_SECRETS: sa.Table = InstallationSecret.__table__
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """`percent`: of this round, about. `table`: the one that is worked on. `is_idle`: no scheduler has done anything
+    for a while, since none runs that has this key first.
+    """
+
+    target: str
+    actor: str
+    round: int
+    percent: int
+    table: str | None
+    encrypted: int
+    unreadable: Mapping[str, int]
+    started_at: datetime
+    finished_at: datetime | None
+    is_idle: bool
+
+
+@retried
+def begin() -> None:
+    """Raises Rejected('conflict') while one with the same key is under way. After one that has ended it looks again."""
+    with transaction() as session:
+        running = session.scalar(sa.select(Reencryption).with_for_update())
+        if running is not None and running.finished_at is None and running.target == vault.key_id:
+            raise Rejected("conflict", f"everything is being encrypted with {vault.key_id} already")
+        if running is not None:
+            session.delete(running)
+            session.flush()
+        session.add(Reencryption(target=vault.key_id, actor=audit.actor()[:200], total=_rows()))
+        audit.write("reencryption.started", vault.key_id)
+
+
+def progress() -> Progress | None:
+    """None: there has never been one."""
+    run = db.session.scalar(sa.select(Reencryption).execution_options(populate_existing=True))
+    if run is None:
+        return None
+    looked_at = max(run.looked_at or run.started_at, run.wake_at or run.started_at)
+    return Progress(
+        target=run.target,
+        actor=run.actor,
+        round=run.round,
+        percent=100 if run.finished_at else min(99, 100 * run.looked // max(run.total, 1)),
+        table=run.table_name,
+        encrypted=run.encrypted,
+        unreadable=run.unreadable,
+        started_at=run.started_at,
+        finished_at=run.finished_at,
+        is_idle=run.finished_at is None and now() - looked_at > 3 * ROUND_PAUSE,
+    )
+
+
+@retried
+def work() -> int:
+    """A chunk; → how many rows were looked at. A constant number of statements."""
+    at = now()
+    with transaction() as session:
+        due = sa.select(Reencryption).where(Reencryption.wake_at <= at).with_for_update(skip_locked=True)
+        run = session.scalar(due.execution_options(populate_existing=True))
+        if run is None or run.target != vault.key_id:
+            return 0
+        tables = _tables()
+        place = next((n for n, table in enumerate(tables) if table.name == run.table_name), 0)
+        table = tables[place]
+        chunk = _look(table, run.after if run.table_name == table.name else None)
+        stale = [row.key for row in chunk.rows if row.keys - {run.target}]
+        _encrypt(table, stale, run)
+        run.looked += len(chunk.rows)
+        run.looked_at = at
+        if not chunk.is_last:
+            run.table_name, run.after = table.name, [_as_json(value) for value in chunk.rows[-1].key]
+        elif place + 1 < len(tables):
+            run.table_name, run.after = tables[place + 1].name, None
+        else:
+            _end_round(run, at)
+    return len(chunk.rows)
+
+
+def _tables() -> list[sa.Table]:
+    return [table for table in db.metadata.sorted_tables if table is _SECRETS or purposes_of(table)]
+
+
+def _rows() -> int:
+    """About how many rows all of them have."""
+    tables = _tables()
+    if db.engine.dialect.name == "postgresql":
+        estimate = sa.text(
+            "SELECT coalesce(sum(greatest(reltuples, 0)), 0) FROM pg_class WHERE oid = ANY(CAST(:names AS regclass[]))"
+        )
+        return int(db.session.scalar(estimate, {"names": [f'"{table.name}"' for table in tables]}))
+    counts = [sa.select(sa.func.count()).select_from(table).scalar_subquery() for table in tables]
+    return sum(db.session.execute(sa.select(*counts)).one())
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """`keys`: the ids of those it is encrypted with."""
+
+    key: Sequence[Any]
+    keys: set[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    rows: Sequence[_Row]
+    is_last: bool
+
+
+def _sealed(table: sa.Table) -> list[str]:
+    return ["sealed"] if table is _SECRETS else list(purposes_of(table))
+
+
+def _raw(table: sa.Table, name: str) -> Any:
+    return sa.type_coerce(table.c[name], sa.LargeBinary)
+
+
+def _look(table: sa.Table, after: Sequence[Any] | None) -> _Chunk:
+    """The next rows, of which only the heads of the values are read; fewer of them, if they are large."""
+    keys = list(table.primary_key)
+    heads = [sa.func.substr(_raw(table, name), 1, _HEAD, type_=sa.LargeBinary()) for name in _sealed(table)]
+    sizes = [sa.func.coalesce(sa.func.length(_raw(table, name)), 0) for name in _sealed(table)]
+    statement = sa.select(*keys, *heads, *sizes).order_by(*keys).limit(CHUNK)
+    if after is not None:
+        statement = statement.where(sa.tuple_(*keys) > sa.tuple_(*map(_from_json, keys, after)))
+    rows: list[_Row] = []
+    size = 0
+    found = db.session.execute(statement).all()
+    for row in found:
+        size += sum(row[len(keys) + len(heads) :])
+        if rows and size > MOST_BYTES:
+            break
+        ids = {key_id_of(head) for head in row[len(keys) : len(keys) + len(heads)] if head is not None}
+        rows.append(_Row(tuple(row[: len(keys)]), ids))
+    return _Chunk(rows, is_last=len(rows) == len(found) < CHUNK)
+
+
+def _encrypt(table: sa.Table, stale: Sequence[Sequence[Any]], run: Reencryption) -> None:
+    """Those of these rows that nobody holds. From here to the end of the transaction they do not change."""
+    if not stale:
+        return
+    keys, names = list(table.primary_key), _sealed(table)
+    free = (
+        sa.select(*keys, *(_raw(table, name) for name in names))
+        .where(sa.tuple_(*keys).in_(stale))
+        .order_by(*keys)
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+    rows = db.session.execute(free).all()
+    changes = []
+    for row in rows:
+        key, values = row[: len(keys)], row[len(keys) :]
+        purposes = [f"installation_secret.{key[0]}"] if table is _SECRETS else list(purposes_of(table).values())
+        new = [_sealed_anew(value, purpose, run) for value, purpose in zip(values, purposes, strict=True)]
+        if new != list(values):
+            changes.append([*key, *new])
+    run.passed += len(stale) - len(rows)
+    run.found += len(changes)
+    run.encrypted += len(changes)
+    if changes:
+        of_row = [key == sa.bindparam(f"of_{key.name}", type_=key.type) for key in keys]
+        new_values = {name: sa.bindparam(f"new_{name}", type_=sa.LargeBinary()) for name in names}
+        bound = [*(f"of_{key.name}" for key in keys), *(f"new_{name}" for name in names)]
+        db.session.connection().execute(
+            sa.update(table).where(*of_row).values(new_values),
+            [dict(zip(bound, change, strict=True)) for change in changes],
+        )
+
+
+def _sealed_anew(sealed: bytes | None, purpose: str, run: Reencryption) -> bytes | None:
+    if sealed is None or key_id_of(sealed) == run.target:
+        return sealed
+    try:
+        return vault.encrypt(vault.decrypt(sealed, purpose), purpose)
+    except KeysDoNotFit:
+        key = key_id_of(sealed)
+        run.unreadable = {**run.unreadable, key: run.unreadable.get(key, 0) + 1}
+        return sealed
+
+
+def _end_round(run: Reencryption, at: datetime) -> None:
+    """Once there is nothing left, the keys that nothing needs may go."""
+    run.table_name, run.after = None, None
+    if run.found or run.passed:
+        run.round, run.wake_at = run.round + 1, at + ROUND_PAUSE
+        run.total, run.looked, run.found, run.passed, run.unreadable = max(run.looked, 1), 0, 0, 0, {}
+        return
+    run.finished_at, run.wake_at = at, None
+    unused = sa.update(EncryptionKey).where(
+        EncryptionKey.id != run.target, EncryptionKey.id.not_in(run.unreadable), EncryptionKey.unused_at.is_(None)
+    )
+    db.session.execute(unused.values(unused_at=at))
+    audit.write("reencryption.finished", run.target, after={"rows": run.encrypted, "unreadable": run.unreadable})
+    log.info("reencryption.finished", key=run.target, rows=run.encrypted, unreadable=run.unreadable)
+
+
+def _as_json(value: Any) -> Any:
+    return value.hex() if isinstance(value, bytes) else value.hex if isinstance(value, UUID) else value
+
+
+def _from_json(column: sa.Column[Any], value: Any) -> Any:
+    kind = column.type.python_type
+    if kind is UUID:
+        value = UUID(hex=value)
+    elif kind is bytes:
+        value = bytes.fromhex(value)
+    return sa.literal(value, column.type)
