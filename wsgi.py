@@ -208,7 +208,7 @@ class Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
         if self.proxies:
             forwarded_for = ",".join(self.headers.get_all("X-Forwarded-For", []))  # a proxy may add a line of its own
             client = guard.client_of(self.client_address[0], forwarded_for, self.proxies)
-        elif not self.has_told_of_proxy and "X-Forwarded-For" in self.headers:
+        elif not self.has_told_of_proxy and ("X-Forwarded-For" in self.headers or "Forwarded" in self.headers):
             Protocol.has_told_of_proxy = True  # once: strangers can send it, too
             log.warning(
                 "web.proxy_not_trusted",

@@ -16,6 +16,7 @@ from notifier.ground.config import ROOT, Settings
 from notifier.ground.database import engine_options, prepare_engine
 from notifier.ground.encryption import vault
 from notifier.ground.extensions import csrf, db, login_manager, migrate, redis_store, socketio
+from notifier.ground.unknown_proxy import RefuseProxies
 from notifier.ledgers import audit
 from notifier.operations import installation
 from notifier.realtime import gateway
@@ -109,6 +110,8 @@ def create_app(
     gateway.init_app(socketio)
     if hops := settings.trusted_proxies:  # last, so that Socket.IO knows the caller too
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    elif settings.is_production:
+        app.wsgi_app = RefuseProxies(app.wsgi_app)  # type: ignore[method-assign]
 
     api.init_app(app)
     web.init_app(app)

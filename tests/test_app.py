@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from flask import Flask, session
+from flask.testing import FlaskClient
 from flask_wtf.csrf import generate_csrf, validate_csrf
 from wtforms import ValidationError
 
@@ -53,3 +54,22 @@ def test_sessions_and_forms_of_the_key_before_are_accepted_until_that_is_removed
                 with pytest.raises(ValidationError):
                     validate_csrf(token)
     assert seen == ["alice", None]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
+def test_in_production_nobody_is_served_through_a_proxy_that_is_not_known(app: Flask, settings: Settings) -> None:
+    """Flask's answers and Socket.IO's, but for the one that says how many proxies there are."""
+
+    def client(**changes: object) -> FlaskClient:
+        return create_app(replace(settings, notifier_env="production", **changes)).test_client()
+
+    behind, paths = {"X-Forwarded-For": "203.0.113.9"}, ("/login", "/api/docs", "/socket.io/?EIO=4&transport=polling")
+    strict = client()
+    for path in paths:
+        for name in (*behind, "Forwarded"):
+            refused = strict.get(path, headers={name: "203.0.113.9"})
+            assert (refused.status_code, refused.json["code"]) == (400, "unknown_proxy"), (path, name)
+        assert strict.get(path).status_code == 200
+        assert client(trusted_proxies=1).get(path, headers=behind).status_code == 200
+        assert app.test_client().get(path, headers=behind).status_code == 200  # in development they are ignored
+    assert strict.get("/healthz", headers=behind).headers["Notifier-Forwarded"] == "1"

@@ -21,6 +21,7 @@ from notifier.api.fields import MOST_FAULTS, STEPS
 from notifier.core.errors import Fault, Rejected
 from notifier.core.faults import sentence
 from notifier.core.pointers import pointer_to
+from notifier.ground import unknown_proxy
 from notifier.ground.database import UNAVAILABLE, UNAVAILABLE_RETRY_S
 
 MEDIA_TYPE = "application/problem+json"
@@ -31,6 +32,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "malformed_json": (400, "Malformed JSON"),
     "unreadable_receipt": (400, "Not what the provider's documents describe"),
     "invalid_cursor": (400, "Not a cursor of this list"),
+    unknown_proxy.CODE: (400, unknown_proxy.TITLE),
     "unauthenticated": (401, "A key is required"),
     "invalid_key": (401, "Unknown, expired or revoked key"),
     "unverified": (401, "This cannot be shown to come from the provider"),

@@ -89,7 +89,7 @@ class Settings:
     )
     trusted_proxies: int = _setting(
         "number of reverse proxies in front that set `X-Forwarded-For`, `-Proto` and `-Host` (`0`: these headers "
-        "are ignored)"
+        "are ignored, and in production refused); required in production with an https `PUBLIC_URL`"
     )
     connections_per_address: int = _setting(
         "open connections allowed per network address (`1000`; `0`: no limit); behind trusted proxies, requests in "
@@ -252,7 +252,7 @@ class _Reader(Variables):
             encryption_keys=self.key_ring(home, env),
             public_url=public_url,
             cdn_url=self.cdn_url(),
-            trusted_proxies=self.count("TRUSTED_PROXIES"),
+            trusted_proxies=self.trusted_proxies(env, public_url),
             connections_per_address=self.whole("CONNECTIONS_PER_ADDRESS", 1_000),
             notifier_admin_email=self.environ.get("NOTIFIER_ADMIN_EMAIL") or None,
             notifier_admin_password=self.secret("NOTIFIER_ADMIN_PASSWORD"),
@@ -295,6 +295,15 @@ class _Reader(Variables):
                 "PUBLIC_URL must name a host that people can open, https://notifier.example.com; 0.0.0.0 is not one"
             )
         return url
+
+    def trusted_proxies(self, env: str, public_url: str) -> int:
+        """Notifier speaks no TLS itself, so behind an https address there is something that does."""
+        if env == "production" and public_url.startswith("https:") and not self.environ.get("TRUSTED_PROXIES"):
+            self.faults.append(
+                "TRUSTED_PROXIES is required in production with an https PUBLIC_URL: the number of reverse proxies in "
+                "front that set X-Forwarded-For, or 0 if what ends TLS sets no such header"
+            )
+        return self.count("TRUSTED_PROXIES")
 
     def cdn_url(self) -> str | None:
         """It may have a path; what follows it is the path of an image."""

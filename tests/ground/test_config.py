@@ -46,6 +46,29 @@ def test_production_wants_its_secrets_given(home: dict[str, str]) -> None:
     assert "ENCRYPTION_KEYS is required" in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("url", "proxies", "starts"),
+    [
+        ("https://notifier.example", None, False),
+        ("https://notifier.example", "", False),
+        ("https://notifier.example", "0", True),
+        ("https://notifier.example", "1", True),
+        ("http://notifier.example", None, True),
+    ],
+)
+def test_production_behind_tls_wants_to_know_its_proxies(
+    home: dict[str, str], url: str, proxies: str | None, starts: bool
+) -> None:
+    given = {**home, "NOTIFIER_ENV": "production", "SECRET_KEY": "x", "ENCRYPTION_KEYS": KeyRing.generate()}
+    given |= {"PUBLIC_URL": url} | ({} if proxies is None else {"TRUSTED_PROXIES": proxies})
+    if starts:
+        assert Settings.from_env(given).trusted_proxies == int(proxies or 0)
+    else:
+        with pytest.raises(BadSettings, match="TRUSTED_PROXIES is required in production with an https PUBLIC_URL"):
+            Settings.from_env(given)
+    assert Settings.from_env({**given, "NOTIFIER_ENV": "development"}).trusted_proxies == int(proxies or 0)
+
+
 def test_a_secret_may_stand_in_a_file(tmp_path: Path, home: dict[str, str]) -> None:
     (tmp_path / "key").write_text("from-a-file\n")
     assert Settings.from_env({**home, "SECRET_KEY_FILE": str(tmp_path / "key")}).secret_key == "from-a-file"

@@ -64,11 +64,14 @@ def _proxies(settings: Settings, named: str) -> Iterator[Finding]:
         return
     came = f"{settings.public_url} leads here through {named} {'proxy' if int(named) == 1 else 'proxies'}"
     trusted = f"TRUSTED_PROXIES is {settings.trusted_proxies}"
-    if int(named) > settings.trusted_proxies:
+    complain = warning
+    if settings.is_production and settings.trusted_proxies == 0:
+        complain, harm = fault, "all requests that come that way are refused"
+    elif int(named) > settings.trusted_proxies:
         harm = "everybody behind the unknown one shares its address, and its limits"
     else:
         harm = "strangers may claim any address"
-    yield warning(f"{came}, but {trusted}: {harm}", f"Set TRUSTED_PROXIES to {named}, if people come that way, too.")
+    yield complain(f"{came}, but {trusted}: {harm}", f"Set TRUSTED_PROXIES to {named}, if people come that way, too.")
 
 
 def _ask(settings: Settings, url: str) -> urllib3.BaseHTTPResponse | Finding:

@@ -310,6 +310,16 @@ def test_a_public_url_that_leads_here_through_other_proxies_than_are_trusted(
     assert all(what.startswith((said or "").format(url=url)) for what, _ in warned)
 
 
+def test_in_production_an_unknown_proxy_is_a_fault(app: APIFlask, doctor: Doctor, serve: Any) -> None:
+    url = serve(lambda environ, start: app({**environ, "HTTP_X_FORWARDED_FOR": "203.0.113.9"}, start))
+    _, [(said, remedy)] = one(doctor, "public-url", PUBLIC_URL=url, NOTIFIER_ENV="production")
+
+    assert said == (
+        f"{url} leads here through 1 proxy, but TRUSTED_PROXIES is 0: all requests that come that way are refused"
+    )
+    assert remedy == "Set TRUSTED_PROXIES to 1, if people come that way, too."
+
+
 def test_nobody_works(app: APIFlask, doctor: Doctor) -> None:
     assert one(doctor, "processes") == (
         1,
