@@ -118,7 +118,7 @@ def export_user(user_id: str) -> Response:
 def list_addresses(user_id: str) -> Response:
     """The addresses of a user on all channels"""
     queries.must_exist(existing_user_id(user_id))
-    return answer({"data": queries.addresses(user_id), "next": None})
+    return answer({"data": queries.addresses(user_id, g.key.producer_id), "next": None})
 
 
 @bp.post("/<user_id>/addresses")
@@ -147,10 +147,11 @@ def add_address(user_id: str, json_data: AddressIn) -> Response:
             app=json_data.app,
             is_vouched=json_data.verified,
             spares_staff="admin" not in g.key.scopes,
+            producer_id=g.key.producer_id,
         )
     except addresses.BelongsToStaff as refused:
         raise scope_missing("admin", str(refused)) from None
-    body = queries.address_json(address)
+    body = queries.address_json(address, g.key.producer_id)
     if is_new and address.secret:
         body["secret"] = address.secret
     return answer(body, 201 if is_new else 200)

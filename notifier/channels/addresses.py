@@ -21,6 +21,8 @@ from notifier.ground.encryption import vault
 from notifier.ground.languages import N_
 
 _LONGEST_URL = 2048
+# Of browsers: Chrome and Edge, Firefox, Safari, Edge on Windows
+_PUSH_SERVICES = (*("fcm.googleapis.com", "*.push.services.mozilla.com", "*.push.apple.com", "*.notify.windows.com"),)
 _LONGEST_MASK = 100
 
 
@@ -215,6 +217,7 @@ SUBSCRIPTION = AddressKind(
     _mask_subscription,
     url=_endpoint,
     is_typed=False,
+    services=_PUSH_SERVICES,
 )
 
 

@@ -21,6 +21,7 @@ from notifier.core.errors import DeliveryError, Misconfigured
 from notifier.core.message import Message, Receipt, Recipient
 from notifier.core.shape_fields import ShapeField
 from notifier.ground.config import Settings
+from notifier.ground.target_lists import Lists
 
 RECEIVER_MARK = "#"  # in the scope of one receiver: what follows it stands for the address
 _PORTS = {"http": 80, "https": 443}
@@ -31,7 +32,8 @@ class AddressKind:
     """`parse` returns the normalised value or raises ValueError with a sentence for people. `mask` hides most of it.
 
     `url` finds the URL that is called in a value (None: this one holds none), for kinds that are called. `is_typed`: a
-    person can type it; False: a device makes it up.
+    person can type it; False: a device makes it up. `is_opaque`: it is called, but where it leads can only be told
+    then. `services`: hosts that no list of webhook targets leaves out (`TargetList.parse`).
     """
 
     label: str
@@ -42,6 +44,16 @@ class AddressKind:
     has_platform: bool = False  # it is an app's on a phone, of a platform that may be said
     url: Callable[[str], str | None] | None = None
     is_typed: bool = True
+    is_opaque: bool = False
+    services: tuple[str, ...] = ()
+
+    def lists_for(self, value: str, lists: Lists) -> Lists:
+        """Those of the lists of webhook targets that hold for a value: none where it is not an address that is called
+        but a name at the provider.
+        """
+        if not lists or self.url is None or (self.url(value) is None and not self.is_opaque):
+            return ()
+        return tuple(one.besides(self.services) for one in lists) if self.services else lists
 
 
 @dataclass(frozen=True, slots=True)

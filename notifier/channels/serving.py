@@ -8,6 +8,8 @@ import contextlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from flask import Flask, current_app
 
@@ -19,7 +21,10 @@ from notifier.channels.wire.http import Http
 from notifier.core.facts import ChannelFacts
 from notifier.core.flags import is_in_rollout
 from notifier.core.message import PLATFORMS
+from notifier.core.reasons import NOT_LISTED
+from notifier.ground import target_lists
 from notifier.ground.config import BadSettings, Settings
+from notifier.ground.target_lists import Lists
 from notifier.ground.variables import Variables
 
 # Channel → the channels that use its addresses too: a phone given for SMS can be called and takes WhatsApp messages.
@@ -27,6 +32,20 @@ BORROWERS: dict[str, tuple[str, ...]] = {
     lender: tuple(channel.name for channel in CHANNELS.values() if channel.borrows_from == lender)
     for lender in CHANNELS
 }
+
+
+_PRIVATE = (
+    "This leads into a private network, or is not encrypted; OUTBOUND_ALLOW names the networks for which that is "
+    "allowed."
+)
+
+
+class Barred(NamedTuple):
+    """`whose`: of which list of webhook targets (`target_lists`)."""
+
+    code: str
+    sentence: str
+    whose: str | None = None
 
 
 def flag_of(channel: str, account: str) -> str:
@@ -188,11 +207,18 @@ class Registry:
         """The key with which devices subscribe on a channel; None where there is none (yet)."""
         return next((key for _, adapter in self._real.get(channel, ()) if (key := adapter.public_key)), None)
 
-    def may_reach(self, channel: str, value: str) -> bool:
-        """Whether an address that is a URL leads where calls may go, as far as it can be told without a look-up."""
+    def why_not(self, channel: str, value: str, lists: Lists) -> "Barred | None":
+        """Why an address that is a URL may not be called, as far as it can be told without a look-up; None: it may be.
+        `lists`: of webhook targets.
+        """
         kind = CHANNELS[channel].address
         url = kind.url(value) if kind and kind.url else None
-        return url is None or self.http.targets.may_be_meant(url)
+        if kind is None or url is None:
+            return None
+        if not self.http.targets.may_be_meant(url):
+            return Barred("target_refused", _PRIVATE)
+        whose = target_lists.leaves_out(kind.lists_for(value, lists), urlsplit(url).hostname or "")
+        return Barred(NOT_LISTED, target_lists.sentence(whose), whose) if whose else None
 
     def facts(self, *, is_test: bool = False) -> dict[str, ChannelFacts]:
         """The channels as the planner sees them."""

@@ -6,6 +6,7 @@ from notifier.core.routing import (
 )
 
 DIGESTED = "digested"
+NOT_LISTED = "target_not_listed"  # also the code of a send that was not made for that
 
 
 # The closed list of reasons. A skip or a delay without one of these does not exist.
@@ -31,6 +32,7 @@ REASONS: dict[str, str] = {
     "provider_down": "The provider is not working; it is tried again later.",
     "paced": "The provider's rate limit has been reached for the moment.",
     "recipient_limit": "Too many of these went to the person or the address in a short time.",
+    NOT_LISTED: "The address is not on the list of targets that may be called.",
     "retry": "An attempt failed; the next one is due later.",
     "cancelled": "The producer cancelled it.",
     "user_erased": "The person was erased.",

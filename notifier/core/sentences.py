@@ -79,6 +79,9 @@ SENTENCES: Mapping[str, str] = {
     "fallback.being_tried": N_("Another channel is being tried; it goes out if that one fails."),
     "escalation": N_("It goes out unless it is read first[, on {until}]."),
     "retry": N_("An attempt failed; the next one follows[ on {until}]."),
+    "target_not_listed": N_("The address is not on the list of targets that may be called."),
+    "target_not_listed.installation": N_("The address is not on the installation's list of webhook targets."),
+    "target_not_listed.producer": N_("The address is not on the producer's list of webhook targets."),
     "provider_down": N_("The provider is not working; it is tried again later."),
     "provider_down.all": N_(
         "The provider is not working; the message goes out here as soon as it works again. The other channels "
@@ -157,6 +160,7 @@ DECIDED: Mapping[str, str] = {
     "duplicate": "The same message had come a short time before[: {duplicate_of}].",
     "superseded": "A newer notification had taken its place[: {superseded_by}].",
     "recipient_limit": "Too many messages of this kind had gone to this person or address in a short time.",
+    "target_not_listed": "The address was not on the list of targets that may be called.",
     "frequency_cap": "The limit for this category had been reached.",
     "frequency_cap.hour": "At most {max} of this category were sent in an hour, and that limit had been reached.",
     "frequency_cap.day": "At most {max} of this category were sent in a day, and that limit had been reached.",
@@ -170,7 +174,7 @@ DECIDED: Mapping[str, str] = {
         "Marketing messages were limited to {max} in a day, and that limit had been reached."
     ),
     "frequency_cap.day.system": "System messages were limited to {max} in a day, and that limit had been reached.",
-    "expired": "Its time had passed[: it would have had to wait until {until}].",
+    "expired": "Its time had passed[: it was to wait until {until}].",
     "digested": "It went into a summary[, due {until}].",
     "digested.digest": "This category came as a summary, as chosen[; the next one was due {until}].",
     "digested.frequency_cap": "The limit for this category had been reached; it went into a summary[, due {until}].",

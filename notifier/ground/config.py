@@ -27,6 +27,7 @@ from notifier.ground import embedded_redis
 from notifier.ground.encryption import KeyRing
 from notifier.ground.secret_files import read_or_create
 from notifier.ground.sink_urls import SinkTarget, parse_sink
+from notifier.ground.target_lists import INSTALLATION, Lists, TargetList, leaves_out
 from notifier.ground.variables import Variables, given, split_url, type_network
 
 ROOT = Path(__file__).resolve().parents[2]  # the checkout
@@ -104,6 +105,10 @@ class Settings:
     outbound_allow: tuple[type_network, ...] = _setting(
         "private networks that outbound calls may reach, as a list of CIDRs (none)"
     )
+    webhook_targets: TargetList | None = _setting(
+        "networks and hosts that webhooks, URLs of chats and the sink may lead to: CIDRs, `hooks.example.com`, "
+        "`*.example.com` (any on the public internet)"
+    )
     retry_delays: Mapping[str, tuple[float, ...]] = _setting(
         "seconds between tries, for every priority, such as `1,2,4`; each varies by ±20 %"
     )
@@ -152,6 +157,11 @@ class Settings:
     @property
     def has_secure_cookies(self) -> bool:
         return self.public_url.startswith("https://")
+
+    @property
+    def target_lists(self) -> Lists:
+        """The installation's list of webhook targets, if it has one."""
+        return (self.webhook_targets,) if self.webhook_targets is not None else ()
 
     @property
     def session_cookie(self) -> str:
@@ -234,6 +244,7 @@ class _Reader(Variables):
         host, port = self.text("HOST", "127.0.0.1").strip("[]"), self.port("PORT", 5000)
         public_url = self.public_url(local_url(host, port))
         given_redis = self.secret("REDIS_URL")
+        targets = self.webhook_targets()
         database_url = self.database_url(home)
         settings = Settings(
             port=port,
@@ -259,6 +270,7 @@ class _Reader(Variables):
             notifier_producer_key=self.producer_key(),
             notifier_demo=self.text("NOTIFIER_DEMO", "1") != "0",
             outbound_allow=self.networks("OUTBOUND_ALLOW"),
+            webhook_targets=targets,
             retry_delays=self.delays(),
             rate_limit=self.rate("RATE_LIMIT", "200000/minute"),
             recipient_limit=self.rate("RECIPIENT_LIMIT", "30/10 minutes"),
@@ -266,7 +278,7 @@ class _Reader(Variables):
             address_limit=self.rate("ADDRESS_LIMIT", "6000/minute"),
             caps=self.caps(),
             retention=self.retention(),
-            events_sink=self.events_sink(),
+            events_sink=self.events_sink(targets),
             sms_segment_price=self.segment_price(),
             second_factor=self.second_factor(),
             security_contact=self.security_contact(),
@@ -384,12 +396,23 @@ class _Reader(Variables):
             self.faults.append(f"SMS_SEGMENT_PRICE {error}")
             return None
 
-    def events_sink(self) -> SinkTarget | None:
+    def events_sink(self, targets: TargetList | None) -> SinkTarget | None:
         text = self.secret("EVENTS_SINK")
         try:
-            return parse_sink(text) if text else None
+            sink = parse_sink(text) if text else None
         except ValueError as error:
             self.faults.append(f"EVENTS_SINK {error}")
+            return None
+        if sink and targets and any(leaves_out((targets,), host) for host in sink.hosts):
+            self.faults.append("EVENTS_SINK leads to a host that WEBHOOK_TARGETS does not name")
+        return sink
+
+    def webhook_targets(self) -> TargetList | None:
+        text = self.text("WEBHOOK_TARGETS", "")
+        try:
+            return TargetList.parse(INSTALLATION, filter(None, map(str.strip, text.split(",")))) if text else None
+        except ValueError as error:
+            self.faults.append(f"WEBHOOK_TARGETS: {error}")
             return None
 
     def metrics_port(self) -> int:

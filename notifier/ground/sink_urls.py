@@ -30,6 +30,10 @@ class KafkaSink:
     mechanism: str = MECHANISMS[0]
 
     @property
+    def hosts(self) -> tuple[str, ...]:
+        return tuple(broker.rpartition(":")[0] for broker in self.brokers)
+
+    @property
     def shown(self) -> str:
         return f"kafka://{','.join(self.brokers)}/{self.topic}"
 
@@ -40,6 +44,10 @@ class HttpSink:
 
     url: str = field(repr=False)
     credentials: Credentials | None = None
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        return (urlsplit(self.url).hostname or "",)
 
     @property
     def shown(self) -> str:

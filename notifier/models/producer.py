@@ -20,13 +20,17 @@ def label_of(producer_name: str, key_prefix: str) -> str:
 
 
 class Producer(Base):
-    """`allowed_origins`: the sites whose pages may use its users' tokens, `https://shop.example` (None: any site)."""
+    """`allowed_origins`: the sites whose pages may use its users' tokens, `https://shop.example` (None: any site).
+    `webhook_targets`: what its people's and its own webhooks may lead to, as `TargetList.parse` reads it (None:
+    anything that the installation allows).
+    """
 
     __tablename__ = "producer"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     name: Mapped[str] = mapped_column(String(200))
     allowed_origins: Mapped[list[str] | None] = mapped_column(PlainJSON)
+    webhook_targets: Mapped[list[str] | None] = mapped_column(PlainJSON)
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 

@@ -24,6 +24,7 @@ from notifier.ledgers import audit
 from notifier.models import Address, ConsentEvent, User
 from notifier.people import staff
 from notifier.people.suppressions import forget_bounces
+from notifier.queries import webhook_targets
 
 MOST_ADDRESSES = 20
 LONGEST_LABEL = 100
@@ -47,6 +48,7 @@ def add_given(
     app: str | None = None,
     is_vouched: bool = False,
     spares_staff: bool = False,
+    producer_id: UUID | None = None,
 ) -> tuple[Address, bool]:
     """The address counts as verified, and as confirmed by its owner if it is vouched for; the same value again switches
     a disabled address on.
@@ -56,7 +58,7 @@ def add_given(
 
     `spares_staff`: raises BelongsToStaff for a device of somebody with a role in the console.
     """
-    value = _checked(channel, value)
+    value = _checked(channel, value, producer_id)
     _check_device(channel, platform, app)
     with transaction() as session:
         address, is_new = _find_or_add(session, user_id, channel, value, spares_staff=spares_staff)
@@ -162,8 +164,8 @@ def refused(*faults: Fault) -> Rejected:
     return Rejected("validation_failed", "the address is not valid", faults)
 
 
-def _checked(channel: str, value: str) -> str:
-    """The value in its normal form. Raises Rejected."""
+def _checked(channel: str, value: str, producer_id: UUID | None = None) -> str:
+    """The value in its normal form. `producer_id`: who gives it. Raises Rejected."""
     kind = channels.CHANNELS[channel].address if channel in channels.CHANNELS else None
     if kind is None:
         raise refused(Fault("/channel", "unknown_channel", f"{channel!r} has no addresses"))
@@ -171,12 +173,9 @@ def _checked(channel: str, value: str) -> str:
         value = kind.parse(value)
     except ValueError as error:
         raise refused(Fault("/value", "invalid_address", str(error))) from None
-    if not serving.registry().may_reach(channel, value):
-        sentence = (
-            "This leads into a private network, or is not encrypted; OUTBOUND_ALLOW names the networks for which "
-            "that is allowed."
-        )
-        raise refused(Fault("/value", "target_refused", sentence))
+    barred = serving.registry().why_not(channel, value, webhook_targets.lists_of(producer_id))
+    if barred is not None:
+        raise refused(Fault("/value", barred.code, barred.sentence))
     return value
 
 

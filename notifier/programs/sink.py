@@ -76,7 +76,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
 def collector_of(target: SinkTarget, settings: Settings) -> Collector:
     """Raises NotReady."""
     if isinstance(target, HttpSink):
-        return HttpCollector(target, settings.outbound_allow)
+        return HttpCollector(target, settings.outbound_allow, settings.target_lists)
     try:
         kafka: Any = importlib.import_module("notifier.sinks.kafka")
     except ModuleNotFoundError as error:

@@ -12,13 +12,14 @@ from notifier.ground.clock import now
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.models import Address, AddressCode
+from notifier.queries import webhook_targets
 from notifier.queries.users import ADDRESS
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One address. `shown` is in full where that tells it apart, and masked where it is a secret. `state`: confirmed,
-    waiting, off.
+    waiting, off. `is_left_out`: by the installation's list of webhook targets, so that nothing is sent there.
 
     `code_until`: a code is on its way, and may be entered until then. `secret`: a webhook's, while it is being set up.
     `fingerprint`: the SHA-256 of a browser's endpoint, by which that browser knows itself in the list.
@@ -38,6 +39,7 @@ class Entry:
     fingerprint: str | None
     platform: str | None
     app: str | None
+    is_left_out: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,4 +107,5 @@ def _entry(row: Address, code_until: datetime | None) -> Entry:
         fingerprint=sha256(url.encode()).hexdigest() if url else None,
         platform=row.platform,
         app=row.app,
+        is_left_out=webhook_targets.left_out_by(row.channel, row.value, None) is not None,
     )

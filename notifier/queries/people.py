@@ -16,6 +16,7 @@ from notifier.ground.encryption import vault
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.models import Account, Address, InboxState, Notification, Suppression, User
+from notifier.queries import webhook_targets
 
 PAGE_SIZE = 50
 _LONGEST = 320
@@ -60,6 +61,7 @@ class AddressLine:
     disabled_at: datetime | None
     disabled_reason: str | None
     held: Sequence[Held]
+    left_out_for: Sequence[str]  # the producers whose webhooks may not lead there
 
     @property
     def may_be_lifted(self) -> bool:
@@ -160,6 +162,7 @@ def one(user_id: str) -> Person:
             disabled_at=row.disabled_at,
             disabled_reason=row.disabled_reason,
             held=held.get(row.digest, []),
+            left_out_for=webhook_targets.leaving_out(row.channel, row.value),
         )
         for row in rows
     ]

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from notifier.core.errors import Rejected
 from notifier.ground.clock import now
+from notifier.ground.config import current_settings
 from notifier.ground.extensions import db
 from notifier.ground.ids import parse, show
 from notifier.models import ApiKey, Producer
@@ -62,6 +64,18 @@ def one(shown_id: str) -> tuple[Producer, Sequence[Key]]:
         .execution_options(populate_existing=True)
     )
     return producer, [Key(show("key", row.id), row, _state(row)) for row in rows]
+
+
+def limits(producer_id: UUID) -> dict[str, Any]:
+    """As the API shows them."""
+    row = db.session.get_one(Producer, producer_id, populate_existing=True)
+    of_all = current_settings().webhook_targets
+    return {
+        "id": show("prd", row.id),
+        "name": row.name,
+        "webhook_targets": row.webhook_targets,
+        "installation_webhook_targets": None if of_all is None else of_all.entries(),
+    }
 
 
 def is_taken(name: str) -> bool:

@@ -18,6 +18,7 @@ from notifier.ground.ids import parse, show
 from notifier.ground.shapes import timestamp
 from notifier.models import Event, Producer, Subscription, SubscriptionAttempt, SubscriptionRetry
 from notifier.models.subscription import FAILING, GONE
+from notifier.queries import webhook_targets
 from notifier.queries.notifications import Sight
 
 SUBSCRIPTION, ATTEMPT = "sbn", "att"  # the kinds in their ids
@@ -172,6 +173,7 @@ def _shown(rows: Sequence[Subscription]) -> list[dict[str, Any]]:
             "disabled": row.disabled_at is not None,
             "disabled_at": timestamp(row.disabled_at),
             "disabled_reason": row.disabled_reason,
+            "left_out_by": webhook_targets.left_out_by(WEBHOOK.name, row.url, row.producer_id),
             "failing_since": timestamp(row.failing_since),
             "waiting": waiting.get(row.id, 0),
             "replay": None

@@ -1,6 +1,7 @@
 """A user for the API, their addresses, and the export of everything stored about them."""
 
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -11,7 +12,7 @@ from notifier.ground import shapes
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.models import Address, Delivery, InboxItem, Notification, Upload, UploadMember, User
-from notifier.queries import preferences
+from notifier.queries import preferences, webhook_targets
 from notifier.queries.notifications import Sight
 from notifier.queries.types import internal_keys
 
@@ -46,19 +47,21 @@ def profile(user_id: str) -> dict[str, Any]:
     }
 
 
-def addresses(user_id: str) -> list[dict[str, Any]]:
-    """Every address, oldest first."""
+def addresses(user_id: str, producer_id: UUID | None = None) -> list[dict[str, Any]]:
+    """Every address, oldest first. `producer_id`: as `address_json`."""
     rows = db.session.scalars(
         sa.select(Address)
         .where(Address.user_id == user_id)
         .order_by(Address.id)
         .execution_options(populate_existing=True)
     )
-    return [address_json(row) for row in rows]
+    return [address_json(row, producer_id) for row in rows]
 
 
-def address_json(row: Address) -> dict[str, Any]:
-    """API.md, Address, without its secret."""
+def address_json(row: Address, producer_id: UUID | None = None) -> dict[str, Any]:
+    """API.md, Address, without its secret. `producer_id`: whose list of webhook targets counts beside the
+    installation's.
+    """
     return {
         "id": show(ADDRESS, row.id),
         "channel": row.channel,
@@ -71,6 +74,7 @@ def address_json(row: Address) -> dict[str, Any]:
         "confirmed_at": shapes.timestamp(row.confirmed_at),
         "disabled_at": shapes.timestamp(row.disabled_at),
         "disabled_reason": row.disabled_reason,
+        "left_out_by": webhook_targets.left_out_by(row.channel, row.value, producer_id),
     }
 
 
@@ -82,7 +86,7 @@ def export(user_id: str, sight: Sight) -> dict[str, Any]:
     """
     return {
         "user": profile(user_id),
-        "addresses": addresses(user_id),
+        "addresses": addresses(user_id, sight.producer_id),
         "preferences": preferences.choices(user_id),
         "consent": preferences.history(user_id, limit=None),
         "notifications": _notifications(user_id, sight),

@@ -13,8 +13,10 @@ from notifier.ground import lifeline
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
+from notifier.ground.target_lists import Lists
 from notifier.models import ApiKey, Producer, Subscription
 from notifier.pipeline.delivery.lease import database_time
+from notifier.queries import webhook_targets
 from notifier.queries.events import Scope
 
 # Longer than a batch can take: its last request begins within BATCH_S (`sending`), connects to three addresses, and is
@@ -46,6 +48,7 @@ class Turn:
     replay_until: datetime | None
     ping: str | None
     failing_since: datetime | None
+    lists: Lists = ()  # of webhook targets that hold for its URL
 
     def hears(self, event: "sa.Row[Any]") -> bool:
         """What no known producer caused is told to those who hear of people's wishes; the product's own messages are
@@ -96,6 +99,7 @@ def turn_of(row: "sa.Row[Any]", now: datetime) -> Turn:
         row.replay_until,
         row.ping,
         row.failing_since,
+        webhook_targets.lists_of(row.producer_id),
     )
 
 

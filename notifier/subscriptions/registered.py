@@ -30,6 +30,7 @@ from notifier.models.subscription import ASKED
 from notifier.pipeline.intake import idempotency_keys
 from notifier.pipeline.intake.item import Caller
 from notifier.queries import events as stream
+from notifier.queries import webhook_targets
 from notifier.subscriptions.lease import signing
 
 MOST = 1_000  # of a producer
@@ -66,7 +67,7 @@ def create(
     """
     producer_id = caller.producer_id
     assert producer_id is not None, "Notifier itself subscribes to nothing"
-    columns = _checked(given, rights)
+    columns = _checked(given, rights, producer_id)
     position = stream.end()
     row = Subscription(
         id=new_id(),
@@ -99,7 +100,7 @@ def change(subscription_id: UUID, rights: Rights, given: Mapping[str, Any]) -> N
     """`given`: those of url, events, types, description, all_producers, disabled that are to change. Switched on again
     it goes on where it stopped. Raises Rejected.
     """
-    columns = _checked(given, rights)
+    columns = _checked(given, rights, _producer_of(subscription_id) if "url" in given else None)
     if "events" in given or "all_producers" in given:
         columns["key_id"] = rights.key_id
     with _changing(subscription_id) as row:
@@ -185,12 +186,18 @@ def replay(subscription_id: UUID, since: datetime, until: datetime) -> None:
 # ---- what is given --------------------------------------------------------------------------------------------------
 
 
-def _checked(given: Mapping[str, Any], rights: Rights) -> dict[str, Any]:
-    """The columns that it fills. Raises Rejected with every fault, or for a scope that is missing."""
+def _producer_of(subscription_id: UUID) -> UUID | None:
+    return db.session.scalar(sa.select(Subscription.producer_id).where(Subscription.id == subscription_id))
+
+
+def _checked(given: Mapping[str, Any], rights: Rights, producer_id: UUID | None) -> dict[str, Any]:
+    """The columns that it fills. `producer_id`: whose list of webhook targets holds for a URL. Raises Rejected with
+    every fault, or for a scope that is missing.
+    """
     faults: list[Fault] = []
     columns: dict[str, Any] = {}
     if "url" in given:
-        columns["url"], found = _url(given["url"])
+        columns["url"], found = _url(given["url"], producer_id)
         faults += found
     if "events" in given:
         columns["kinds"] = list(dict.fromkeys(given["events"]))
@@ -226,18 +233,13 @@ def _granted(is_wanted: bool, may: bool, scope: str, why: str) -> bool:
     return is_wanted
 
 
-def _url(text: str) -> tuple[str, list[Fault]]:
+def _url(text: str, producer_id: UUID | None) -> tuple[str, list[Fault]]:
     try:
         url = serving.normalise(WEBHOOK.name, text)
     except ValueError as error:
         return text, [Fault("/url", "invalid_url", str(error))]
-    if serving.registry().may_reach(WEBHOOK.name, url):
-        return url, []
-    refusal = (
-        "this leads into a private network, or is not encrypted; OUTBOUND_ALLOW names the networks for which that is "
-        "allowed"
-    )
-    return url, [Fault("/url", "target_refused", refusal)]
+    barred = serving.registry().why_not(WEBHOOK.name, url, webhook_targets.lists_of(producer_id))
+    return url, [Fault("/url", barred.code, barred.sentence)] if barred else []
 
 
 def _unknown_events(patterns: Collection[str]) -> list[Fault]:

@@ -129,7 +129,8 @@ class _Batch:
     def _post(self, item: Item) -> None:
         at, begun, error = clock_now(), time.monotonic(), None
         try:
-            standard_webhooks.post(self.http, item.webhook_id, item.body, self.turn.url, self.turn.secrets)
+            with self.http.within(self.turn.lists):
+                standard_webhooks.post(self.http, item.webhook_id, item.body, self.turn.url, self.turn.secrets)
         except DeliveryError as failure:
             error = failure
         except Exception as bug:

@@ -148,6 +148,7 @@ CALLS_BY_SCOPE = {
         "POST /notifications/send",
     },
     "read": {
+        "GET /api/v1/producer",
         "GET /api/v1/events",
         "GET /api/v1/notifications",
         "GET /api/v1/notifications/<string(minlength=5):notification_id>",
@@ -216,7 +217,7 @@ CALLS_BY_SCOPE = {
         "POST /api/v1/broadcasts/<broadcast_id>/retry-failed",
         "GET /api/v1/broadcasts/<broadcast_id>/recipients",
     },
-    "admin": {"GET /api/v1/sandbox"},
+    "admin": {"GET /api/v1/sandbox", "PATCH /api/v1/producer"},
 }
 
 

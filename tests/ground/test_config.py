@@ -283,3 +283,29 @@ def test_any_character_may_stand_in_the_path_of_the_state_directory(tmp_path: Pa
     assert redis.Redis.from_url(settings.redis_url).connection_pool.connection_kwargs["path"] == str(
         embedded_redis.socket_path(odd)
     )
+
+
+@pytest.mark.parametrize(
+    ("sink", "targets", "is_taken"),
+    [
+        ("https://collector.example.com/x", "*.example.com", True),
+        ("https://203.0.113.7/x", "203.0.113.0/24", True),
+        ("https://collector.test/x", "*.example.com", False),
+        ("https://collector.test/x", "203.0.113.0/24", True),  # told when it is connected to
+        ("kafka://a.example.com,b.test/topic", "*.example.com", False),
+        ("kafka://a.example.com:9092,b.example.com/topic", "*.example.com", True),
+        ("https://collector.test/x", "", True),
+    ],
+)
+def test_the_sink_must_be_on_the_list_of_targets(tmp_path: Path, sink: str, targets: str, is_taken: bool) -> None:
+    given = {"NOTIFIER_HOME": str(tmp_path), "EVENTS_SINK": sink, "WEBHOOK_TARGETS": targets}
+    if is_taken:
+        assert Settings.from_env(given).events_sink is not None
+        return
+    with pytest.raises(BadSettings, match="EVENTS_SINK leads to a host that WEBHOOK_TARGETS does not name"):
+        Settings.from_env(given)
+
+
+def test_targets_that_make_no_sense_are_named(tmp_path: Path) -> None:
+    with pytest.raises(BadSettings, match=r"WEBHOOK_TARGETS: this is no target: https://a\.test"):
+        Settings.from_env({"NOTIFIER_HOME": str(tmp_path), "WEBHOOK_TARGETS": "b.test, https://a.test"})

@@ -14,7 +14,7 @@ import time_machine
 from apiflask import APIFlask
 from standardwebhooks import Webhook
 
-from notifier.access import accounts, keys
+from notifier.access import accounts, keys, producer_limits
 from notifier.core.subscriptions import DISABLED_AFTER, TRIED_FOR
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
@@ -642,3 +642,18 @@ def test_a_bug_ends_the_turn_and_is_no_failed_job(
     assert turn.take(key) == 0
     row = stored(key)
     assert (row.leased_until, row.wake_at) == (None, now() + timedelta(minutes=1))
+
+
+def test_nothing_is_told_to_a_url_that_a_list_leaves_out(subscriber: Subscriber, subscribe: Subscribe) -> None:
+    """It is kept, and says why; what has waited follows when the list names it again."""
+    key = subscribe()
+    producer_id = stored(key).producer_id
+    producer_limits.change(producer_id, {"webhook_targets": ["other.test", "192.0.2.0/24"]})
+    happened("a")
+    turn.take(key)
+    assert (subscriber.calls, outcomes()) == ([], [("failed", "target_not_listed")])
+    assert "producer's list" in rows(SubscriptionAttempt)[0].message
+    producer_limits.change(producer_id, {"webhook_targets": ["127.0.0.1"]})
+    with time_machine.travel(now() + SOON, tick=False):
+        turn.take(key)
+    assert subscriber.reasons() == ["a"]

@@ -61,6 +61,9 @@ class SubscriptionOut(Answer):
     disabled_reason: Literal[ASKED, GONE, FAILING] | None = Field(  # type: ignore[valid-type]
         description="By a call; the URL answered 410; nothing but failures for five days."
     )
+    left_out_by: Literal["installation", "producer"] | None = Field(
+        description="Whose list of webhook targets leaves the URL out, so that nothing is sent there."
+    )
     failing_since: str | None = Field(description="There has been no success since.")
     waiting: int = Field(description="Events that wait for another try.")
     replay: ReplayOut | None = Field(description="That is running.")

@@ -142,6 +142,9 @@ class AddressOut(Answer):
     )
     disabled_at: str | None
     disabled_reason: str | None
+    left_out_by: Literal["installation", "producer"] | None = Field(
+        description="Whose list of webhook targets leaves it out, so that nothing is sent there; your own or all."
+    )
 
 
 class NewAddressOut(AddressOut):

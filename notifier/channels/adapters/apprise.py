@@ -45,7 +45,7 @@ APPRISE = Channel(
     "apprise",
     "Other services",
     # `url`: the value is as secret as a URL, and is not called as it stands
-    AddressKind("Apprise URL", "ntfys://push.example.com/orders", _parse, _mask, url=lambda _: None),
+    AddressKind("Apprise URL", "ntfys://push.example.com/orders", _parse, _mask, url=lambda _: None, is_opaque=True),
     Shape(has_card=True, longest_body=2_000),
     every_address=True,
 )

@@ -13,7 +13,9 @@ import logging
 import re
 import socket
 import ssl
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
@@ -28,12 +30,15 @@ from notifier.channels.wire.answers import Explain, Response, explain
 from notifier.channels.wire.targets import Targets
 from notifier.core.errors import Misconfigured, Permanent, Retryable
 from notifier.core.networks import Network
+from notifier.core.reasons import NOT_LISTED
+from notifier.ground.target_lists import Lists, leaves_out, refuses, sentence
 
 # urllib3 writes whole URLs into its log, and in the URL of a Slack webhook the path is the secret.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")  # http.client lets folded lines through
 
+SETS_OF_LISTS = 50  # of webhook targets, whose connections are kept open
 HOSTS = 200  # whose connections are kept open
 CONNECTIONS_A_HOST = 200  # as many as one channel may have in flight
 ADDRESSES_TRIED = 3
@@ -110,8 +115,25 @@ class Http:
         self.read_s = read_s
         self.longest_answer = longest_answer
         self.is_confined = is_confined
+        self._resolve, self._total_s = resolve, total_s
         self._dialler = _Dialler(self.targets, resolve)
-        self._pools = _Pools(self._dialler, total_s, num_pools=HOSTS, maxsize=CONNECTIONS_A_HOST, ssl_context=self.tls)
+        self._pools = self._new_pools(self._dialler)
+        self._within = threading.local()
+        self._pools_within: OrderedDict[Lists, _Pools] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def within(self, lists: Lists) -> Iterator[None]:
+        """What this thread requests inside leads to what all the lists of webhook targets name; anything else raises
+        Permanent (NOT_LISTED). Each set of lists has connections of its own: one that was opened under other lists may
+        lead anywhere.
+        """
+        before = getattr(self._within, "lists", ())
+        self._within.lists = lists
+        try:
+            yield
+        finally:
+            self._within.lists = before
 
     def post(
         self,
@@ -174,12 +196,33 @@ class Http:
 
     def close(self) -> None:
         self._pools.clear()
+        for pools in self._pools_within.values():
+            pools.clear()
+
+    def _new_pools(self, dialler: "_Dialler") -> "_Pools":
+        sizes = {"num_pools": HOSTS, "maxsize": CONNECTIONS_A_HOST}
+        return _Pools(dialler, self._total_s, **sizes, ssl_context=self.tls)
+
+    def _pools_for(self, url: str) -> "_Pools":
+        """Those of this thread's lists. Raises Permanent for a host that they leave out."""
+        lists: Lists = getattr(self._within, "lists", ())
+        if not lists:
+            return self._pools
+        if whose := leaves_out(lists, urllib3.util.parse_url(url).host or ""):
+            raise Permanent(sentence(whose), code=NOT_LISTED)
+        with self._lock:
+            if lists not in self._pools_within:
+                self._pools_within[lists] = self._new_pools(_Dialler(self.targets, self._resolve, lists))
+            self._pools_within.move_to_end(lists)
+            if len(self._pools_within) > SETS_OF_LISTS:
+                self._pools_within.popitem(last=False)[1].clear()
+            return self._pools_within[lists]
 
     def _exchange(
         self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], read_s: float
     ) -> Response:
         try:
-            raw = self._pools.urlopen(
+            raw = self._pools_for(url).urlopen(
                 method,
                 url,
                 body=body,
@@ -217,9 +260,10 @@ def _read(raw: urllib3.BaseHTTPResponse, longest: int) -> bytes:
 class _Dialler:
     """Opens sockets: resolves, checks, connects to the checked address. Its errors all mean that nothing was sent."""
 
-    def __init__(self, targets: Targets, resolve: Resolve) -> None:
+    def __init__(self, targets: Targets, resolve: Resolve, lists: Lists = ()) -> None:
         self.targets = targets
         self.resolve = resolve
+        self.lists = lists
 
     def dial(self, host: str, port: int, *, is_encrypted: bool, timeout: Any, options: Any) -> socket.socket:
         try:
@@ -231,6 +275,10 @@ class _Dialler:
         allowed = [target for target in found if self.targets.may_reach(target[0], is_encrypted=is_encrypted)]
         if not allowed:
             raise Permanent(f"{host} is not on the public internet, or not reached by https", code="target_refused")
+        refused = {target: refuses(self.lists, host, target[0]) for target in allowed}
+        allowed = [target for target in allowed if refused[target] is None]
+        if not allowed:
+            raise Permanent(sentence(next(filter(None, refused.values()))), code=NOT_LISTED)
         code, why = "", f"no connection to {host} could be made"
         for target in allowed[:ADDRESSES_TRIED]:
             try:

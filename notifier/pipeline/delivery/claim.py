@@ -12,9 +12,12 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from notifier.channels import serving
+from notifier.channels.serving import Barred
 from notifier.core import broadcasts, lifecycle
 from notifier.core.decisions import Wait
 from notifier.core.questions import outlived
+from notifier.core.reasons import NOT_LISTED
 from notifier.core.routing import FALLBACK, PAUSED
 from notifier.ground import lifeline, shapes
 from notifier.ground.clock import now as clock_now
@@ -190,4 +193,14 @@ def _verdict(
         return _Verdict(
             lifecycle.WAITING, PAUSED, {"because": notification.routing}, *times, outages.of_channel(delivery.channel)
         )
-    return None if claimed.adapters else _Verdict(lifecycle.SKIPPED, "channel_off")
+    if not claimed.adapters:
+        return _Verdict(lifecycle.SKIPPED, "channel_off")
+    barred = _barred(claimed)
+    return _Verdict(lifecycle.SKIPPED, NOT_LISTED, {"because": barred.whose}) if barred and barred.whose else None
+
+
+def _barred(claimed: Claimed) -> Barred | None:
+    """The address was given before a list of webhook targets left it out."""
+    if not claimed.lists or claimed.address is None:
+        return None
+    return serving.registry().why_not(claimed.delivery.channel, claimed.address.value, claimed.lists)

@@ -68,7 +68,9 @@ def _call(task: Task, adapter: Adapter) -> Try:
     try:
         if isinstance(task.message, str):
             raise Permanent(task.message, code="template_error")
-        latest.receipt = adapter.send(replace(task.message, try_number=latest.number), task.recipient)
+        message = replace(task.message, try_number=latest.number)
+        with adapter.http.within(task.lists) if task.lists else contextlib.nullcontext():
+            latest.receipt = adapter.send(message, task.recipient)
     except DeliveryError as error:
         latest.error = error
     except Exception as error:

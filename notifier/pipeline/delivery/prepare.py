@@ -19,10 +19,12 @@ from notifier.core.worlds import shown_id
 from notifier.ground.database import NamedRow, named
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
+from notifier.ground.target_lists import Lists
 from notifier.models import Address, EventType, Notification, Submission
 from notifier.people.person import GivenAddress, Person, as_given, given_address, load_people
 from notifier.pipeline.delivery.task import Task, Tracks
 from notifier.pipeline.planning.drafts import ONLY_THROUGH
+from notifier.queries import webhook_targets
 from notifier.queries.inbox import unread_of
 from notifier.words.compose import Wanted, put_into_words, unsubscribe_url
 from notifier.words.store import load_templates
@@ -70,6 +72,7 @@ class Claimed:
     person: Person | None
     adapters: list[Adapter]
     badge: int | None = None
+    lists: Lists = ()  # of webhook targets that hold for its address
 
 
 def load(deliveries: Sequence[NamedRow]) -> list[Claimed]:
@@ -111,8 +114,16 @@ def load(deliveries: Sequence[NamedRow]) -> list[Claimed]:
         adapters = through or adapters
         badge = unread.get(notification.user_id)
         person, type_ = persons.get(notification.id), types[notification.type]
-        found.append(Claimed(delivery, notification, type_, address, person, adapters, badge))
+        lists = _lists_for(delivery.channel, address, notification.producer_id)
+        found.append(Claimed(delivery, notification, type_, address, person, adapters, badge, lists))
     return found
+
+
+def _lists_for(channel: str, address: NamedRow | GivenAddress | None, producer_id: UUID | None) -> Lists:
+    kind = CHANNELS[channel].address
+    if kind is None or kind.url is None or address is None:
+        return ()
+    return kind.lists_for(address.value, webhook_targets.lists_of(producer_id))
 
 
 def persons_of(notifications: Collection[NamedRow]) -> dict[UUID, Person]:
@@ -141,6 +152,7 @@ def tasks_of(kept: Sequence[Claimed]) -> list[Task]:
             _recipient(c, person),
             _was_dead(one),
             None if c.notification.template_id in untracked else _tracks(c, person),
+            c.lists,
         )
         for (c, person), one, content in zip(ready, wanted, contents, strict=True)
     ]

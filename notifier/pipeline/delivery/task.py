@@ -13,6 +13,7 @@ from notifier.core import lifecycle
 from notifier.core.errors import DeliveryError
 from notifier.core.message import Message, Receipt, Recipient
 from notifier.ground.database import NamedRow
+from notifier.ground.target_lists import Lists
 from notifier.models import EventType
 from notifier.people.person import GivenAddress
 
@@ -70,6 +71,7 @@ class Task:
     recipient: Recipient
     was_dead: bool = False  # its address: tried once more
     tracks: Tracks | None = None  # None: nothing
+    lists: Lists = ()  # of webhook targets that hold for its address
     tries: list[Try] = field(default_factory=list)
     # To the health of its providers: recording may have to be repeated, and must not count twice.
     is_reported: bool = False

@@ -36,7 +36,7 @@ MAY = {
     "templates": "change event types and templates",
     "urgent": "mark a notification as urgent",
     "broadcast": "send to whole audiences, and upload lists of people",
-    "admin": "see what every producer has sent, and the sandbox",
+    "admin": "see what every producer has sent, see the sandbox, and change its producer's limits",
 }
 OVERLAPS = {
     "24": ("In 24 hours", timedelta(days=1)),

@@ -23,6 +23,8 @@ from notifier.channels.wire.answers import (
 from notifier.channels.wire.http import INTERIM_ANSWERS, Http, basic_auth, bearer
 from notifier.channels.wire.targets import Targets
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, RateLimited, Retryable
+from notifier.core.reasons import NOT_LISTED
+from notifier.ground.target_lists import INSTALLATION, PRODUCER, TargetList
 
 LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
 
@@ -544,3 +546,55 @@ def test_what_can_be_told_of_a_url_without_looking_it_up(
     url: str, allowed: tuple[Any, ...], may_be_meant: bool
 ) -> None:
     assert Targets(allowed).may_be_meant(url) is may_be_meant
+
+
+def listed(*texts: str, whose: str = INSTALLATION) -> TargetList:
+    return TargetList.parse(whose, texts)
+
+
+def test_what_a_list_leaves_out_is_refused_at_every_step(make_http: MakeHttp, secure_sink: Any) -> None:
+    """By its name before it is looked up, and by its address when it is connected to; a redirect leads nowhere."""
+    names = Names(shop_test=[[("127.0.0.1", secure_sink.port)]])
+    http = make_http(resolve=names)
+    for lists in ([listed("other.test")], [listed("shop.test"), listed("other.test", whose=PRODUCER)], [listed()]):
+        with http.within(tuple(lists)):
+            assert failure(http, "https://shop.test/hook") == (Permanent, NOT_LISTED, False)
+    assert names.asked == []
+    with http.within((listed("10.0.0.0/8"),)):
+        assert failure(http, "https://shop.test/hook") == (Permanent, NOT_LISTED, False)
+    assert secure_sink.requests == []
+    for entry in ("shop.test", "127.0.0.0/8"):
+        with http.within((listed(entry),)):
+            assert post(http, "https://shop.test/hook").status == 200
+            secure_sink.answers(302, {"Location": "https://other.test/"})
+            assert failure(http, "https://shop.test/hook") == (Permanent, "http_302", False)
+            secure_sink.answers(200)
+    assert post(http, "https://shop.test/hook").status == 200
+
+
+def test_no_list_opens_a_private_network(make_http: MakeHttp, secure_sink: Any) -> None:
+    http = make_http(allow=(), resolve=lambda host, port: [("127.0.0.1", secure_sink.port)])
+    with http.within((listed("shop.test", "127.0.0.0/8"),)):
+        assert failure(http, "https://shop.test/hook") == (Permanent, "target_refused", False)
+
+
+def test_a_connection_of_one_list_serves_no_other(make_http: MakeHttp, secure_sink: Any) -> None:
+    """The name has moved since: what was kept open leads where the other list does not allow."""
+    names = Names(shop_test=[[("127.0.0.1", secure_sink.port)], [("10.0.0.1", secure_sink.port)]])
+    http = make_http(resolve=names, allow=(LOOPBACK, ipaddress.ip_network("10.0.0.0/8")))
+    with http.within((listed("127.0.0.0/8"),)):
+        assert post(http, "https://shop.test/hook").status == 200
+        with http.within((listed("192.0.2.0/24"),)):
+            assert failure(http, "https://shop.test/hook") == (Permanent, NOT_LISTED, False)
+        assert post(http, "https://shop.test/hook").status == 200
+    assert names.asked == ["shop.test", "shop.test"]
+
+
+@pytest.mark.parametrize(
+    "host", ["2130706433", "0x7f.1", "127.1", "[::ffff:127.0.0.1]", "shop.test.", "SHOP.test", "127.0.0.1"]
+)
+def test_no_spelling_passes_a_list_that_leaves_it_out(host: str, make_http: MakeHttp, sink: Any) -> None:
+    http = make_http(resolve=lambda host, port: [("127.0.0.1", sink.port)])
+    with http.within((listed("*.test", "10.0.0.0/8"), listed("other.test", "192.0.2.0/24", whose=PRODUCER))):
+        assert failure(http, f"http://{host}:{sink.port}/") == (Permanent, NOT_LISTED, False)
+    assert sink.requests == []

@@ -1,0 +1,35 @@
+"""The calling producer: what it may do, beyond what its keys say."""
+
+from flask import Response, g
+
+from notifier.access import producer_limits
+from notifier.api.answers import answer
+from notifier.api.auth import Door, allow
+from notifier.api.schemas.producers import ProducerOut, ProducerPatch
+from notifier.queries import producers as queries
+
+bp = Door("api_producers", __name__, url_prefix="/api/v1/producer", tag="Your producer")
+
+
+@bp.get("")
+@allow("read")
+@bp.output(ProducerOut)
+def get_producer() -> Response:
+    """Your producer and its limits"""
+    return answer(queries.limits(g.key.producer_id))
+
+
+@bp.patch("")
+@allow("admin", is_live_only=True)
+@bp.input(ProducerPatch)
+@bp.output(ProducerOut)
+def change_producer(json_data: ProducerPatch) -> Response:
+    """Change the limits of your producer
+
+    A webhook address that a list leaves out is refused with 422 and the list's name; one that was stored before stays,
+    and nothing is sent to it: the delivery is `skipped` with the reason `target_not_listed`. A name that is not listed
+    itself is allowed at first where the list has networks: then the address that it leads to decides, each time a
+    connection is made, and a send that is refused fails with that code. A change takes effect within 3 seconds.
+    """
+    producer_limits.change(g.key.producer_id, json_data.model_dump(include=json_data.model_fields_set))
+    return answer(queries.limits(g.key.producer_id))
