@@ -11,8 +11,11 @@ from notifier.api.metrics import collectors
 from notifier.channels import serving
 from notifier.channels.serving import Account
 from notifier.ground import metrics
+from notifier.ground.clock import now
 from notifier.ground.config import ROOT, Settings
+from notifier.ground.database import transaction
 from notifier.ground.sink_urls import HttpSink
+from notifier.models import SyntheticTurn
 from tests.running import installed
 
 _SUFFIX = {"counter": "_total", "info": "_info"}
@@ -25,6 +28,9 @@ def told(app: APIFlask, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(app.extensions, "settings", sink)
     serving.registry().configure([Account("slow", "smtp", {"SMTP_URL": "smtp://127.0.0.1:1"})])
     serving.registry().accounts()[-1][1].per_second = 5
+    heard = {"channel": "email", "state": "ok", "ms": 7, "why": None}
+    with transaction() as session:
+        session.add(SyntheticTurn(key="like", due_at=now(), results=[heard], so_far=[]))
     return metrics.exposition(*collectors()).decode()
 
 

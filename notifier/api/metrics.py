@@ -13,6 +13,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 from sqlalchemy import text
 
+from notifier.api import synthetic_metrics
 from notifier.channels import serving
 from notifier.ground import metrics
 from notifier.ground.clock import now
@@ -93,7 +94,7 @@ class InDatabase(Collector):
     def collect(self) -> Iterator[Metric]:
         try:
             db.session.execute(text("SELECT 1"))
-            found = [*_held_back(), *_readers()]
+            found = [*_held_back(), *_readers(), *synthetic_metrics.gauges()]
         except UNAVAILABLE:
             db.session.rollback()
             yield GaugeMetricFamily("notifier_database_up", "Whether the database answers", value=0)

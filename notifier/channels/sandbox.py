@@ -65,6 +65,13 @@ def magic_word(channel: Channel, address: str | None) -> str | None:
     return None
 
 
+def address_of(channel: Channel) -> str | None:
+    """An address to which the sandbox delivers; None: the channel has none."""
+    if channel.address is None:
+        return None
+    return {EMAIL: "delivered@sandbox.test", PHONE: "+15550100000"}.get(channel.address, channel.address.example)
+
+
 class Sandbox(Adapter):
     """Shows each message as the channel's own adapter would have sent it, and refuses what no provider of the channel
     would take.

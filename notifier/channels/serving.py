@@ -92,6 +92,9 @@ class Registry:
         self._flags: dict[str, int] = {}
         self._real: dict[str, list[tuple[Account, Adapter]]] = {}
         self._built: dict[Account, Adapter] = {}
+        if settings.synthetic is not None:
+            for name, value in settings.synthetic.addresses.items():
+                _check_synthetic(name, value)
         self.configure(())
 
     def use_made(self, made: Mapping[str, str]) -> None:
@@ -167,9 +170,9 @@ class Registry:
         no account sends; or none of them serves the platform of the device. An address of None asks for all.
 
         `user_id`: without the accounts whose flag is not on for that person. `only`: this account and no other,
-        whatever its flag.
+        whatever its flag, be it a test (none of a key's: the product alone says so).
         """
-        if is_test or magic_word(CHANNELS[channel], address):
+        if (is_test and only is None) or magic_word(CHANNELS[channel], address):
             return [self._sandbox[channel]]
         if CHANNELS[channel].address is None:
             return []
@@ -287,6 +290,14 @@ def faults(environ: Mapping[str, str] | None = None) -> list[str]:
             except ValueError as error:
                 variables.faults.append(str(error))
     return variables.faults
+
+
+def _check_synthetic(channel: str, value: str) -> None:
+    """An address of SYNTHETIC. Raises BadSettings, without the address."""
+    try:
+        normalise(channel, value)
+    except ValueError as error:
+        raise BadSettings(f"SYNTHETIC, {channel}: {error}") from None
 
 
 def normalise(channel: str, value: str) -> str:

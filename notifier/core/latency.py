@@ -1,8 +1,18 @@
-"""Time from trigger to recipient: since when it counts, in buckets that can be added up, and percentiles of those."""
+"""Time from trigger to recipient: what each priority is promised, since when it counts, in buckets that can be added
+up, and percentiles of those.
+"""
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
+
+# How soon a message of each priority is to be sent
+TARGETS = {
+    "urgent": timedelta(seconds=1),
+    "high": timedelta(seconds=5),
+    "medium": timedelta(seconds=30),
+    "low": timedelta(minutes=30),
+}
 
 LATENCY = "latency:"  # and the index of a bucket: the name under which it is counted
 

@@ -3,6 +3,10 @@
 A person of the test world is an ordinary row, under an id that no live person can have, so preferences, addresses,
 inbox, history, erasure and export need no further code. Ids are translated where test keys' requests come in and
 answers go out.
+
+The synthetic person (SYNTHETIC, `pipeline.upkeep.synthetic`) lives there too, so what is sent to them counts nowhere:
+their notifications are tests. Unlike others of that world they have an inbox, are heard through accounts of providers,
+and leave neither events nor captures nor dead letters.
 """
 
 MARK = "~"  # no id that a producer may use has one
@@ -20,3 +24,11 @@ def shown_id(user_id: str) -> str:
 
 def is_of_tests(user_id: str) -> bool:
     return user_id.startswith(MARK)
+
+
+SYNTHETIC = f"{MARK}{MARK}synthetic"  # the stored id of the synthetic person; no test key's user can have it
+
+
+def has_inbox(user_id: str, *, is_test: bool) -> bool:
+    """Whether in-app items are shown in an inbox. Otherwise the sandbox keeps them."""
+    return not is_test or user_id == SYNTHETIC

@@ -23,6 +23,7 @@ from notifier.core.limits import Caps, parse_caps
 from notifier.core.retention import Retention, parse_retention
 from notifier.core.retry import DELAYS_S
 from notifier.core.segments import Price
+from notifier.core.synthetic import Synthetic, parse_synthetic
 from notifier.ground import embedded_redis
 from notifier.ground.encryption import KeyRing
 from notifier.ground.secret_files import read_or_create
@@ -133,6 +134,10 @@ class Settings:
     )
     sms_segment_price: Price | None = _setting(
         "what a segment of an SMS costs, such as `0.075 EUR`; the template editor reckons with it (it shows no price)"
+    )
+    synthetic: Synthetic | None = _setting(
+        "the synthetic person hears every event type this often (`5m`), and one through each account of a channel with "
+        "an address (`5m email=canary@example.com`) (off)"
     )
     second_factor: str | None = _setting(
         "who must have a second factor to work in the console: everybody from this role on, `viewer`, `operator` or "
@@ -280,6 +285,7 @@ class _Reader(Variables):
             retention=self.retention(),
             events_sink=self.events_sink(targets),
             sms_segment_price=self.segment_price(),
+            synthetic=self.synthetic(),
             second_factor=self.second_factor(),
             security_contact=self.security_contact(),
             metrics_port=self.metrics_port(),
@@ -423,6 +429,14 @@ class _Reader(Variables):
         if token and not (16 <= len(token) <= 255 and token.isascii() and token.isprintable() and " " not in token):
             self.faults.append("METRICS_TOKEN must have 16 to 255 printable characters")
         return token
+
+    def synthetic(self) -> Synthetic | None:
+        text = self.secret("SYNTHETIC")
+        try:
+            return parse_synthetic(text) if text else None
+        except ValueError as error:
+            self.faults.append(f"SYNTHETIC {error}")
+            return None
 
     def second_factor(self) -> str | None:
         role = self.text("SECOND_FACTOR", "") or None

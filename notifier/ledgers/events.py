@@ -12,7 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from notifier.core import events
-from notifier.core.worlds import is_of_tests
+from notifier.core.worlds import SYNTHETIC, is_of_tests
 from notifier.ground.clock import now as clock_now
 from notifier.ground.config import current_settings
 from notifier.ground.database import afterwards, transaction
@@ -31,8 +31,15 @@ _user = User.__table__.c
 _item = InboxItem.__table__.c
 _address = Address.__table__.c
 
-# Whose deliveries are told. The join leaves out who has been erased: deliveries outlive them, and so would the id.
-_SENT = Delivery.__table__.join(Notification.__table__, _notification.id == _delivery.notification_id)
+# Whose deliveries are told: not the synthetic person's. The second join leaves out who has been erased: deliveries
+# outlive them, and so would the id.
+_SENT = Delivery.__table__.join(
+    Notification.__table__,
+    sa.and_(
+        _notification.id == _delivery.notification_id,
+        _notification.user_id != sa.literal(SYNTHETIC, literal_execute=True),
+    ),
+)
 _DELIVERIES = _SENT.outerjoin(User.__table__, _user.id == _notification.user_id)
 _OF_NOTIFICATION: Mapping[str, sa.ColumnElement[Any]] = {
     "producer_id": _notification.producer_id,

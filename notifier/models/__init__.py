@@ -25,6 +25,7 @@ from notifier.models.policy import (
 from notifier.models.producer import ApiKey, Producer
 from notifier.models.submission import IdempotencyKey, Submission
 from notifier.models.subscription import Subscription, SubscriptionAttempt, SubscriptionRetry
+from notifier.models.synthetic import SyntheticTurn
 from notifier.models.upload import Upload, UploadMember, UploadPart
 from notifier.models.user import Address, AddressCode, ConsentEvent, Preference, Suppression, User
 
@@ -85,6 +86,7 @@ __all__ = [
     "SubscriptionAttempt",
     "SubscriptionRetry",
     "Suppression",
+    "SyntheticTurn",
     "Tally",
     "Template",
     "TemplateAbout",

@@ -25,7 +25,7 @@ from notifier.core.audience import Audience, Named, Selected, Uploaded
 from notifier.core.conditions import Comparison, Condition, Field
 from notifier.core.errors import Fault, Rejected
 from notifier.core.facts import EVERYTHING, ChannelFacts, of_channel
-from notifier.core.worlds import MARK, stored_id
+from notifier.core.worlds import MARK, SYNTHETIC, stored_id
 from notifier.ground.extensions import db
 from notifier.ground.ids import parse
 from notifier.models import Address, Preference, Suppression, UploadMember, User
@@ -95,6 +95,8 @@ def _meant(people: People) -> list[Clause]:
     """Conditions on the table of users."""
     is_of_tests = User.id.startswith(MARK)
     found = [*_candidates(people), is_of_tests if people.is_test else ~is_of_tests, User.created_at <= people.until]
+    if people.is_test:
+        found.append(User.id != SYNTHETIC)
     if isinstance(people.audience, Selected):
         found.append(_sql(people.audience.condition))
     return found

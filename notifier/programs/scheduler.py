@@ -40,6 +40,7 @@ from notifier.pipeline.upkeep import (
     lapsed,
     lost,
     summaries,
+    synthetic,
 )
 from notifier.programs import metrics_port
 from notifier.programs.starting import exposition_of, wait_for_app
@@ -125,6 +126,7 @@ def tasks(name: str) -> list[Task]:
         Task("tell_of_disabled_subscriptions", subscriptions.tell_of_disabled, 5.0),
         Task("advance_subscriptions", subscriptions.advance, 600.0),
         Task("prune_subscription_attempts", subscriptions.prune_attempts, 3600.0),
+        Task("synthetic", synthetic.Watch().work, 1.0),
         Task("prune", due.prune, 3600.0),
         Task("prune_captures", due.prune_captures, 3600.0),
         Task("prune_sign_in_links", sign_in.prune, 3600.0),

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from notifier.core import lifecycle
 from notifier.core.errors import Rejected
 from notifier.core.explain import story, told, unpacked
-from notifier.core.worlds import MARK, shown_id, stored_id
+from notifier.core.worlds import MARK, SYNTHETIC, shown_id, stored_id
 from notifier.ground import shapes
 from notifier.ground.extensions import db
 from notifier.ground.ids import parse, show
@@ -33,6 +33,8 @@ class Sight:
         self, table: type[Notification] | type[Submission] | type[Schedule] | type[Subscription] | type[Broadcast]
     ) -> list[sa.ColumnElement[bool]]:
         own: list[sa.ColumnElement[bool]] = [] if self.producer_id is None else [table.producer_id == self.producer_id]
+        if table is Notification:
+            own.append(table.user_id != SYNTHETIC)
         if not self.tests_only:
             return own
         return [*own, table.is_test.is_(True), *([table.user_id.startswith(MARK)] if table is Notification else [])]

@@ -8,6 +8,7 @@ from datetime import timedelta
 import redis
 from sqlalchemy import and_, func, literal_column, select
 
+from notifier.core.latency import TARGETS
 from notifier.core.lifecycle import WAITING
 from notifier.core.submission import PRIORITIES
 from notifier.ground.clock import now
@@ -17,13 +18,6 @@ from notifier.queries import causes, queues, search
 from notifier.signals import liveness
 from notifier.signals.queueing import queue_name
 
-# How long the oldest may have been waiting: what each priority is promised.
-TARGETS = {
-    "urgent": timedelta(seconds=1),
-    "high": timedelta(seconds=5),
-    "medium": timedelta(seconds=30),
-    "low": timedelta(minutes=30),
-}
 _LATEST = 10
 
 

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from notifier.channels import CHANNELS
 from notifier.core.errors import Fault, Rejected
 from notifier.core.lifecycle import STATUSES
-from notifier.core.worlds import stored_id
+from notifier.core.worlds import SYNTHETIC, stored_id
 from notifier.ground.clock import now
 from notifier.ground.extensions import db
 from notifier.ground.ids import first_at, parse, parse_many, show
@@ -258,6 +258,8 @@ def _window(search: Search, after: str | None, meaning: Meaning) -> "sa.Select[U
         statement = statement.where(Notification.user_id == search.user)
     if search.producer:
         statement = statement.where(Notification.producer_id == parse("prd", search.producer))
+    if not (meaning.people or search.user):
+        statement = statement.where(Notification.user_id != SYNTHETIC)
     return statement
 
 
@@ -282,4 +284,5 @@ def producers() -> list[tuple[str, str]]:
 
 def latest(limit: int) -> list[Line]:
     """The latest notifications, for the overview."""
-    return _lines(list(db.session.scalars(sa.select(Notification).order_by(Notification.id.desc()).limit(limit))))
+    statement = sa.select(Notification).where(Notification.user_id != SYNTHETIC)
+    return _lines(list(db.session.scalars(statement.order_by(Notification.id.desc()).limit(limit))))

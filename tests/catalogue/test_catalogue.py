@@ -46,6 +46,7 @@ TABLE = {
     "provider_test": ("system", "urgent", f"{TYPED} push webpush", "account", ""),
     "delivery_failure": ("system", "urgent", "inapp email webhook", "channel failed", "provider since url"),
     "subscription_disabled": ("system", "high", "inapp email", "producer address reason", "since url"),
+    "synthetic_alarm": ("system", "high", "inapp email", "channel failed", "provider url"),
 }
 
 
@@ -73,7 +74,7 @@ def test_only_these_are_mandatory_and_only_these_go_to_admins():
         "provider_test",
     }
     assert {key for key, entry in TYPES.items() if entry.is_mandatory} == mandatory
-    to_admins = {"fraud_alert", "delivery_failure", "subscription_disabled"}
+    to_admins = {"fraud_alert", "delivery_failure", "subscription_disabled", "synthetic_alarm"}
     assert {key for key, entry in TYPES.items() if entry.to_admins} == to_admins
 
 
@@ -88,7 +89,8 @@ def test_what_is_neither_mandatory_nor_the_products_own_is_left_out_when_repeate
         *("provider_test", "marketing_digest", "social_digest", "system_digest"),
     }
     others = {key: entry.dedupe_window_s for key, entry in TYPES.items() if key not in may_repeat}
-    assert others == dict.fromkeys(others, 3_600) | {"delivery_failure": 0, "subscription_disabled": 0}
+    alarms = dict.fromkeys(("delivery_failure", "subscription_disabled", "synthetic_alarm"), 0)
+    assert others == dict.fromkeys(others, 3_600) | alarms
     assert {TYPES[key].dedupe_window_s for key in may_repeat} == {None}
 
 

@@ -117,6 +117,7 @@ def test_every_periodic_work_has_its_task() -> None:
         "prune_receipts",
         "prune",
         "prune_captures",
+        "synthetic",
         "prune_sign_in_links",
         "prune_invitations",
         "prune_sessions",

@@ -37,7 +37,7 @@ def tell(happened: Mapping[str, str], tasks: Sequence[Task]) -> None:
             what == "closed"
             or not failed
             or all(task.notification.type == TYPE for task in failed)
-            or not _is_first(scope)
+            or not is_first(scope, ONCE_IN_S)
         ):
             continue
         data = {
@@ -53,8 +53,9 @@ def tell(happened: Mapping[str, str], tasks: Sequence[Task]) -> None:
             log.exception("alarm.not_raised", provider=scope)
 
 
-def _is_first(scope: str) -> bool:
+def is_first(scope: str, within_s: int) -> bool:
+    """Whether nobody has told of it for so long."""
     try:
-        return bool(redis_store.client.set(f"notifier:told:{scope}", 1, nx=True, ex=ONCE_IN_S))
+        return bool(redis_store.client.set(f"notifier:told:{scope}", 1, nx=True, ex=within_s))
     except redis.RedisError:
         return False  # without Redis no breaker opens: this report is late

@@ -20,7 +20,7 @@ from notifier.core import events as names
 from notifier.core import lifecycle
 from notifier.core.receipts import BOUNCE, BY_ADDRESS, COMPLAINT, STOP, UNSUBSCRIBE, Folded, Told, fold
 from notifier.core.routing import BEST
-from notifier.core.worlds import is_of_tests
+from notifier.core.worlds import SYNTHETIC, is_of_tests
 from notifier.ground.extensions import db
 from notifier.inbox import marks
 from notifier.ledgers import events, scores, tallies
@@ -109,7 +109,11 @@ def draw(matched: Sequence[tuple[Word, "sa.Row[Any]"]]) -> Drawn:
     started = follow({_Ended(rows[key].notification_id, rows[key].routing) for key in moved})
     # After the notifications, as whoever shows an item locks them
     changes = marks.read_elsewhere({rows[key].notification_id for key, one in folded.items() if one.is_read})
-    died = {key: (one.old in lifecycle.DEAD, one.status in lifecycle.DEAD) for key, one in moved.items()}
+    died = {
+        key: (one.old in lifecycle.DEAD, one.status in lifecycle.DEAD)
+        for key, one in moved.items()
+        if rows[key].user_id != SYNTHETIC
+    }
     return Drawn(
         started,
         dead=[Doorbell.of(rows[key]) for key, change in died.items() if change == (False, True)],
@@ -153,6 +157,8 @@ def _changes(row: "sa.Row[Any]", folded: Folded) -> dict[str, Any]:
             "failed_at": folded.failure.at,
             "failed_type": row.type,
         }
+    if folded.status in lifecycle.DEAD and row.user_id == SYNTHETIC:
+        wanted["reason"] = lifecycle.DISCARDED
     return {name: value for name, value in wanted.items() if getattr(row, name) != value}
 
 

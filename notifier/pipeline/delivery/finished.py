@@ -14,6 +14,7 @@ from notifier.core.errors import DeliveryError, RateLimited
 from notifier.core.latency import seconds_since
 from notifier.core.retry import RetryAt, Situation, Stop, decide_next
 from notifier.core.routing import BEST
+from notifier.core.worlds import SYNTHETIC
 from notifier.ground.config import current_settings
 from notifier.ground.ids import new_id
 from notifier.ledgers import tallies
@@ -64,7 +65,21 @@ class Finished:
     @property
     def condemns_its_address(self) -> bool:
         """The provider says that this address will never work."""
-        return self.task.address is not None and isinstance(self.follows, Stop) and self.follows.disables_address
+        return (
+            self.task.address is not None
+            and isinstance(self.follows, Stop)
+            and self.follows.disables_address
+            and not self.is_synthetic
+        )
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Of the synthetic person: watched by itself, it stands in no list of what failed or was captured."""
+        return bool(self.task.notification.user_id == SYNTHETIC)
+
+    @property
+    def _is_forgotten(self) -> bool:
+        return self.is_synthetic and self.status in lifecycle.DEAD
 
     def move(self) -> Move:
         """The delivery after this round."""
@@ -72,7 +87,7 @@ class Finished:
         is_retry = isinstance(self.follows, RetryAt)
         due_at = self.follows.at if isinstance(self.follows, RetryAt) else delivery.due_at
         columns = {
-            "reason": "retry" if is_retry else None,
+            "reason": "retry" if is_retry else lifecycle.DISCARDED if self._is_forgotten else None,
             "provider": self.latest.adapter.name,
             "provider_message_id": ((receipt and receipt.provider_message_id) or "")[:255] or None,
             "tries": self.latest.number,
@@ -120,7 +135,7 @@ class Finished:
 
     def capture(self) -> dict[str, Any] | None:
         """The row of what the sandbox kept."""
-        if not self.latest.receipt or not self.latest.receipt.captured:
+        if not self.latest.receipt or not self.latest.receipt.captured or self.is_synthetic:
             return None
         return {
             "id": new_id(),
@@ -134,7 +149,7 @@ class Finished:
     def outcome(self) -> Outcome:
         error = self.latest.error
         explanation = f"{type(error).__name__}: {error}"[:_LONGEST_MESSAGE] if error else ""
-        return Outcome(self.task.delivery.id, self.status, explanation)
+        return Outcome(self.task.delivery.id, self.status, explanation, is_discarded=self._is_forgotten)
 
 
 def finished(task: Task, now: datetime) -> Finished:

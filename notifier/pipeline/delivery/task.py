@@ -24,15 +24,16 @@ LEASE_LAPSED = (
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of one delivery. `is_dead`: it ended without success and is a dead letter."""
+    """The result of one delivery. `is_dead`: it ended without success and is a dead letter, if it is not discarded."""
 
     delivery_id: UUID
     status: str
     explanation: str = ""
+    is_discarded: bool = False
 
     @property
     def is_dead(self) -> bool:
-        return self.status in lifecycle.DEAD
+        return self.status in lifecycle.DEAD and not self.is_discarded
 
 
 @dataclass(slots=True)

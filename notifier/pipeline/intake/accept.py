@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from notifier.catalogue.known import load_types, load_wordings
 from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient
+from notifier.core.worlds import has_inbox
 from notifier.ground import shapes
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import (
@@ -182,7 +183,9 @@ def _words_of(batch: Sequence[Item]) -> Beforehand:
 
 def _is_shown(item: Item, type_: EventType) -> bool:
     submission = item.submission
-    if item.caller.is_test or submission.send_at is not None or len(submission.recipients) > INLINE_LIMIT:
+    if not all(has_inbox(one.id, is_test=item.caller.is_test) for one in submission.recipients):
+        return False
+    if submission.send_at is not None or len(submission.recipients) > INLINE_LIMIT:
         return False
     return SHOWN_BY_US in (submission.channels or type_.channels)
 

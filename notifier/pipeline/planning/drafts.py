@@ -13,6 +13,7 @@ from notifier import channels
 from notifier.core import lifecycle
 from notifier.core.decisions import Route, Skip
 from notifier.core.routing import FALLBACK
+from notifier.core.worlds import has_inbox
 from notifier.ground.ids import new_id
 from notifier.pipeline.planning.decide import Decided
 from notifier.pipeline.planning.orders import Target
@@ -81,7 +82,9 @@ def drafts_of(decided: Decided, now: datetime) -> list[DeliveryDraft]:
                 status, wake_at = lifecycle.WAITING, decision.expires_at  # nothing may wait for ever
             elif due_at is not None:
                 status, wake_at = lifecycle.WAITING, due_at
-            elif channels.CHANNELS[decision.channel].address is None and not target.is_test:
+            elif channels.CHANNELS[decision.channel].address is None and has_inbox(
+                target.person.id, is_test=target.is_test
+            ):
                 # In-app: no worker, no attempt.
                 status, due_at, wake_at, is_at_once = lifecycle.WAITING, now, now, True
             else:

@@ -13,6 +13,7 @@ from uuid import UUID
 from notifier.core import lifecycle
 from notifier.core.message import Content
 from notifier.core.routing import BEST
+from notifier.core.worlds import SYNTHETIC
 from notifier.inbox import items
 from notifier.ledgers import scores, tallies
 from notifier.models import EventType
@@ -73,7 +74,8 @@ def show(showings: Sequence[Showing], now: datetime) -> Shown:
     changes = replacing.replace_items({one.delivery_id: one.place for one, _ in ready if one.place is not None})
     scores.count_sent((one.user_id, one.channel) for one, _ in ready if one.routing == BEST)
     arrived = (tallies.DELIVERED, tallies.latency(0))
-    return Shown(events, changes, [(one.channel, event) for one, _ in ready for event in arrived])
+    counted = [one for one, _ in ready if one.user_id != SYNTHETIC]
+    return Shown(events, changes, [(one.channel, event) for one in counted for event in arrived])
 
 
 def _row(one: Showing, content: Content, now: datetime) -> dict[str, Any]:

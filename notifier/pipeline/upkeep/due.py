@@ -19,6 +19,7 @@ from notifier.core import broadcasts, lifecycle
 from notifier.core.decisions import Wait
 from notifier.core.message import Content
 from notifier.core.routing import FALLBACK, PAUSED
+from notifier.core.worlds import SYNTHETIC
 from notifier.ground import database, metrics
 from notifier.ground.clock import now as clock_now
 from notifier.ground.config import current_settings
@@ -45,6 +46,7 @@ from notifier.words.compose import Wanted
 
 BATCH = pacing.BATCH
 _IDEMPOTENCY_KEPT = timedelta(hours=24)
+_HAS_INBOX = sa.or_(Notification.is_test.is_(False), Notification.user_id == SYNTHETIC)  # `worlds.has_inbox`
 
 log = structlog.get_logger()
 
@@ -132,7 +134,7 @@ def _is_ours(deliveries: Sequence[Delivery]) -> Callable[[Delivery], bool]:
     those).
     """
     inapp = {d.notification_id for d in deliveries if channels.CHANNELS[d.channel].address is None}
-    statement = sa.select(Notification.id).where(Notification.id.in_(inapp), Notification.is_test.is_(False))
+    statement = sa.select(Notification.id).where(Notification.id.in_(inapp), _HAS_INBOX)
     live = set(db.session.scalars(statement)) if inapp else set()
     return lambda delivery: channels.CHANNELS[delivery.channel].address is None and delivery.notification_id in live
 
@@ -152,9 +154,7 @@ def _words(due: Collection[UUID]) -> _Words:
     ours = [name for name, channel in channels.CHANNELS.items() if channel.address is None]
     statement = sa.select(*columns).join(Delivery, Delivery.notification_id == Notification.id)
     rows = (
-        db.session.execute(
-            statement.where(Delivery.id.in_(due), Delivery.channel.in_(ours), Notification.is_test.is_(False))
-        ).all()
+        db.session.execute(statement.where(Delivery.id.in_(due), Delivery.channel.in_(ours), _HAS_INBOX)).all()
         if due
         else []
     )

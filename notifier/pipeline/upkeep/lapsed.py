@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from notifier.channels.serving import registry
 from notifier.core import lifecycle
+from notifier.core.worlds import SYNTHETIC
 from notifier.ground import metrics
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import transaction
@@ -79,12 +80,16 @@ def _is_safe_to_repeat(channel: str) -> bool:
 
 
 def _resent_and_tests(deliveries: Sequence[Delivery]) -> tuple[set[UUID], set[UUID]]:
-    """The notifications of types that are sent again when they may have gone out, and those of test keys."""
-    statement = sa.select(Notification.id, Notification.is_test, EventType).join(
+    """The notifications of types that are sent again when they may have gone out, and those of test keys. The synthetic
+    person's always are: nobody else would look at one that is unknown.
+    """
+    is_synthetic = (Notification.user_id == SYNTHETIC).label("is_synthetic")
+    statement = sa.select(Notification.id, Notification.is_test, is_synthetic, EventType).join(
         EventType, EventType.key == Notification.type
     )
     rows = db.session.execute(statement.where(Notification.id.in_({d.notification_id for d in deliveries}))).all()
-    return {key for key, _, type_ in rows if type_.resends_unknown}, {key for key, is_test, _ in rows if is_test}
+    resent = {key for key, _, is_theirs, type_ in rows if type_.resends_unknown or is_theirs}
+    return resent, {key for key, is_test, *_ in rows if is_test}
 
 
 def _lapsed_attempt(delivery: Delivery, now: datetime) -> dict[str, Any]:

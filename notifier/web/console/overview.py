@@ -9,9 +9,10 @@ from flask import render_template, request
 from flask.typing import ResponseReturnValue
 
 from notifier.channels import CHANNELS
+from notifier.core.synthetic import BAD
 from notifier.ground.clock import now
 from notifier.providers import accounts, health
-from notifier.queries import causes, queues, tallies
+from notifier.queries import causes, queues, synthetic, tallies
 from notifier.queries.dead_letters import Filter
 from notifier.queries.overview import overview
 from notifier.web.access import allow, page_blueprint
@@ -41,6 +42,8 @@ def index() -> ResponseReturnValue:
         rising=rising[:_MOST_RISING],
         breakers=_open_breakers(),
         stopped=queues.paused(),
+        synthetic=synthetic.standing(),
+        bad_states=BAD,
     )
 
 

@@ -25,6 +25,7 @@ const OF_TYPE = {
   security_alert: "shield",
   social_digest: "stack",
   subscription_disabled: "alert",
+  synthetic_alarm: "alert",
   system_digest: "stack",
 };
 const OF_CATEGORY = { transactional: "box", marketing: "tag", social: "person", system: "shield" };

@@ -14,7 +14,7 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import db, redis_store
 from notifier.ground.ids import show
 from notifier.ledgers import tallies
-from notifier.models import Delivery
+from notifier.models import Delivery, SyntheticTurn
 from notifier.pipeline.delivery.deliver import deliver
 from notifier.providers import accounts as providers
 from notifier.providers import health, pausing
@@ -157,3 +157,65 @@ def test_an_empty_installation_shows_what_to_do_next(signed_in: Callable[..., Vi
     assert steps.count("<li>") == 3
     for path in ("/admin/producers", "/api/docs", "/admin/sandbox", "/admin/providers"):
         assert f'href="{path}"' in steps
+
+
+def test_it_shows_how_the_synthetic_person_fares(app: APIFlask, signed_in: Callable[..., Visitor]) -> None:
+    viewer = signed_in("viewer")
+    assert "Synthetic person" not in viewer.get("/admin/").text
+    store_turns()
+    page = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", viewer.get("/admin/").text))
+    assert "E-mail main 1 missing Order shipped is missing (queued) –" in page
+    assert "E-mail sandbox 2 ok 1.2 s" in page
+    assert "In-app inbox 1 ok 7 ms" in page
+
+
+def test_metrics_tell_how_the_synthetic_person_fares(app: APIFlask) -> None:
+    client = app.test_client()
+    assert "notifier_synthetic" not in client.get("/metrics").text
+    store_turns()
+    told = client.get("/metrics").text.splitlines()
+    assert 'notifier_synthetic_checks{channel="email",provider="main",state="missing"} 1.0' in told
+    assert 'notifier_synthetic_checks{channel="email",provider="sandbox",state="missing"} 0.0' in told
+    assert 'notifier_synthetic_seconds{channel="email",provider="sandbox"} 1.2' in told
+    assert not [line for line in told if line.startswith("notifier_synthetic_seconds") and "main" in line]
+    [overdue] = [float(line.split()[1]) for line in told if line.startswith("notifier_synthetic_overdue_seconds")]
+    assert 120 <= overdue < 600
+
+
+def store_turns() -> None:
+    at = now()
+
+    def heard(channel: str, state: str, ms: int | None = None, why: str | None = None) -> dict[str, Any]:
+        return {"channel": channel, "state": state, "ms": ms, "why": why}
+
+    with transaction() as session:
+        session.add_all(
+            [
+                SyntheticTurn(
+                    key="like",
+                    type="like",
+                    due_at=at - timedelta(minutes=2),
+                    triggered_at=at,
+                    results=[heard("inapp", "ok", 7), heard("email", "ok", 1200)],
+                    so_far=[],
+                ),
+                SyntheticTurn(
+                    key="order_shipped",
+                    type="order_shipped",
+                    due_at=at,
+                    triggered_at=at,
+                    results=[heard("email", "ok", 30)],
+                    so_far=[heard("email", "waiting")],
+                    is_open=True,
+                ),
+                SyntheticTurn(
+                    key="@main",
+                    type="order_shipped",
+                    account="main",
+                    due_at=at,
+                    triggered_at=at,
+                    results=[heard("email", "ok", 30)],
+                    so_far=[heard("email", "missing", None, "queued")],
+                ),
+            ]
+        )
