@@ -247,7 +247,7 @@ def elsewhere() -> Iterator[Callable[[str, str], str]]:
                 pass
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         servers.append(server)
         return f"http://127.0.0.1:{server.server_port}/"
 

@@ -77,7 +77,7 @@ def live_app(settings: Settings, migrated_app: APIFlask) -> Iterator[APIFlask]:
 @pytest.fixture(scope="module")
 def url(live_app: APIFlask) -> Iterator[str]:
     server = make_server("127.0.0.1", 0, live_app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.port}"
     server.shutdown()

@@ -160,7 +160,7 @@ def test_when_redis_returns_browsers_learn_that_they_missed_something(
     own_app: APIFlask, own_redis: OwnRedis, arrive: Any, cookie_of: Any
 ) -> None:
     server = make_server("127.0.0.1", 0, own_app, threaded=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     browser = Browser(
         f"http://127.0.0.1:{server.port}", auth={"token": tokens.sign_user_token(subject_of("alice"), 60)[0]}
     )

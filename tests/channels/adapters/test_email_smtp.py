@@ -431,7 +431,7 @@ def serve_by_hand() -> Iterator[Callable[..., _ByHand]]:
 
     def start(**answers: bytes) -> _ByHand:
         started.append(_ByHand(**answers))
-        threading.Thread(target=started[-1].serve_forever, daemon=True).start()
+        threading.Thread(target=started[-1].serve_forever, args=(0.01,), daemon=True).start()
         return started[-1]
 
     yield start

@@ -459,7 +459,7 @@ def test_of_several_addresses_the_one_that_accepted_is_never_sent_to_again(app: 
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     submit(InlineRecipient("eve", {"name": "Eve"}), channels=("inapp",))
     for port in (server.server_address[1], free_port()):
         addresses.add_given("eve", "webhook", f"http://127.0.0.1:{port}/", label=None)
