@@ -21,6 +21,7 @@ from uuid import UUID
 import pytest
 import redis
 import sqlalchemy as sa
+import structlog
 import time_machine
 from apiflask import APIFlask
 from flask.testing import FlaskClient
@@ -61,6 +62,14 @@ hypothesis_settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
 hypothesis_settings.load_profile("any machine")
+
+# Of its own accord it would draw a traceback in colours and frames, which takes seconds.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 _KEPT = {"event_type", "template", "template_content", "installation_secret", "event_stream", "alembic_version"}
 _REMEMBERED = (  # what a process remembers for a moment
