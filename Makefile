@@ -6,7 +6,7 @@ ARGS ?=
 LANGUAGES := notifier/ground/languages
 POT := .venv/languages/messages.pot
 
-.PHONY: run setup help test suite browser faults lint fuzz bench languages lock install install-dev assets
+.PHONY: run setup help test suite browser faults statements lint fuzz bench languages lock install install-dev assets
 
 run: setup  ## serves on http://127.0.0.1:5000, with everything it needs
 	@exec $(BIN)/python -m notifier up
@@ -30,6 +30,12 @@ suite: install install-dev assets  ## all tests but those of the browser and the
 
 browser: install install-dev assets  ## the pages in a real Chromium
 	@$(BIN)/python -m pytest -n 2 tests/browser
+
+# Asks everything of both databases, and then leaves out of the suite what PostgreSQL sees nothing new in.
+statements: install install-dev assets  ## which tests need SQLite only (tests/on_sqlite.txt)
+	@rm -rf .venv/statements
+	@$(BIN)/python -m pytest -n 2 -k postgresql --ignore=tests/browser --ignore=tests/faults --statements .venv/statements
+	@$(BIN)/python -m tests.statements .venv/statements
 
 # Takes some minutes; tests/faults/installation.py says how much longer it can be.
 faults: install install-dev assets  ## kills and restarts real processes under load

@@ -3,6 +3,7 @@ Every test starts with empty tables and an empty Redis.
 """
 
 import contextlib
+import functools
 import itertools
 import json
 import multiprocessing
@@ -54,6 +55,7 @@ from notifier.queries import valid_tokens
 from notifier.signals import publish
 from tests import sharing_out
 from tests.acme import acme  # noqa: F401 (a fixture)
+from tests.statements import Recorder
 from tests.stored import sent_statements
 from tests.submitting import caller, configure, mailbox, nobody, submit  # noqa: F401 (fixtures)
 
@@ -82,18 +84,22 @@ _ENOUGH_MEMORY = 1 << 30
 
 def pytest_configure(config: pytest.Config) -> None:
     """The pages load what is made of `static/` as it is now. (Does nothing where that is there already.)"""
-    if not hasattr(config, "workerinput"):
+    is_worker = hasattr(config, "workerinput")
+    if (folder := config.getoption("statements")) and (is_worker or not config.getoption("numprocesses", None)):
+        config.pluginmanager.register(Recorder(folder))
+    if not is_worker:
         path = f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"
         subprocess.run(["node", "assets.mjs"], cwd=ROOT, check=True, env={**os.environ, "PATH": path})
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--everywhere", action="store_true", help="on both databases even what needs one only")
+    parser.addoption("--statements", type=Path, help="everywhere; writes what PostgreSQL is asked into a folder")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("everywhere"):
+    if not (config.getoption("everywhere") or config.getoption("statements")):
         left_out = [item for item in items if sharing_out.is_left_out(item.nodeid)]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not sharing_out.is_left_out(item.nodeid)]
@@ -265,14 +271,17 @@ def app(migrated_app: APIFlask) -> Iterator[APIFlask]:
 
 def _empty_the_tables() -> None:
     """Past SQLAlchemy: this is done thousands of times."""
-    statements = [
-        f'DELETE FROM "{table.name}"' for table in reversed(db.metadata.sorted_tables) if table.name not in _KEPT
-    ]
+    statements = _deletions()
     with transaction() as session:
         cursor = session.connection().connection.cursor()
         for statement in statements if db.engine.dialect.name == "sqlite" else ["; ".join(statements)]:
             cursor.execute(statement)
     db.session.remove()
+
+
+@functools.cache
+def _deletions() -> list[str]:
+    return [f'DELETE FROM "{table.name}"' for table in reversed(db.metadata.sorted_tables) if table.name not in _KEPT]
 
 
 @pytest.fixture

@@ -1,0 +1,57 @@
+"""`tests/statements.py`: no test leaves PostgreSQL with something that no other does there."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.statements import proposed, stands_apart
+
+FILE = "tests/ledgers/test_tallies.py"
+NAMES = [line.split("(")[0][4:] for line in Path(FILE).read_text().splitlines() if line.startswith("def test_")][:3]
+CHEAP, DEAR, MIDDLE = (f"{FILE}::{name}" for name in NAMES)
+
+
+def _folder(place: Path, *entries: tuple[str, float, set[str]]) -> Path:
+    lines = [
+        {"test": f"{name}[postgresql]", "seconds": seconds, "deeds": list(deeds)} for name, seconds, deeds in entries
+    ]
+    (place / "gw0-1.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    return place
+
+
+@pytest.mark.parametrize(
+    ("cheap", "middle", "dear", "staying"),
+    [
+        ({"a"}, {"a"}, {"a"}, [CHEAP]),
+        ({"a"}, {"b"}, {"a", "b"}, [CHEAP, MIDDLE]),
+        ({"a"}, {"a"}, {"a", "b"}, [CHEAP, DEAR]),
+        (set(), {"a"}, {"a"}, [MIDDLE]),
+        (set(), set(), set(), []),
+    ],
+)
+def test_the_cheapest_that_do_everything_stay(
+    tmp_path: Path, cheap: set[str], middle: set[str], dear: set[str], staying: list[str]
+) -> None:
+    folder = _folder(tmp_path, (CHEAP, 0.1, cheap), (MIDDLE, 1, middle), (DEAR, 10, dear))
+    stay, go = proposed(folder)
+    assert (stay, sorted([*stay, *go])) == (sorted(staying), sorted([CHEAP, MIDDLE, DEAR]))
+
+
+@pytest.mark.parametrize(
+    ("source", "is_apart"),
+    [
+        ("def test_it():\n    assert counted() == 1\n", False),
+        ("def test_it():\n    Thread(target=write).start()\n", True),
+        ('@pytest.mark.skipif("SQLite has one writer at a time")\ndef test_it():\n    pass\n', True),
+        ("def test_it():\n    pass\n\n\ndef test_other():\n    with lock():\n        pass\n", False),
+        ("def test_it():\n    with locked() as row:\n        pass\n", True),
+    ],
+)
+def test_what_is_about_the_databases_themselves_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, is_apart: bool
+) -> None:
+    file = tmp_path / "test_something.py"
+    file.write_text(source)
+    monkeypatch.chdir(tmp_path)
+    assert stands_apart(f"{file.name}::test_it") is is_apart
