@@ -31,6 +31,7 @@ from contextlib import contextmanager, suppress
 from http.client import HTTPMessage
 from typing import Any, ClassVar
 
+import eventlet.tpool
 import eventlet.websocket
 import eventlet.wsgi
 import structlog
@@ -39,7 +40,7 @@ from eventlet.support.greenlets import GreenletExit
 
 from notifier.__main__ import explained, read
 from notifier.app import create_app
-from notifier.ground import logs, vital
+from notifier.ground import logs, tracing, vital
 from notifier.ground.config import NotReady, Settings
 from notifier.programs import guard, heads, incoming, listening
 from notifier.programs.starting import wait_for_app
@@ -56,7 +57,10 @@ def serve() -> int:
     gc.enable()
     options = read(sys.argv[3:] or ["web"])  # behind `-m notifier`
     settings = Settings.from_env()
-    logs.configure(as_json=settings.is_production)
+    logs.configure(as_json=settings.is_production, level=settings.log_level)
+    tracing.start(settings, "web")
+    if tracing.is_on():
+        socket.getaddrinfo = _looked_up
     stop = _signalled(signal.SIGTERM, signal.SIGINT)
     where = f"{settings.host}:{settings.port}" if options.fd is None else f"the file descriptor {options.fd}"
     with _told(where):
@@ -101,6 +105,7 @@ def serve() -> int:
     listener.close()
     with eventlet.Timeout(DRAIN_S, False), suppress(GreenletExit, OSError):
         server.wait()
+    tracing.stop()
     log.info("web.stopped")
     return vital.exit_code()
 
@@ -315,6 +320,14 @@ def _unmasked(data: bytes, mask: Sequence[int], length: int | None = None, offse
 _LOG = _Log()
 eventlet.websocket.RFC6455WebSocket.Message = _Message
 eventlet.websocket.RFC6455WebSocket._apply_mask = staticmethod(_unmasked)
+
+
+_look_up = socket.getaddrinfo
+
+
+def _looked_up(host: Any, *args: Any, **options: Any) -> Any:
+    """On a real thread: where a name server is away, everybody would wait for the collector's name, again and again."""
+    return eventlet.tpool.execute(_look_up, host, *args, **options)
 
 
 def _signalled(*signals: signal.Signals) -> int:

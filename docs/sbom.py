@@ -22,6 +22,7 @@ LOCKS = {  # those of tests and tools are no part of an installation
     "requirements.lock": ComponentScope.REQUIRED,
     "requirements-kafka.lock": ComponentScope.OPTIONAL,
     "requirements-parquet.lock": ComponentScope.OPTIONAL,
+    "requirements-otel.lock": ComponentScope.OPTIONAL,
 }
 
 

@@ -511,7 +511,7 @@ LOADED_BY_NAME = {
 
 
 # Needed by what few ask for, which says so where they are missing. Whoever develops has them all.
-EXTRAS = {"requirements-parquet.txt", "requirements-kafka.txt"}
+EXTRAS = {"requirements-parquet.txt", "requirements-kafka.txt", "requirements-otel.txt"}
 
 
 def required(*files: str) -> set[str]:

@@ -404,6 +404,23 @@ sys.exit(wsgi.serve())
 """
 
 
+def test_nobody_waits_while_the_name_of_a_collector_is_looked_up() -> None:
+    """The name server answers once somebody else had a turn, and not before."""
+    program = """
+import wsgi, eventlet, socket
+real = eventlet.patcher.original("threading")
+somebody_else = real.Event()
+wsgi._look_up = lambda host, port: somebody_else.wait() and [(host, port)]
+looking = eventlet.spawn(wsgi._looked_up, "collector", 4318)
+eventlet.spawn_after(0.01, somebody_else.set)
+print(looking.wait())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stdout == "[('collector', 4318)]\n"
+
+
 def test_whatever_ends_the_listener_ends_the_process(environment: dict[str, str], port: int) -> None:
     with socket.socket() as last:
         last.bind(("127.0.0.1", 0))

@@ -136,6 +136,7 @@ def caller() -> Caller:
         request_id=g.request_id,
         label=key.label,
         key_id=key.key_id,
+        traceparent=request.headers.get("traceparent"),
     )
 
 

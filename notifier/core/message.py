@@ -58,7 +58,7 @@ class Message:
     `try_number` starts at 1 and counts rate-limited tries too. `unsubscribe_url` is set for
     non-transactional mail only. `badge`: how many unread items the person has in the inbox, where the channel shows
     cards; None for whom nothing has ever reached. `do_not_track`: the person has refused it, whatever the provider is
-    set to.
+    set to. `traceparent`: of this try, where its trace is recorded (W3C Trace Context).
     """
 
     delivery_id: str
@@ -77,6 +77,7 @@ class Message:
     badge: int | None = None
     push: Push = Push()
     do_not_track: bool = False
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from notifier.ground.encryption import KeyRing
 from notifier.ground.secret_files import read_or_create
 from notifier.ground.sink_urls import SinkTarget, parse_sink
 from notifier.ground.target_lists import INSTALLATION, Lists, TargetList, leaves_out
+from notifier.ground.trace_variables import faults_of
 from notifier.ground.variables import Variables, given, split_url, type_network
 
 ROOT = Path(__file__).resolve().parents[2]  # the checkout
@@ -153,6 +154,10 @@ class Settings:
     preference_cache: bool = _setting(
         "`on` caches people's preferences in Redis for up to an hour (`on` with PostgreSQL, `off` with SQLite)"
     )
+    otel_exporter_otlp_endpoint: str | None = _setting(
+        "where traces go, by OTLP over HTTP, such as `http://collector:4318` (nowhere; [traces](docs/traces.md))"
+    )
+    log_level: str = _setting("the least that is logged: `debug`, `info`, `warning` or `error` (`info`)")
     environment: Mapping[str, str] = _unlisted(repr=False)  # for the settings that providers declare
 
     @property
@@ -291,6 +296,8 @@ class _Reader(Variables):
             metrics_port=self.metrics_port(),
             metrics_token=self.metrics_token(),
             preference_cache=self.is_on("PREFERENCE_CACHE", "off" if database_url.startswith("sqlite") else "on"),
+            otel_exporter_otlp_endpoint=self.collector(),
+            log_level=self.log_level(),
             environment=dict(self.environ),
         )
         if self.faults:
@@ -437,6 +444,20 @@ class _Reader(Variables):
         except ValueError as error:
             self.faults.append(f"SYNTHETIC {error}")
             return None
+
+    def collector(self) -> str | None:
+        """OpenTelemetry's own variables are read by its library, which says nothing to those that make no sense."""
+        text = self.text("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+        if not text:
+            return None
+        self.faults += faults_of(self.environ)
+        return self.url("OTEL_EXPORTER_OTLP_ENDPOINT", text, ("http", "https"))
+
+    def log_level(self) -> str:
+        level = self.text("LOG_LEVEL", "info").lower()
+        if level not in ("debug", "info", "warning", "error"):
+            self.faults.append("LOG_LEVEL must be debug, info, warning or error")
+        return level
 
     def second_factor(self) -> str | None:
         role = self.text("SECOND_FACTOR", "") or None

@@ -83,7 +83,11 @@ def _joined(lines: Sequence[str]) -> Iterator[str]:
         yield text
 
 
-def configure(*, as_json: bool, level: int = logging.INFO) -> None:
+def configure(*, as_json: bool, level: str = "info") -> None:
+    """`level`: the least that we say ourselves, `debug` to `error`. Libraries say nothing below info: when debugging,
+    they tell the secrets they are given.
+    """
+    least = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -93,7 +97,7 @@ def configure(*, as_json: bool, level: int = logging.INFO) -> None:
     # Through `logging` a line costs nearly three times as much; libraries' take that way
     structlog.configure(
         processors=shared if as_json else [*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=_JsonLines if as_json else structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
@@ -110,7 +114,7 @@ def configure(*, as_json: bool, level: int = logging.INFO) -> None:
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=rendering))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level)
+    root.setLevel(max(least, logging.INFO))
     sys.excepthook = _tell_of_a_crash
     threading.excepthook = _tell_of_a_broken_thread
     for name in QUIET:

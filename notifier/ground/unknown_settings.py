@@ -11,6 +11,7 @@ from notifier.ground.config import COMMANDED, setting_names
 
 _LIKENESS = 0.86  # one letter of seven left out, added or replaced; two of them exchanged
 _OF_LATER_RELEASES = {"SYNTHETIC"}
+_OF_OPENTELEMETRY = "OTEL_"  # its library reads them
 # The variables that Kubernetes sets for a service named notifier
 _OF_KUBERNETES = re.compile(r"_SERVICE_HOST$|_(SERVICE_)?PORT(_|$)")
 
@@ -24,6 +25,8 @@ def unknown_settings(environ: Mapping[str, str], of_providers: Iterable[str]) ->
     read |= {f"{name}_FILE" for name in read} | {f"{name}_COMMAND" for name in COMMANDED}
     found = {}
     for name in sorted(environ.keys() - read):
+        if name.startswith(_OF_OPENTELEMETRY):
+            continue
         nearest = difflib.get_close_matches(name, read, n=1, cutoff=_LIKENESS)
         is_ours = name in _OF_LATER_RELEASES or (name.startswith("NOTIFIER_") and not _OF_KUBERNETES.search(name))
         if nearest or is_ours:

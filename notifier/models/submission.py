@@ -43,6 +43,8 @@ class Submission(Base):
     body: Mapped[Any] = mapped_column(EncryptedJSON("submission.body"), nullable=True)
     request_id: Mapped[str | None] = mapped_column(String(64))
     idempotency_key: Mapped[str | None] = mapped_column(String(255))
+    # What is done for it belongs to this trace (`ground.tracing`); None: to none that is recorded
+    traceparent: Mapped[str | None] = mapped_column(String(55))
     wake_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 

@@ -43,7 +43,7 @@ def migrate(settings: Settings, options: argparse.Namespace) -> int:
     """Brings the database up to date, then what every installation has. `up` adds --first-start and reads the last
     line.
     """
-    logs.configure(as_json=settings.is_production)
+    logs.configure(as_json=settings.is_production, level=settings.log_level)
     _make_room(settings)
     with inside(settings, may_be_older=True):
         upgrade()

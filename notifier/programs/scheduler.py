@@ -18,7 +18,7 @@ from flask import Flask
 
 from notifier.access import access_tokens, invitations, sessions, sign_in, signing_keys
 from notifier.app import create_app
-from notifier.ground import logs, metrics, vital
+from notifier.ground import logs, metrics, tracing, vital
 from notifier.ground.clock import now
 from notifier.ground.config import Settings
 from notifier.ground.database import UNAVAILABLE
@@ -146,7 +146,7 @@ def tasks(name: str) -> list[Task]:
 
 
 def run(settings: Settings, options: argparse.Namespace) -> int:
-    logs.configure(as_json=settings.is_production)
+    logs.configure(as_json=settings.is_production, level=settings.log_level)
     stopping: list[int] = []
 
     def stop(number: int, _frame: Any) -> None:
@@ -154,6 +154,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    tracing.start(settings, "scheduler")
     app = wait_for_app(lambda: create_app(settings), lambda: bool(stopping))
     if app is None:
         return 0
@@ -167,6 +168,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
             liveness.end_scheduler(redis_store.client, name)
         except redis.RedisError as error:
             log.warning("scheduler.redis_is_away", error=type(error).__name__)
+    tracing.stop()
     log.info("scheduler.stopped")
     return vital.exit_code()
 

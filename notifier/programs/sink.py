@@ -42,7 +42,7 @@ log = structlog.get_logger()
 
 
 def run(settings: Settings, options: argparse.Namespace) -> int:
-    logs.configure(as_json=settings.is_production)
+    logs.configure(as_json=settings.is_production, level=settings.log_level)
     stopping: list[int] = []  # no Event: whoever is interrupted while waiting for one may hold its lock
 
     def stop(number: int, _frame: Any) -> None:

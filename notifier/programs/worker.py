@@ -17,7 +17,7 @@ from notifier import jobs
 from notifier.batchworker import ANSWER_S, BatchWorker, Ended, Source
 from notifier.channels import serving
 from notifier.core.submission import PRIORITIES
-from notifier.ground import lifeline, logs, metrics, vital
+from notifier.ground import lifeline, logs, metrics, tracing, vital
 from notifier.ground.clock import now
 from notifier.ground.config import Settings
 from notifier.ground.lifeline import Lifeline
@@ -60,7 +60,7 @@ class _Signals:
 
 
 def run(settings: Settings, options: argparse.Namespace) -> int:
-    logs.configure(as_json=settings.is_production)
+    logs.configure(as_json=settings.is_production, level=settings.log_level)
     names = chosen_queues(options.queues)
     if not names:
         print(
@@ -70,6 +70,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     signals = _Signals()
     if options.processes > 1:
         return supervise(settings, options, signals)
+    tracing.start(settings, "worker")
     # Also shows at the start, not at the first job, when the keys do not fit.
     app = wait_for_app(jobs.app, lambda: signals.is_stopping)
     if app is None:
@@ -82,6 +83,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         work_on(settings, names, options, signals, line)
         serving.registry().close()
     line.let_go()
+    tracing.stop()
     log.info("worker.stopped")
     return vital.exit_code()
 

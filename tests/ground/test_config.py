@@ -149,6 +149,27 @@ def test_a_sink_may_stand_in_a_file_and_none_is_shown(tmp_path: Path, home: dict
     assert "hunter2" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"}, "OTEL_EXPORTER_OTLP_ENDPOINT must start with http://"),
+        ({"OTEL_TRACES_SAMPLER": "sometimes"}, "OTEL_TRACES_SAMPLER must be one of always_on, "),
+        ({"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "5"}, "OTEL_TRACES_SAMPLER_ARG must be"),
+        ({"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "nan"}, "OTEL_TRACES_SAMPLER_ARG must be"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf"),
+        ({"LOG_LEVEL": "loud"}, "LOG_LEVEL must be debug, info, warning or error"),
+    ],
+)
+def test_what_opentelemetry_would_pass_over_is_a_fault(home: dict[str, str], given: dict[str, str], fault: str) -> None:
+    with pytest.raises(BadSettings, match=re.escape(fault)):
+        Settings.from_env({**home, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", **given})
+
+
+def test_without_a_collector_the_variables_of_others_matter_not(home: dict[str, str]) -> None:
+    settings = Settings.from_env({**home, "OTEL_TRACES_SAMPLER": "jaeger_remote", "LOG_LEVEL": "WARNING"})
+    assert (settings.otel_exporter_otlp_endpoint, settings.log_level) == (None, "warning")
+
+
 def test_every_fault_is_reported_at_once_and_no_secret_with_it(home: dict[str, str]) -> None:
     faulty = {
         **home,

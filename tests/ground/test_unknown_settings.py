@@ -17,6 +17,7 @@ from notifier.ground.unknown_settings import unknown_settings
         ("DATABASE_URL", {}),
         ("SECRET_KEY_FILE", {}),
         ("VAPID_CONTACT", {}),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", {}),
         ("HOME", {}),
         ("HOSTNAME", {}),
         ("PATH", {}),

@@ -14,6 +14,7 @@ import pytest
 
 from notifier.programs.up import CannotStart, refuse_shared
 from tests.running import ROOT, Up, eventually, free_port
+from tests.tracing import Collector, Received
 
 ALL = {"redis", "web", "worker", "scheduler"}
 
@@ -40,8 +41,16 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def up(home: Path, port: int) -> Iterator[Up]:
-    running = Up(home, port).until_ready()
+def collector() -> Iterator[Collector]:
+    collector = Collector()
+    yield collector
+    collector.close()
+
+
+@pytest.fixture(scope="module")
+def up(home: Path, port: int, collector: Collector) -> Iterator[Up]:
+    telemetry = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
+    running = Up(home, port, **telemetry).until_ready()
     yield running
     if running.process.poll() is None:
         running.process.kill()
@@ -94,6 +103,27 @@ def test_what_it_writes_is_for_its_own_account_only(up: Up, home: Path) -> None:
 def test_a_notification_is_delivered(up: Up) -> None:
     sent = up.call("/api/v1/notifications", shipped("A1"))
     eventually(lambda: is_delivered(up, sent["id"]))
+
+
+def test_all_processes_record_it_in_one_trace(up: Up, collector: Collector) -> None:
+    """A scheduler applies what the sandbox says of it a second later."""
+    sent = up.call(
+        "/api/v1/notifications",
+        {**shipped("A2"), "recipients": [{"id": "uma", "email": "undelivered@sandbox.test"}], "channels": ["email"]},
+    )
+    services = {"accept": "notifier-web", "send": "notifier-worker", "receipt": "notifier-scheduler"}
+
+    def followed() -> dict[str, Received]:
+        return {span.name: span for span in collector.spans if span.facts.get("submission") == sent["id"]}
+
+    eventually(lambda: {name: span.service for name, span in followed().items()} == services)
+    accept = followed()["accept"]
+    assert {(span.trace, span.parent) for span in followed().values()} == {
+        (accept.trace, accept.parent),
+        (accept.trace, accept.id),
+    }
+    batches = [span for span in collector.spans if span.name == "deliver.batch"]
+    assert [span.service for span in batches if accept.trace in span.links] == ["notifier-worker"]
 
 
 def test_the_doctor_finds_no_fault_in_it(up: Up) -> None:

@@ -24,7 +24,9 @@ class StandardWebhook(Adapter):
     calls_peoples_hosts = True
 
     def send(self, message: Message, to: Recipient) -> Receipt:
-        standard_webhooks.post(self.http, message.delivery_id, _body(message), to.address, _secrets(to))
+        standard_webhooks.post(
+            self.http, message.delivery_id, _body(message), to.address, _secrets(to), message.traceparent
+        )
         return Receipt("sent")
 
     def explain(self, response: Response) -> DeliveryError | None:

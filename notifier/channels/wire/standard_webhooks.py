@@ -21,9 +21,13 @@ PATIENCE = 1.5  # times what a provider gets: the standard asks senders to wait 
 _STATUSES: dict[int, Family] = {**STATUSES, 401: Permanent, 403: Permanent, 410: InvalidRecipient}
 
 
-def post(http: Http, message_id: str, body: str, url: str, secrets: Sequence[str]) -> None:
+def post(
+    http: Http, message_id: str, body: str, url: str, secrets: Sequence[str], traceparent: str | None = None
+) -> None:
     """Posts a body, signed by each secret. Raises a DeliveryError."""
     signed = headers(message_id, body, secrets, now())
+    if traceparent is not None:
+        signed["traceparent"] = traceparent
     http.post(url, body.encode(), signed, explain=explain_answer, read_s=PATIENCE * http.read_s)
 
 

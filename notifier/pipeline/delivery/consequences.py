@@ -83,6 +83,7 @@ class _Place:
 class Drawn:
     """What is to be told after the commit. The queues: whose turn has come, what is a dead letter now, and what was one
     before. Browsers: `inbox_changes`, as `publish_states` takes them. `counted`: those that have moved, but for tests'.
+    The log: `heard`, with the rows of `matching.DELIVERY`.
     """
 
     started: Sequence[Doorbell] = ()
@@ -90,6 +91,7 @@ class Drawn:
     revived: Sequence[Doorbell] = ()
     inbox_changes: Sequence[tuple[str, dict[str, Any]]] = ()
     counted: Sequence[tuple["sa.Row[Any]", Folded]] = ()
+    heard: Sequence[tuple[Word, "sa.Row[Any]"]] = ()
 
 
 def draw(matched: Sequence[tuple[Word, "sa.Row[Any]"]]) -> Drawn:
@@ -120,6 +122,7 @@ def draw(matched: Sequence[tuple[Word, "sa.Row[Any]"]]) -> Drawn:
         revived=[Doorbell.of(rows[key]) for key, change in died.items() if change == (True, False)],
         inbox_changes=changes,
         counted=[(rows[key], one) for key, one in live.items()],
+        heard=matched,
     )
 
 

@@ -17,7 +17,7 @@ from flask import current_app
 from notifier.channels.contract import Adapter
 from notifier.core.errors import DeliveryError, Permanent
 from notifier.core.retry import fails_over
-from notifier.ground import metrics
+from notifier.ground import metrics, tracing
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import UNAVAILABLE
 from notifier.ground.ids import show
@@ -46,10 +46,13 @@ def deliver(ids: Sequence[UUID]) -> list[Outcome]:
 
 def begin(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
     """→ the tasks to be sent now, and the outcomes of the other deliveries."""
+    begun = clock_now()
     providers.refresh()
     metrics.batch_items.labels("claim").observe(len(ids))
     claimed, dropped = claim(ids)
     admitted, postponed = admit(claimed)
+    traces = (task.notification.traceparent for task in admitted)
+    tracing.batch("deliver.batch", traces, begun, asked_for=len(ids), admitted=len(admitted))
     return admitted, [*dropped, *postponed]
 
 
@@ -65,10 +68,11 @@ def send(task: Task) -> None:
 def _call(task: Task, adapter: Adapter) -> Try:
     """One provider call. Whatever it raises becomes its error: its neighbours must not suffer."""
     latest, begun = Try(task.delivery.tries + len(task.tries), adapter, clock_now()), time.monotonic()
+    span = _span(task, latest)
     try:
         if isinstance(task.message, str):
             raise Permanent(task.message, code="template_error")
-        message = replace(task.message, try_number=latest.number)
+        message = replace(task.message, try_number=latest.number, traceparent=span.traceparent)
         with adapter.http.within(task.lists) if task.lists else contextlib.nullcontext():
             latest.receipt = adapter.send(message, task.recipient)
     except DeliveryError as error:
@@ -82,7 +86,23 @@ def _call(task: Task, adapter: Adapter) -> Try:
         )
         latest.error = Permanent(f"the adapter broke: {type(error).__name__}", code="internal_error")
     latest.duration_ms = round((time.monotonic() - begun) * 1000)
+    span.end(latest.error.code or type(latest.error).__name__ if latest.error else None)
     return latest
+
+
+def _span(task: Task, latest: Try) -> tracing.Span:
+    return tracing.follow(
+        "send",
+        task.notification.traceparent,
+        latest.started_at,
+        request_id=task.notification.request_id,
+        submission=show("sub", task.notification.submission_id),
+        notification=show("ntf", task.notification.id),
+        delivery=show("dlv", task.delivery.id),
+        channel=task.delivery.channel,
+        provider=latest.adapter.name,
+        attempt=latest.number,
+    )
 
 
 @contextlib.contextmanager

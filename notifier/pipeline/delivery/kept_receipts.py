@@ -153,7 +153,7 @@ def _apply_kept(chosen: "sa.ColumnElement[bool]") -> int:
             changes = [{"id": row.id, **became, **_judged(row, word, hits)} for row, word, became in judged]
             set_each(_receipts, "id", changes)
         drawn = apply([word for _, word, became in judged if became["applied_at"]], found)
-    tell_others(drawn)
+    tell_others(drawn, now)
     return len(kept)
 
 

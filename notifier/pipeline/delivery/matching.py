@@ -15,7 +15,7 @@ from notifier.core import lifecycle
 from notifier.core.receipts import BY_ADDRESS, DEVICE
 from notifier.core.tracking import ACCOUNT, SETTLED_AFTER
 from notifier.ground.extensions import db
-from notifier.models import Attempt, Delivery, Notification, Preference, Receipt
+from notifier.models import Attempt, Delivery, Notification, Preference, Receipt, Submission
 from notifier.pipeline.delivery.consequences import Word
 from notifier.pipeline.delivery.task import LEASE_LAPSED
 
@@ -27,6 +27,7 @@ _OURS = (ACCOUNT, DEVICE)  # a signed token names the delivery; or it was looked
 _receipts: sa.Table = Receipt.__table__
 _deliveries: sa.Table = Delivery.__table__
 _notifications: sa.Table = Notification.__table__
+_submissions: sa.Table = Submission.__table__
 _preferences: sa.Table = Preference.__table__
 DELIVERY: tuple[sa.ColumnElement[Any], ...] = (
     *(
@@ -42,6 +43,8 @@ DELIVERY: tuple[sa.ColumnElement[Any], ...] = (
         _notifications.c[name]
         for name in ("user_id", "type", "category", "is_test", "routing", "created_at", "producer_id")
     ),
+    # For the log and for traces
+    *(_notifications.c.submission_id, _submissions.c.request_id, _submissions.c.traceparent),
     _preferences.c.document["do_not_track"].as_boolean().label("do_not_track"),
 )
 
@@ -52,6 +55,7 @@ _BY = {"ids": _deliveries.c.id, "messages": _deliveries.c.provider_message_id}
 _LOCKED = {
     names: sa.select(*DELIVERY)
     .join(_notifications, _notifications.c.id == _deliveries.c.notification_id)
+    .join(_submissions, _submissions.c.id == _notifications.c.submission_id)
     .outerjoin(_preferences, _preferences.c.user_id == _notifications.c.user_id)
     .where(sa.or_(*(_BY[name].in_(sa.bindparam(name, expanding=True)) for name in names)))
     .order_by(_deliveries.c.id)

@@ -51,7 +51,8 @@ _NOTIFICATION: tuple[sa.Column[Any], ...] = (
         _notification.created_at,
     ),
     *(_notification.producer_id, _notification.collapse_key, _notification.push),
-    Submission.__table__.c.request_id,  # for the log: what became of a request is found by its id
+    # For the log and for traces: what became of a request is found by its id
+    *(Submission.__table__.c.request_id, Submission.__table__.c.traceparent, _notification.submission_id),
 )
 _ADDRESS: tuple[sa.Column[Any], ...] = (
     *(_address.id, _address.channel, _address.value, _address.secret, _address.digest),

@@ -26,11 +26,12 @@ from notifier.channels.receipts import Event
 from notifier.core import lifecycle
 from notifier.core.errors import Rejected
 from notifier.core.masking import masked
+from notifier.ground import logs, tracing
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import UNAVAILABLE, insert, retried, transaction
 from notifier.ground.extensions import db
 from notifier.ground.group_commit import GroupCommit
-from notifier.ground.ids import parse
+from notifier.ground.ids import parse, show
 from notifier.models import Receipt
 from notifier.pipeline.delivery import metering
 from notifier.pipeline.delivery.consequences import CONCERNS_ADDRESS, Drawn, Word, draw, obey_stops
@@ -107,7 +108,7 @@ def _take(calls: Sequence[Call]) -> None:
         kept = [(words[row.provider, row.event_id], row.applied_at is not None) for row in stored]
         drawn = apply([word for word, is_applied in kept if is_applied], found)
     metering.count_receipts(word for word, _ in kept)
-    tell_others(drawn)
+    tell_others(drawn, received_at)
 
 
 @functools.cache
@@ -196,9 +197,15 @@ def apply(words: Sequence[Word], found: Found) -> Drawn:
     return draw(matched) if matched else Drawn()
 
 
-def tell_others(drawn: Drawn) -> None:
-    """After the commit. Without Redis, the scheduler rings later and removes the ghosts, and browsers ask again."""
+def tell_others(drawn: Drawn, since: datetime) -> None:
+    """After the commit. Without Redis, the scheduler rings later and removes the ghosts, and browsers ask again.
+
+    `since`: when applying them began.
+    """
     metering.count_told(drawn.counted, clock_now())
+    with logs.at_once():
+        for word, row in drawn.heard:
+            _say(word, row, since)
     publish.publish_states(drawn.inbox_changes)
     ring(drawn.started)
     if not drawn.dead and not drawn.revived:
@@ -208,3 +215,18 @@ def tell_others(drawn: Drawn) -> None:
         forget_failed(drawn.revived, with_jobs=True)
     except redis.RedisError as error:
         log.warning("receipts.queues_not_told", error=type(error).__name__)
+
+
+def _say(word: Word, row: "sa.Row[Any]", since: datetime) -> None:
+    said = {
+        "request_id": row.request_id,
+        "producer": show("prd", row.producer_id) if row.producer_id else None,
+        "submission": show("sub", row.submission_id),
+        "notification": show("ntf", row.notification_id),
+        "delivery": show("dlv", row.id),
+        "channel": word.channel,
+        "provider": word.provider,
+        "told": word.kind,
+    }
+    log.info("receipt.applied", **said)
+    tracing.follow("receipt", row.traceparent, since, **said).end()

@@ -4,7 +4,8 @@ Called by `group_commit` (single requests that arrive together), by bulk calls, 
 demo. `judge` checks each item; a bad item never affects the others. User-written schemas and templates run before T1.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,7 +18,7 @@ from notifier.catalogue.known import load_types, load_wordings
 from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient
 from notifier.core.worlds import has_inbox
-from notifier.ground import shapes
+from notifier.ground import shapes, tracing
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import (
     DEADLOCK_DETECTED,
@@ -28,6 +29,7 @@ from notifier.ground.database import (
     transaction,
 )
 from notifier.ground.extensions import db, redis_store
+from notifier.ground.ids import show
 from notifier.ground.many_rows import insert_rows
 from notifier.ledgers import audit, flood
 from notifier.ledgers.flood import Trigger
@@ -59,7 +61,36 @@ class _Overtaken(Exception):
 
 
 def accept(batch: Sequence[Item]) -> list[Accepted | Rejected]:
-    """One answer for each item, in order. Commits, then rings and publishes. Raises only when the database is away.
+    """One answer for each item, in order. Commits, then rings and publishes. Raises only when the database is away."""
+    if not tracing.is_on():
+        return _accept_all(batch)
+    spans = [tracing.begin("accept", item.caller.traceparent, batch=len(batch), **_named(item)) for item in batch]
+    try:
+        answers = _accept_all(
+            [replace(item, traceparent=span.traceparent) for item, span in zip(batch, spans, strict=True)]
+        )
+    except Exception as error:
+        for span in spans:
+            span.end(error=type(error).__name__)
+        raise
+    for item, span, answer in zip(batch, spans, answers, strict=True):
+        if isinstance(answer, Rejected):
+            span.end(error=answer.code)
+        else:
+            span.end(submission=answer.answer["id"], type=item.submission.type, replayed=answer.replayed)
+    return answers
+
+
+def _named(item: Item) -> dict[str, str | None]:
+    producer_id = item.caller.producer_id
+    return {
+        "request_id": item.caller.request_id,
+        "producer": show("prd", producer_id) if producer_id else None,
+    }
+
+
+def _accept_all(batch: Sequence[Item]) -> list[Accepted | Rejected]:
+    """As `accept`.
 
     If another process was faster (it stored one of our idempotency keys, erased somebody, or won a deadlock), the batch
     is decided again. If that fails too, the items are tried one by one.
@@ -87,7 +118,7 @@ def accept(batch: Sequence[Item]) -> list[Accepted | Rejected]:
             break
     if len(batch) > 1:
         log.warning("accept.batch_failed", items=len(batch), exc_info=failure)
-        return [answer for item in batch for answer in accept_part([item])]
+        return [answer for item in batch for answer in _accept_part([item], _accept_all)]
     if sqlstate(failure) == LOCK_NOT_AVAILABLE:
         return [in_progress()]
     raise failure
@@ -103,8 +134,14 @@ def accept_one(item: Item) -> Accepted:
 
 def accept_part(batch: Sequence[Item]) -> list[Accepted | Rejected]:
     """As `accept`, after other items of the call were answered: an error becomes the answer of these items."""
+    return _accept_part(batch, accept)
+
+
+def _accept_part(
+    batch: Sequence[Item], how: Callable[[Sequence[Item]], list[Accepted | Rejected]]
+) -> list[Accepted | Rejected]:
     try:
-        return accept(batch)
+        return how(batch)
     except UNAVAILABLE:
         return [
             Rejected(
@@ -237,6 +274,8 @@ def _submission_row(work: Work, flooded: Collection[Trigger], now: datetime) -> 
         "body": _body(work, flooded) if later else None,
         "request_id": work.item.caller.request_id,
         "idempotency_key": work.key[1] if work.key else None,
+        # Nobody could read a trace of many thousand sends
+        "traceparent": None if later else work.item.traceparent,
         "wake_at": now + EXPAND_GRACE if later else None,
         "created_at": now,
     }

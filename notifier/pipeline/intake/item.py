@@ -26,6 +26,7 @@ class Caller:
 
     `may_change_people`: known people, by values given inline; `may_change_staff`: even people with a role in the
     console. `label`: its name in the audit trail. `key_id`: of that key; None for somebody in the console.
+    `traceparent`: as the request said it, or nonsense.
     """
 
     producer_id: UUID | None
@@ -38,6 +39,7 @@ class Caller:
     may_change_staff: bool = False
     label: str = "Notifier"
     key_id: UUID | None = None
+    traceparent: str | None = None
 
     @classmethod
     def of_key(
@@ -50,6 +52,7 @@ class Caller:
         request_id: str,
         label: str,
         key_id: UUID | None = None,
+        traceparent: str | None = None,
     ) -> "Caller":
         """The rights of a key with these scopes. `types`: those it is limited to."""
         return cls(
@@ -62,16 +65,20 @@ class Caller:
             may_change_staff="users" in scopes and "admin" in scopes,
             label=label,
             key_id=key_id,
+            traceparent=traceparent,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """`noted`: what the audit trail says of it once it is stored, with the notification's id; of one recipient only."""
+    """`noted`: what the audit trail says of it once it is stored, with the notification's id; of one recipient only.
+    `traceparent`: of the span in which it is being accepted, where that is recorded.
+    """
 
     caller: Caller
     submission: Submission
     noted: audit.Entry | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

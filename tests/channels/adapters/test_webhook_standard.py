@@ -45,6 +45,13 @@ def test_the_receiver_verifies_what_it_gets(http: Http, sink: Any, to: Recipient
     )
 
 
+def test_the_receiver_can_go_on_with_the_trace(http: Http, sink: Any, to: Recipient, make_message: Any) -> None:
+    traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    for given in (traceparent, None):
+        StandardWebhook({}, http).send(make_message(traceparent=given), to)
+    assert [request.headers.get("traceparent") for request in sink.requests] == [traceparent, None]
+
+
 def test_a_changed_body_does_not_verify(http: Http, sink: Any, to: Recipient, make_message: Any) -> None:
     StandardWebhook({}, http).send(make_message(), to)
     with pytest.raises(WebhookVerificationError):
