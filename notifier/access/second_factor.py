@@ -1,9 +1,8 @@
-"""The second factor of those who work in the console: codes of an authenticator app (TOTP, RFC 6238), recovery codes.
+"""The second factor of accounts: codes of an authenticator app (TOTP, RFC 6238), passkeys, recovery codes.
 
-Called by the pages of sign-in and second factor, by `web.access`, `realtime.door` and the commands. Each code works
-once. A try at the sign-in is counted before it is compared, whatever address it comes from: only somebody who knows the
-password can use up the tries. `web.reauthentication` counts those of each session apart, since its cookie may be
-stolen.
+Called by the pages of sign-in and second factor, by `access.passkeys`, `web.access`, `realtime.door` and the commands.
+An account has a second factor while it has an app or a passkey; the recovery codes are for both. Each code works once.
+Whoever calls `use` limits the tries (`web.throttle`).
 """
 
 import base64
@@ -17,28 +16,24 @@ import sqlalchemy as sa
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
-from notifier.access import sessions
+from notifier.access import recovery_codes, sessions
 from notifier.core.errors import Fault, Rejected
 from notifier.ground.clock import now
 from notifier.ground.config import current_settings
 from notifier.ground.database import insert, transaction
-from notifier.ground.encryption import vault
 from notifier.ground.extensions import db
 from notifier.ground.languages import N_
 from notifier.ledgers import audit
-from notifier.models import Account, Authenticator, RecoveryCode
+from notifier.models import Account, Authenticator, Passkey
+from notifier.models.account import CONSOLE_ROLES
 
 ISSUER = "Notifier"
 STEP_S = 30
-MOST_TRIES = 5  # then one in each WAIT
-WAIT = timedelta(minutes=15)
-RECOVERY_CODES = 10
+WAIT = timedelta(minutes=15)  # between tries, once there were many
 
 _SECRET_BYTES = 20  # as RFC 4226 recommends
 _DIGITS = 6
 _CLOCKS_APART = (0, -1, 1)  # steps
-_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # without those that look alike
-_CODE_LENGTH = 12
 _WRONG: Final = N_("That is not a valid code. Each code works once; the app shows a new one every 30 seconds.")
 
 
@@ -48,9 +43,14 @@ def is_missing(account: Account) -> bool:
     return least is not None and account.second_factor_at is None and account.has_role(least)
 
 
+def has_app(account_id: UUID) -> bool:
+    confirmed = (Authenticator.account_id == account_id, Authenticator.confirmed_at.is_not(None))
+    return db.session.scalar(sa.select(Authenticator.account_id).where(*confirmed)) is not None
+
+
 def begin(account_id: UUID) -> str:
     """→ the secret that the app is to learn, in base32; the same for as long as a sign-in is recent. Raises Rejected
-    where there is a second factor already.
+    where there is an app already.
     """
     row = {"secret": _new_secret(), "created_at": now()}
     is_old = (Authenticator.confirmed_at.is_(None), Authenticator.created_at < now() - sessions.FRESH_FOR)
@@ -64,7 +64,7 @@ def begin(account_id: UUID) -> str:
             sa.select(Authenticator.secret, Authenticator.confirmed_at).where(Authenticator.account_id == account_id)
         ).one()
     if found.confirmed_at is not None:
-        raise Rejected("conflict", N_("You have a second factor already."))
+        raise _has_one()
     return str(found.secret)
 
 
@@ -74,13 +74,12 @@ def app_address(secret: str, email: str) -> str:
 
 
 def confirm(account_id: UUID, code: str, *, here: str) -> list[str]:
-    """Takes up the second factor, and ends all sessions but the one `here`; → recovery codes, which nothing can show
-    again. Raises Rejected.
+    """Takes up the app, and ends all sessions but the one `here`; → recovery codes, or none where the account has some
+    already. Raises Rejected.
     """
     begin(account_id)
-    if not check(account_id, code):
+    if not _use_app(account_id, _plain(code), is_confirmed=False):
         raise Rejected("validation_failed", _WRONG, (Fault("/code", "wrong_code", _WRONG),))
-    codes = [_new_code() for _ in range(RECOVERY_CODES)]
     with transaction() as session:
         confirmed = session.execute(
             sa.update(Authenticator)
@@ -89,96 +88,110 @@ def confirm(account_id: UUID, code: str, *, here: str) -> list[str]:
             .returning(Authenticator.account_id)
         ).first()
         if confirmed is None:  # another request was faster
-            raise Rejected("conflict", N_("You have a second factor already."))
-        email = session.execute(
-            sa.update(Account).where(Account.id == account_id).values(second_factor_at=now()).returning(Account.email)
-        ).scalar_one()
-        session.execute(sa.delete(RecoveryCode).where(RecoveryCode.account_id == account_id))
-        session.add_all(RecoveryCode(digest=_digest(account_id, code), account_id=account_id) for code in codes)
-        sessions.end_all(account_id, but=here)
-        audit.write("account.second_factor_added", email)
-    return codes
-
-
-def check(account_id: UUID, text: str) -> bool:
-    """As `use`, with the account's tries counted. Raises Rejected('rate_limited') after too many."""
-    _count_try(account_id)
-    return use(account_id, text)
+            raise _has_one()
+        return turn_on(account_id, "account.second_factor_added", here=here)
 
 
 def use(account_id: UUID, text: str) -> bool:
-    """Whether it is a code of the app that has not been used, or a recovery code, which is used up. The caller limits
-    the tries.
-    """
-    given = "".join(text.split()).replace("-", "").lower()
-    secret = db.session.scalar(sa.select(Authenticator.secret).where(Authenticator.account_id == account_id))
-    step = None if secret is None else _step_of(secret, given)
+    """Whether it is a code of the app that has not been used, or a recovery code, which is used up."""
+    return _use_app(account_id, _plain(text), is_confirmed=True) or recovery_codes.use(account_id, text)
+
+
+def renew_codes(account_id: UUID) -> list[str]:
+    """New recovery codes, instead of those before. None where there is no second factor."""
+    with transaction():
+        account = _held(account_id)
+        if account.second_factor_at is None:
+            return []
+        _note(account, "account.recovery_codes_renewed")
+        return recovery_codes.replace(account_id)
+
+
+def remove_app(account_id: UUID, *, here: str) -> bool:
+    """Ends the account's other sessions. False if there was none."""
     with transaction() as session:
-        if step is not None:
-            unused = (Authenticator.account_id == account_id, Authenticator.last_step < step)
-            values: dict[str, int] = {"last_step": step, "failures": 0}
-            done = session.execute(
-                sa.update(Authenticator).where(*unused).values(**values).returning(Authenticator.account_id)
-            ).first()
-            return done is not None
-        used = session.execute(
-            sa.delete(RecoveryCode)
-            .where(RecoveryCode.digest == _digest(account_id, given), RecoveryCode.account_id == account_id)
-            .returning(RecoveryCode.account_id)
-        ).first()
-        if used is None:
-            return False
-        session.execute(sa.update(Authenticator).where(Authenticator.account_id == account_id).values(failures=0))
-        email = session.scalar(sa.select(Account.email).where(Account.id == account_id))
-        audit.write("account.recovery_code_used", str(email))
-    return True
-
-
-def codes_left(account_id: UUID) -> int:
-    return (
-        db.session.scalar(
-            sa.select(sa.func.count()).select_from(RecoveryCode).where(RecoveryCode.account_id == account_id)
-        )
-        or 0
-    )
-
-
-def remove(account_id: UUID, *, here: str | None = None) -> bool:
-    """Also for somebody who has lost it. Ends the account's sessions, but the one `here`. False if there is none."""
-    with transaction() as session:
-        had = session.execute(
-            sa.update(Account)
-            .where(Account.id == account_id, Account.second_factor_at.is_not(None))
-            .values(second_factor_at=None)
-            .returning(Account.email)
-        ).scalar()
-        session.execute(sa.delete(Authenticator).where(Authenticator.account_id == account_id))
-        session.execute(sa.delete(RecoveryCode).where(RecoveryCode.account_id == account_id))
-        if had is not None:
-            sessions.end_all(account_id, but=here)
-            audit.write("account.second_factor_removed", had)
-    return had is not None
-
-
-def _count_try(account_id: UUID) -> None:
-    """Raises Rejected."""
-    at = now()
-    with transaction() as session:
-        counted = session.execute(
-            sa.update(Authenticator)
-            .where(
-                Authenticator.account_id == account_id,
-                sa.or_(Authenticator.failures < MOST_TRIES, Authenticator.tried_at < at - WAIT),
-            )
-            .values(failures=Authenticator.failures + 1, tried_at=at)
+        gone = session.execute(
+            sa.delete(Authenticator)
+            .where(Authenticator.account_id == account_id, Authenticator.confirmed_at.is_not(None))
             .returning(Authenticator.account_id)
         ).first()
-    if counted is None:
-        raise Rejected(
-            "rate_limited",
-            N_("Too many attempts. Try again in a quarter of an hour."),
-            retry_after=WAIT.total_seconds(),
-        )
+        if gone is not None:
+            turn_off_unless_left(account_id, "account.second_factor_removed", here=here)
+    return gone is not None
+
+
+def remove(account_id: UUID) -> bool:
+    """All of it, for somebody who has lost it, by an admin or the command line. Ends the account's sessions. False if
+    there is none.
+    """
+    with transaction() as session:
+        account = _held(account_id)
+        had = account.second_factor_at is not None
+        for table in (Authenticator, Passkey):
+            session.execute(sa.delete(table).where(table.account_id == account_id))
+        recovery_codes.delete(account_id)
+        account.second_factor_at = None
+        if had:
+            sessions.end_all(account_id)
+            audit.write("account.second_factor_removed", account.email)
+    return had
+
+
+def turn_on(account_id: UUID, action: str, *, here: str) -> list[str]:
+    """Inside the transaction that has stored an app or a passkey. Where it is the first, all sessions but the one
+    `here` end; → the recovery codes.
+    """
+    account = _held(account_id)
+    _note(account, action)
+    if account.second_factor_at is not None:
+        return []
+    account.second_factor_at = now()
+    sessions.end_all(account_id, but=here)
+    return recovery_codes.replace(account_id)
+
+
+def turn_off_unless_left(account_id: UUID, action: str, *, here: str) -> None:
+    """Inside the transaction that has deleted an app or a passkey. Ends all sessions but the one `here`."""
+    account = _held(account_id)
+    _note(account, action)
+    sessions.end_all(account_id, but=here)
+    theirs = sa.select(Passkey.id).where(Passkey.account_id == account_id).limit(1)
+    if not has_app(account_id) and db.session.scalar(theirs) is None:
+        account.second_factor_at = None
+        recovery_codes.delete(account_id)
+
+
+def _held(account_id: UUID) -> Account:
+    """Two who take away one factor each must not both find the other's."""
+    statement = sa.select(Account).where(Account.id == account_id).with_for_update()
+    return db.session.scalars(statement.execution_options(populate_existing=True)).one()
+
+
+def _note(account: Account, action: str) -> None:
+    """People without a console role would only fill the trail, and could not be erased from it."""
+    if account.role in CONSOLE_ROLES:
+        audit.write(action, account.email)
+
+
+def _use_app(account_id: UUID, given: str, *, is_confirmed: bool) -> bool:
+    """An app that is only being set up answers no question but that one."""
+    mine = (Authenticator.account_id == account_id, Authenticator.confirmed_at.is_not(None) == is_confirmed)
+    secret = db.session.scalar(sa.select(Authenticator.secret).where(*mine))
+    step = None if secret is None else _step_of(secret, given)
+    if step is None:
+        return False
+    unused = (*mine, Authenticator.last_step < step)
+    with transaction() as session:
+        statement = sa.update(Authenticator).where(*unused).values(last_step=step)
+        return session.execute(statement.returning(Authenticator.account_id)).first() is not None
+
+
+def _has_one() -> Rejected:
+    return Rejected("conflict", N_("You have an authenticator app already."))
+
+
+def _plain(text: str) -> str:
+    return "".join(text.split())
 
 
 def _step_of(secret: str, given: str) -> int | None:
@@ -194,12 +207,3 @@ def _totp(secret: str) -> TOTP:
 
 def _new_secret() -> str:
     return base64.b32encode(secrets.token_bytes(_SECRET_BYTES)).decode()
-
-
-def _new_code() -> str:
-    letters = "".join(secrets.choice(_LETTERS) for _ in range(_CODE_LENGTH))
-    return "-".join(letters[place : place + 4] for place in range(0, _CODE_LENGTH, 4))
-
-
-def _digest(account_id: UUID, code: str) -> bytes:
-    return vault.digest(f"recovery_code\0{account_id.hex}\0{code.replace('-', '')}")

@@ -22,7 +22,7 @@ from notifier.models.account import CONSOLE_ROLES
 
 KEY = "session_id"  # by which the cookie holds the id
 LIFETIME = timedelta(days=14)
-PASSWORD, LINK, INVITATION = "password", "link", "invitation"  # ways to sign in
+PASSWORD, LINK, INVITATION, PASSKEY = "password", "link", "invitation", "passkey"  # ways to sign in
 BY_MAIL = (LINK, INVITATION)  # sign-ins that prove who has the mailbox
 FRESH_FOR = timedelta(minutes=15)
 PROVEN_FOR = timedelta(minutes=10)  # after which secrets, roles and erasure ask again who it is

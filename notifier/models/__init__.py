@@ -1,6 +1,15 @@
 """The tables, one aggregate per file. Columns and properties only: no queries, commits or sends."""
 
-from notifier.models.account import Account, AccountSession, Authenticator, Invitation, RecoveryCode, SignInLink
+from notifier.models.account import (
+    Account,
+    AccountSession,
+    Authenticator,
+    Invitation,
+    Passkey,
+    PasskeyChallenge,
+    RecoveryCode,
+    SignInLink,
+)
 from notifier.models.broadcast import Broadcast, BroadcastHour, BroadcastTally
 from notifier.models.console import BulkAction, PausedChannel, Tally
 from notifier.models.event import Event, EventReader, EventStream
@@ -69,6 +78,8 @@ __all__ = [
     "InstallationSecret",
     "Invitation",
     "Notification",
+    "Passkey",
+    "PasskeyChallenge",
     "PausedChannel",
     "Preference",
     "Producer",

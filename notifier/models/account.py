@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from flask_login import UserMixin
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Integer, LargeBinary, String, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from notifier.ground.clock import now
@@ -68,7 +68,7 @@ class AccountSession(Base):
 
 class Authenticator(Base):
     """An account's authenticator app (TOTP). `secret` is base32; the code of `last_step` and those before are used up.
-    `failures`: tries since the last right code, the latest at `tried_at`. Before `confirmed_at` nobody is asked for it.
+    Before `confirmed_at` nobody is asked for it.
     """
 
     __tablename__ = "authenticator"
@@ -76,14 +76,46 @@ class Authenticator(Base):
     account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"), primary_key=True)
     secret: Mapped[str] = mapped_column(EncryptedText("authenticator.secret"))
     last_step: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
-    failures: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
-    tried_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 
+class Passkey(Base):
+    """A public key with which a device of the account's owner signs them in (WebAuthn). `sign_count`: how often the
+    device says it has signed; one that is synchronised between devices does not count.
+    """
+
+    __tablename__ = "passkey"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"), index=True)
+    credential_id: Mapped[bytes] = mapped_column(LargeBinary(1023), unique=True)
+    public_key: Mapped[bytes] = mapped_column(LargeBinary)
+    sign_count: Mapped[int] = mapped_column(BigInteger)
+    name: Mapped[str] = mapped_column(String(60))
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+    @property
+    def shown_id(self) -> str:
+        return show("psk", self.id)
+
+
+class PasskeyChallenge(Base):
+    """What a browser was asked to sign, once: the row is deleted with the answer. `digest` is the challenge's SHA-256.
+    `account_id`: the only account that may answer; None: any, at the sign-in.
+    """
+
+    __tablename__ = "passkey_challenge"
+
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    purpose: Mapped[str] = mapped_column(String(8))
+    account_id: Mapped[UUID | None] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"), index=True)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+
+
 class RecoveryCode(Base):
-    """Signs in once without the app; the row is deleted then. Only a keyed digest is kept."""
+    """Signs in once without app and passkey; the row is deleted then. Only a keyed digest is kept."""
 
     __tablename__ = "recovery_code"
 

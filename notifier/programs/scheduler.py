@@ -16,7 +16,7 @@ import redis
 import structlog
 from flask import Flask
 
-from notifier.access import access_tokens, invitations, sessions, sign_in, signing_keys
+from notifier.access import access_tokens, invitations, passkeys, sessions, sign_in, signing_keys
 from notifier.app import create_app
 from notifier.ground import logs, metrics, tracing, vital
 from notifier.ground.clock import now
@@ -131,6 +131,7 @@ def tasks(name: str) -> list[Task]:
         Task("prune_captures", due.prune_captures, 3600.0),
         Task("prune_sign_in_links", sign_in.prune, 3600.0),
         Task("prune_sessions", sessions.prune, 3600.0),
+        Task("prune_passkey_challenges", passkeys.prune, 3600.0),
         Task("prune_access_tokens", access_tokens.prune, 3600.0),
         Task("rotate_signing_keys", signing_keys.rotate, 3600.0),
         Task("prune_invitations", invitations.prune, 3600.0),

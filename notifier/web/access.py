@@ -19,7 +19,7 @@ from notifier.web import reauthentication
 from notifier.web.forms import is_storable
 
 ANYONE = "anyone"
-SECOND_FACTOR = "second_factor"  # the pages on which it is set up
+SECOND_FACTOR = "second_factor"  # the blueprint of the page on which it is set up
 VISITOR = "a visitor"  # the actor where nobody is signed in
 RULES = (ANYONE, *ROLES)
 
@@ -77,7 +77,7 @@ def _check() -> ResponseReturnValue | None:
         return _to_sign_in()
     if not current_user.has_role(rule):
         abort(403)
-    if rule in CONSOLE_ROLES and request.blueprint != SECOND_FACTOR and second_factor.is_missing(current_user):
+    if rule in CONSOLE_ROLES and second_factor.is_missing(current_user):
         return redirect(url_for(f"{SECOND_FACTOR}.show"), 303)
     if not all(is_storable(str(word)) for word in (request.view_args or {}).values()):
         abort(404)  # nothing goes by a name that no database can hold

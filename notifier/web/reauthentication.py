@@ -1,8 +1,8 @@
 """Asks people again who they are, before what a stolen cookie or an unattended browser must not do.
 
 `web.access` asks here for the views that it lists as `recent`. The question is the answer to the request itself, and
-holds what was sent with it: the right password, or code of the second factor, lets the same request go on. It counts
-for this session alone, for `sessions.PROVEN_FOR`.
+holds what was sent with it: the right password, code of the second factor or passkey lets the same request go on. It
+counts for this session alone, for `sessions.PROVEN_FOR`.
 """
 
 from collections.abc import Callable
@@ -12,17 +12,18 @@ from flask import make_response, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
-from notifier.access import accounts, second_factor, sessions
+from notifier.access import accounts, passkeys, second_factor, sessions
 from notifier.ground.extensions import db
 from notifier.models import Account
-from notifier.web import throttle
+from notifier.web import challenges, throttle
 from notifier.web.forms import is_storable
 from notifier.web.language import gettext
 
 FIELD = "proof"  # the password or the code, beside the fields of the form that waits
+PASSKEY_FIELD = "proof_passkey"
 
 _LONGEST = 1024
-_NOT_KEPT = (FIELD, "csrf_token")
+_NOT_KEPT = (FIELD, PASSKEY_FIELD, "csrf_token")
 
 
 class Refusal(NamedTuple):
@@ -37,10 +38,13 @@ def ask() -> ResponseReturnValue | None:
     session_id = session.get(sessions.KEY)
     if sessions.is_proven(session_id):
         return None
-    given = request.form.get(FIELD) if request.method == "POST" else None
-    if given is None:
+    fields = request.form if request.method == "POST" else {}
+    if FIELD in fields:
+        refusal = _refuse(current_user._get_current_object(), fields[FIELD])
+    elif PASSKEY_FIELD in fields:
+        refusal = _refuse_passkey(fields[PASSKEY_FIELD])
+    else:
         return _page(None)
-    refusal = _refuse(current_user._get_current_object(), given)
     if refusal is not None:
         return _page(refusal)
     sessions.prove(session_id)
@@ -67,6 +71,12 @@ def _refuse(account: Account, given: str) -> Refusal | None:
         gettext("That is not a valid code."),
         throttle.PER_CODE,
     )
+
+
+def _refuse_passkey(answer: str) -> Refusal | None:
+    """Nothing to guess, and so nothing to count."""
+    account_id = current_user.id
+    return None if challenges.used(answer) == account_id else Refusal(gettext("That passkey was not accepted."))
 
 
 def _refuse_unless(is_right: Callable[[], bool], email: str, words: str, waits: throttle.Waits) -> Refusal | None:
@@ -96,6 +106,9 @@ def _page(refusal: Refusal | None) -> ResponseReturnValue:
         kept=kept,
         field=FIELD,
         error=refusal and refusal.words,
+        has_app=second_factor.has_app(current_user.id),
+        has_passkeys=bool(passkeys.of_account(current_user.id)),
+        passkey_field=PASSKEY_FIELD,
         minutes=int(sessions.PROVEN_FOR.total_seconds() // 60),
     )
     if refusal is None or not refusal.retry_after_s:

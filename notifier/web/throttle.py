@@ -8,6 +8,8 @@ Nobody can use up another person's tries of a right password, or the links in th
   (https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies).
 - A session has tries of its own, too, when it asks again for the password or a code of the second factor: a stolen
   cookie uses up no others.
+- Codes of the second factor have tries of their own, by account, browser and address, and those of all addresses
+  together are few: six digits are. Browsers that the account does not know share them, one that it knows has its own.
 - From any other browser, each network address has its own tries at each account: five are checked, the next ones wait,
   longer each time. Nothing is refused because others guess; but while many do, an address that has used its five tries
   waits for hours.
@@ -46,8 +48,10 @@ LINKS_PER_ADDRESS = RateLimitItemPerMinute(50, 15, namespace="sign-in-link-addre
 LINKS_PER_MAILBOX = RateLimitItemPerMinute(5, 15, namespace="sign-in-link-mailbox")
 # Beyond these: the latest has 12 minutes left at least
 FURTHER_LINKS = RateLimitItemPerMinute(1, 3, namespace="sign-in-link-further")
+CHALLENGES_PER_ADDRESS = RateLimitItemPerMinute(300, 15, namespace="challenge-address")
 
 _KEPT_S = 4 * 3600  # what is known of an account, and of who tried at it
+_TOGETHER_KEPT_S = 24 * 3600
 _FAILURES_KEPT_S = 15 * 60  # of an address
 _SITE = 48  # bits of IPv6: who rents a server, or asks for a tunnel, is given 65,536 networks of 64 bits
 _MOST_WAITING = 16  # of one address, in one process
@@ -78,12 +82,9 @@ PER_PAIR = Waits(free=5, first_s=1, longest_s=900)
 PER_PAIR_UNDER_ATTACK = Waits(free=5, first_s=_KEPT_S, longest_s=_KEPT_S)
 ATTACKED_AFTER = 100  # failures of strangers at one account
 PER_DEVICE = Waits(free=10, first_s=1, longest_s=900)
-# Of the second factor, in a session: six digits are few
-PER_CODE = Waits(
-    free=second_factor.MOST_TRIES,
-    first_s=second_factor.WAIT.total_seconds(),
-    longest_s=second_factor.WAIT.total_seconds(),
-)
+_CODE_WAIT_S = second_factor.WAIT.total_seconds()
+PER_CODE = Waits(free=5, first_s=_CODE_WAIT_S, longest_s=_CODE_WAIT_S)  # of one browser, or session
+PER_CODE_TOGETHER = Waits(free=20, first_s=_CODE_WAIT_S, longest_s=_CODE_WAIT_S)  # of all addresses, in a day
 PER_ADDRESS = Waits(free=30, first_s=0.05, longest_s=1, doubled_every=20)  # late, not refused
 MOST_FAILURES = 100  # of an address, at links that are no invitations
 
@@ -99,6 +100,14 @@ class Try:
     place: str
     retry_after_s: int = 0
     hold_s: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CodeTry:
+    """One try at a code of the second factor. `retry_after_s` > 0: it is not looked at before then."""
+
+    keys: tuple[str, str]
+    retry_after_s: int
 
 
 class _Line:
@@ -144,14 +153,9 @@ def begin(email: str, address: str, device: str | None = None, per_device: Waits
     one = Try(own, None if device else _key("account", email), place)
 
     def count(storage: Storage) -> Try:
-        one.retry_after_s = _blocked_for(storage, one.own)
-        if one.retry_after_s:
-            return one
         waits = _per_pair(storage, one.account) if one.account else per_device
-        wait = waits.after(storage.incr(one.own, _KEPT_S))
-        if wait and storage.incr(f"{one.own}/blocked", int(wait)) > 1:  # another one was faster, of many at once
-            storage.incr(one.own, _KEPT_S, -1)
-            one.retry_after_s = max(1, _blocked_for(storage, one.own))
+        one.retry_after_s = _take(storage, one.own, waits, _KEPT_S)
+        if one.retry_after_s:
             return one
         if one.account:
             storage.incr(one.account, _KEPT_S)
@@ -160,6 +164,46 @@ def begin(email: str, address: str, device: str | None = None, per_device: Waits
         return one
 
     return _ask(count)
+
+
+def begin_code(account: str, address: str, device: str | None = None) -> CodeTry:
+    """Counts a try at the sign-in of an account. `device`: as in `begin`.
+
+    Who has stolen a cookie from halfway through a sign-in, or the password, uses up no tries of a browser that the
+    account knows, and none at another address.
+    """
+    browser = device or ""
+    own = _key("code", account, browser, neighbourhood(address, _SITE))
+    together = _key("codes", account, browser)
+
+    def count(storage: Storage) -> CodeTry:
+        wait = _take(storage, own, PER_CODE, _KEPT_S)
+        return CodeTry((own, together), wait or _take(storage, together, PER_CODE_TOGETHER, _TOGETHER_KEPT_S))
+
+    return _ask(count)
+
+
+def succeed_code(one: CodeTry) -> None:
+    """The code was right: tries are counted from none again."""
+
+    def forget(storage: Storage) -> None:
+        for key in one.keys:
+            storage.clear(key)
+            storage.clear(f"{key}/blocked")
+
+    _ask(forget)
+
+
+def _take(storage: Storage, key: str, waits: Waits, kept_s: int) -> int:
+    """Counts a try. → 0, or the seconds until it may be made, in which case it does not count."""
+    blocked_s = _blocked_for(storage, key)
+    if blocked_s:
+        return blocked_s
+    wait = waits.after(storage.incr(key, kept_s))
+    if wait and storage.incr(f"{key}/blocked", int(wait)) > 1:  # another one was faster, of many at once
+        storage.incr(key, kept_s, -1)
+        return max(1, _blocked_for(storage, key))
+    return 0
 
 
 def _per_pair(storage: Storage, account: str) -> Waits:
@@ -184,6 +228,11 @@ def may_ask_for_link(email: str, address: str) -> bool:
     place = _key("address", neighbourhood(address))
     pair = _key("pair", email, neighbourhood(address, _SITE))
     return _ask(lambda storage: _hit(storage, LINKS_PER_ADDRESS, place) and _hit(storage, LINKS_PER_PAIR, pair))
+
+
+def may_be_challenged(address: str) -> bool:
+    """Counts a challenge for a passkey, which is stored, and a sign-in with a provider, which is asked."""
+    return _ask(lambda storage: _hit(storage, CHALLENGES_PER_ADDRESS, _key("address", neighbourhood(address))))
 
 
 def may_send_link(email: str) -> bool:

@@ -98,6 +98,24 @@ PHRASES: dict[str, dict[str, str]] = {
         "fr": "Connexion à deux facteurs désactivée",
         "es": "Acceso en dos pasos desactivado",
     },
+    "passkey_added": {
+        "en": "Passkey added",
+        "de": "Passkey hinzugefügt",
+        "fr": "Clé d’accès ajoutée",
+        "es": "Llave de acceso añadida",
+    },
+    "passkey_removed": {
+        "en": "Passkey removed",
+        "de": "Passkey entfernt",
+        "fr": "Clé d’accès supprimée",
+        "es": "Llave de acceso eliminada",
+    },
+    "provider_connected": {
+        "en": "Company sign-in connected",
+        "de": "Firmenanmeldung verbunden",
+        "fr": "Connexion de l’entreprise associée",
+        "es": "Acceso de la empresa conectado",
+    },
     "api_key_created": {
         "en": "API key created",
         "de": "API-Schlüssel erstellt",

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 import time_machine
 from apiflask import APIFlask
 
-from notifier.access import second_factor, sessions
+from notifier.access import sessions
 from notifier.access.keys import create_producer
 from notifier.ground.clock import now
 from notifier.ground.extensions import db
@@ -27,9 +27,10 @@ COVERED = {
     "providers": {"create", "change", "remove"},
     "subscriptions": {"create", "change", "rotate", "delete"},
     "users": {"show_link"},
-    "second_factor": {"show", "add", "remove"},
+    "second_factor": {"show", "add", "remove", "renew_codes"},
+    "passkeys": {"ask_to_add", "add", "remove"},
     # roles
-    "accounts": {"invite", "send_again", "change_role", "set_state"},
+    "accounts": {"invite", "send_again", "change_role", "set_state", "remove_factor"},
     # erasure
     "preferences": {"erase"},
     "account": {"go_on"},  # to a page of those above
@@ -134,7 +135,7 @@ def test_guessing_is_slowed_down(admin: Visitor, later: None, has_factor: bool) 
     if has_factor:
         set_up(account().id)
         admin.enter(account())
-    tries = second_factor.MOST_TRIES if has_factor else throttle.PER_DEVICE.free
+    tries = throttle.PER_CODE.free if has_factor else throttle.PER_DEVICE.free
     with time_machine.travel(now() + sessions.PROVEN_FOR + timedelta(minutes=1), tick=False):
         answers = [admin.post("/account/confirm", {"proof": "\0x"}) for _ in range(tries + 2)]
     assert [answer.status_code for answer in answers][:tries] == [403] * tries
@@ -143,14 +144,14 @@ def test_guessing_is_slowed_down(admin: Visitor, later: None, has_factor: bool) 
 
 
 def test_guessing_with_a_stolen_cookie_uses_up_no_tries_of_the_owner(app: APIFlask, admin: Visitor) -> None:
-    secret, codes = set_up(account().id)
+    _, codes = set_up(account().id)
     admin.enter(account())
     owner = Visitor(app)
     owner.enter(account())
     with time_machine.travel(now() + sessions.PROVEN_FOR + timedelta(minutes=1), tick=False):
-        for _ in range(second_factor.MOST_TRIES + 1):
+        for _ in range(throttle.PER_CODE.free + 1):
             stolen = admin.post("/account/confirm", {"proof": "000000"})
         assert stolen.status_code == 429
         assert admin.post("/account/confirm", {"proof": codes[0]}).status_code == 429
         assert owner.post("/account/confirm", {"proof": codes[0]}).status_code == 303
-        assert second_factor.check(account().id, code(secret))  # as at the sign-in
+        assert throttle.begin_code(account().id.hex, "127.0.0.1").retry_after_s == 0  # as at the sign-in

@@ -9,7 +9,7 @@ from wtforms import EmailField, SelectField
 from wtforms.fields import SelectChoice
 from wtforms.validators import InputRequired, Length
 
-from notifier.access import invitations, roles
+from notifier.access import invitations, notices, roles, second_factor
 from notifier.core.errors import Rejected
 from notifier.ground.ids import parse
 from notifier.models.account import CONSOLE_ROLES, ROLES
@@ -149,6 +149,27 @@ def set_state(account_id: str) -> ResponseReturnValue:
         )
     else:
         _try(lambda: roles.enable(key, by=current_user.id), f"{email} can sign in again.", f"{email} was not disabled.")
+    return redirect(url_for("accounts.one", account_id=account_id), 303)
+
+
+@pages.get("/<account_id>/second-factor")
+@allow("admin")
+def ask_to_remove_factor(account_id: str) -> ResponseReturnValue:
+    return render_template("admin/account_factor.html", account=queries.one(account_id))
+
+
+@pages.post("/<account_id>/second-factor")
+@allow("admin", recent=True)
+def remove_factor(account_id: str) -> ResponseReturnValue:
+    """For somebody who has lost their phone; they are told, in case they have not."""
+    account, mine = queries.one(account_id), current_user.email
+    if account.id == current_user.id:
+        flash("You remove your own second factor on the page of your account.", "error")
+    elif second_factor.remove(account.id):
+        notices.tell(account, notices.FACTOR_REMOVED, by=mine)
+        flash(f"{account.email} has no second factor now, and has been signed out everywhere.")
+    else:
+        flash(f"{account.email} had no second factor.")
     return redirect(url_for("accounts.one", account_id=account_id), 303)
 
 

@@ -12,7 +12,6 @@ from wtforms import PasswordField
 
 from notifier.access import accounts, sessions
 from notifier.models import Account, AccountSession
-from notifier.models.account import CONSOLE_ROLES
 from notifier.web import reauthentication
 from notifier.web.access import allow, is_local, page_blueprint
 from notifier.web.forms import ConsoleForm
@@ -115,6 +114,5 @@ def _page(form: PasswordForm) -> str:
         "shortest": accounts.SHORTEST_PASSWORD,
         "asks_old": not _came_by_mail(theirs),
         "has_password": current_user.password_hash is not None,
-        "has_console": current_user.has_role(CONSOLE_ROLES[0]),
     }
     return render_template("account.html", form=form, sessions=theirs, here=session.get(sessions.KEY), **words)

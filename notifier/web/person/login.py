@@ -27,9 +27,8 @@ from flask_login import current_user, login_user, logout_user
 from wtforms import EmailField, PasswordField, StringField
 from wtforms.validators import InputRequired, Length
 
-from notifier.access import accounts, second_factor, sessions, sign_in
+from notifier.access import accounts, passkeys, second_factor, sessions, sign_in
 from notifier.core import devices
-from notifier.core.errors import Rejected
 from notifier.ground import tokens
 from notifier.ground.clock import now
 from notifier.ground.extensions import csrf, socketio
@@ -64,7 +63,7 @@ class CodeForm(PersonForm):
 @allow(ANYONE)
 def form() -> ResponseReturnValue:
     if current_user.is_authenticated:
-        return redirect(_target())
+        return redirect(target())
     return _page(SignIn())
 
 
@@ -82,7 +81,7 @@ def by_password() -> ResponseReturnValue:
     if account is None:
         return _page(form, gettext("Wrong e-mail or password.")), 401
     throttle.succeed(one)
-    return let_in(account, sessions.PASSWORD, _target())
+    return let_in(account, sessions.PASSWORD, target())
 
 
 @pages.post("/login/link")
@@ -119,26 +118,29 @@ def use_link(secret: str) -> ResponseReturnValue:
 @pages.get("/login/code")
 @allow(ANYONE)
 def ask_for_code() -> ResponseReturnValue:
-    return redirect(url_for("login.form")) if _halfway() is None else _code_page()
+    known = halfway()
+    return redirect(url_for("login.form")) if known is None else _code_page(known[0])
 
 
 @pages.post("/login/code")
 @allow(ANYONE)
 def by_code() -> ResponseReturnValue:
-    halfway, form = _halfway(), CodeForm()
-    if halfway is None:
+    known, form = halfway(), CodeForm()
+    if known is None:
         return redirect(url_for("login.form"), 303)
-    account, way, target = halfway
+    account, way, leads_to = known
     if not form.validate():
-        return _code_page(gettext("That is not a valid code.")), 422
-    try:
-        is_right = second_factor.check(account.id, form.code.data)
-    except Rejected as error:
-        return _code_page(gettext(error.detail)), 429, {"Retry-After": str(int(error.retry_after or 1))}
-    if not is_right:
-        return _code_page(gettext("That is not a valid code.")), 401
+        return _code_page(account, gettext("That is not a valid code.")), 422
+    one = throttle.begin_code(account.id.hex, _address(), _device_of(account.email))
+    if one.retry_after_s:
+        wait = throttle.in_words(one.retry_after_s)
+        said = gettext("Too many attempts. Wait %(wait)s, then try again.", wait=wait)
+        return _code_page(account, said), 429, {"Retry-After": str(one.retry_after_s)}
+    if not second_factor.use(account.id, form.code.data):
+        return _code_page(account, gettext("That is not a valid code.")), 401
+    throttle.succeed_code(one)
     enter(account, way)
-    return redirect(target, 303)
+    return redirect(leads_to, 303)
 
 
 @pages.post("/logout")
@@ -161,8 +163,8 @@ def let_in(account: Account, way: str, target: str) -> ResponseReturnValue:
     return redirect(url_for("login.ask_for_code"), 303)
 
 
-def _halfway() -> tuple[Account, str, str] | None:
-    """→ the account, how they came, and where they want to go."""
+def halfway() -> tuple[Account, str, str] | None:
+    """Who has to show a second proof here: the account, how they came, and where they want to go."""
     known = session.get(_HALFWAY)
     if known is None or now().timestamp() - known["at"] > _HALFWAY_FOR.total_seconds():
         return None
@@ -170,8 +172,9 @@ def _halfway() -> tuple[Account, str, str] | None:
     return None if account is None else (account, known["way"], known["target"])
 
 
-def _code_page(error: str | None = None) -> str:
-    return render_template("login_code.html", form=CodeForm(), error=error)
+def _code_page(account: Account, error: str | None = None) -> str:
+    words = {"has_app": second_factor.has_app(account.id), "has_passkeys": bool(passkeys.of_account(account.id))}
+    return render_template("login_code.html", form=CodeForm(), error=error, **words)
 
 
 def enter(account: Account, way: str) -> None:
@@ -206,7 +209,7 @@ def account_of_session(account_id: str) -> Account | None:
 
 
 def _page(form: SignIn, error: str | None = None) -> str:
-    return render_template("login.html", form=form, next=_next(), error=error)
+    return render_template("login.html", form=form, next=_next(), error=error, takes_passkeys=passkeys.is_possible())
 
 
 def _send_link(app: Flask, email: str) -> None:
@@ -270,5 +273,6 @@ def _next() -> str | None:
     return target if is_local(target) else None
 
 
-def _target() -> str:
+def target() -> str:
+    """Where the person wants to go."""
     return _next() or url_for("home.inbox")

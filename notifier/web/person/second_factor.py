@@ -1,6 +1,7 @@
-"""The second factor of those who work in the console: set up, and taken away again.
+"""Passkeys and second factor of one's own account: shown, set up, and taken away again.
 
-All of it asks for a recent sign-in: a copy of a cookie, or an unattended browser, must not shut the owner out.
+All of it asks for a recent sign-in: a copy of a cookie, or an unattended browser, must not shut the owner out. What is
+sent about passkeys goes to `person.passkeys`.
 """
 
 import segno
@@ -10,16 +11,13 @@ from flask_login import current_user
 from markupsafe import Markup
 from wtforms import StringField
 
-from notifier.access import second_factor, sessions
+from notifier.access import notices, passkeys, recovery_codes, second_factor, sessions
 from notifier.core.errors import Rejected
-from notifier.models.account import CONSOLE_ROLES
 from notifier.web.access import SECOND_FACTOR, allow, page_blueprint
 from notifier.web.forms import PersonForm
 from notifier.web.language import gettext
 
 pages = page_blueprint(SECOND_FACTOR, url_prefix="/account/second-factor")
-
-_LEAST = CONSOLE_ROLES[0]
 
 
 class CodeForm(PersonForm):
@@ -27,37 +25,59 @@ class CodeForm(PersonForm):
 
 
 @pages.get("")
-@allow(_LEAST, recent=True)
+@allow("person", recent=True)
 def show() -> ResponseReturnValue:
     return _page(CodeForm(formdata=None))
 
 
 @pages.post("")
-@allow(_LEAST, recent=True)
+@allow("person", recent=True)
 def add() -> ResponseReturnValue:
-    form = CodeForm()
+    form, account = CodeForm(), current_user._get_current_object()
     try:
-        codes = second_factor.confirm(current_user.id, form.code.data or "", here=session[sessions.KEY])
+        codes = second_factor.confirm(account.id, form.code.data or "", here=session[sessions.KEY])
     except Rejected as error:
         form.code.errors = [gettext(error.detail)]
-        return _page(form), 429 if error.code == "rate_limited" else 422
-    return render_template("second_factor_codes.html", codes=codes)
+        return _page(form), 422
+    notices.tell(account, notices.FACTOR_ADDED)
+    if codes:
+        return render_template("second_factor_codes.html", codes=codes, is_first=True)
+    flash(gettext("The authenticator app is set up."))
+    return redirect(url_for("second_factor.show"), 303)
 
 
 @pages.post("/remove")
-@allow(_LEAST, recent=True)
+@allow("person", recent=True)
 def remove() -> ResponseReturnValue:
-    second_factor.remove(current_user.id, here=session[sessions.KEY])
-    flash(gettext("The second factor has been removed. You have been signed out everywhere else."))
-    return redirect(url_for("account.show"), 303)
+    account = current_user._get_current_object()
+    if second_factor.remove_app(account.id, here=session[sessions.KEY]):
+        notices.tell(account, notices.FACTOR_REMOVED)
+        flash(gettext("The authenticator app has been removed. You have been signed out everywhere else."))
+    return redirect(url_for("second_factor.show"), 303)
+
+
+@pages.post("/codes")
+@allow("person", recent=True)
+def renew_codes() -> ResponseReturnValue:
+    codes = second_factor.renew_codes(current_user.id)
+    if not codes:
+        return redirect(url_for("second_factor.show"), 303)
+    return render_template("second_factor_codes.html", codes=codes, is_first=False)
 
 
 def _page(form: CodeForm) -> str:
     account = current_user._get_current_object()
-    words: dict[str, object] = {"is_missing": second_factor.is_missing(account)}
-    if account.second_factor_at is not None:
-        words["codes_left"] = second_factor.codes_left(account.id)
-    else:
+    words: dict[str, object] = {
+        "is_missing": second_factor.is_missing(account),
+        "is_on": account.second_factor_at is not None,
+        "has_app": second_factor.has_app(account.id),
+        "codes_left": recovery_codes.left(account.id),
+        "passkeys": passkeys.of_account(account.id),
+        "takes_passkeys": passkeys.is_possible(),
+        "longest_name": passkeys.LONGEST_NAME,
+        "most": passkeys.MOST,
+    }
+    if not words["has_app"]:
         secret = second_factor.begin(account.id)
         picture = segno.make(second_factor.app_address(secret, account.email), error="m")
         words["secret"] = " ".join(secret[place : place + 4] for place in range(0, len(secret), 4))

@@ -9,12 +9,13 @@ import sqlalchemy as sa
 import time_machine
 from apiflask import APIFlask
 
-from notifier.access import accounts
+from notifier.access import accounts, second_factor
 from notifier.ground.clock import now
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.models import Account, AuditEntry, Invitation, Notification
 from notifier.queries.accounts import PAGE_SIZE
+from tests.access.test_second_factor import set_up
 from tests.web.conftest import PASSWORD, Visitor
 
 BEN = "ben@example.test"
@@ -290,3 +291,42 @@ def test_a_sign_in_that_fails_leaves_nothing(app: APIFlask, visitor: Visitor) ->
     for email in (BEN, "nobody@example.test"):
         assert visitor.sign_in(email, "wrong").status_code == 401
     assert told() == before
+
+
+# --- a lost second factor
+
+
+def test_an_admin_removes_anothers_second_factor_and_they_are_told(
+    app: APIFlask, admin: Visitor, signed_in: Callable[..., Visitor]
+) -> None:
+    ben = signed_in("operator", "ben")
+    ben_id = db.session.scalars(sa.select(Account.id).where(Account.email == BEN)).one()
+    _, codes = set_up(ben_id)
+    path = f"/admin/accounts/{show('acc', ben_id)}"
+    assert f'href="{path}/second-factor"' in admin.get(path).text
+    assert "Remove the second factor of ben@example.test?" in admin.get(f"{path}/second-factor").text
+
+    assert admin.post(f"{path}/second-factor").location == path
+    assert "has no second factor now" in admin.get(path).text
+
+    assert not second_factor.use(ben_id, codes[0])
+    assert ben.get("/inbox").status_code == 302
+    assert Visitor(app).sign_in(BEN).location == "/inbox"
+    assert ("admin@example.test", "account.second_factor_removed", BEN) in told()
+    [notice] = db.session.scalars(sa.select(Notification).where(Notification.user_id == "ben")).all()
+    assert (notice.type, notice.data["event"], notice.data["by"]) == (
+        "account_security",
+        "two_factor_disabled",
+        "admin@example.test",
+    )
+    admin.post(f"{path}/second-factor")
+    assert "had no second factor" in admin.get(path).text
+
+
+def test_nobody_removes_their_own_there(admin: Visitor) -> None:
+    own = db.session.scalars(sa.select(Account.id)).one()
+    set_up(own)
+    admin.enter(db.session.scalars(sa.select(Account)).one())
+    assert "second-factor" not in admin.get(f"/admin/accounts/{show('acc', own)}").text
+    admin.post(f"/admin/accounts/{show('acc', own)}/second-factor")
+    assert second_factor.has_app(own)

@@ -10,10 +10,12 @@ import sqlalchemy as sa
 import time_machine
 from apiflask import APIFlask
 
-from notifier.access import second_factor, sessions
+from notifier.access import recovery_codes, second_factor, sessions
+from notifier.ground import tokens
 from notifier.ground.clock import now
 from notifier.ground.extensions import db
 from notifier.models import Account
+from notifier.web import throttle
 from tests.access.test_second_factor import code, set_up
 from tests.web.conftest import Visitor
 
@@ -66,13 +68,58 @@ def test_halfway_ends_after_ten_minutes_and_leads_nowhere_by_itself(app: APIFlas
         assert browser.post("/login/code", {"code": code(secret)}).location == "/login"
 
 
+def halfway(app: APIFlask, address: str, device: str | None = None) -> Visitor:
+    """A browser at that address in which the password has been given; `device`: its device cookie."""
+    browser = Visitor(app)
+    browser.client.environ_base["REMOTE_ADDR"] = address
+    if device:
+        browser.client.set_cookie("notifier_device", device, path="/login")
+    assert browser.sign_in(ADDRESS).location == "/login/code"
+    return browser
+
+
+def guess(browser: Visitor, times: int) -> list[int]:
+    return [browser.post("/login/code", {"code": "000000"}).status_code for _ in range(times)]
+
+
 def test_too_many_codes_are_told_to_wait(app: APIFlask, ann: Visitor) -> None:
     set_up(account().id)
-    browser = Visitor(app)
-    browser.sign_in(ADDRESS)
-    answers = [browser.post("/login/code", {"code": "000000"}) for _ in range(second_factor.MOST_TRIES + 1)]
-    assert [answer.status_code for answer in answers] == [401] * second_factor.MOST_TRIES + [429]
-    assert answers[-1].headers["Retry-After"] == "900"
+    browser, tries = halfway(app, "192.0.2.1"), throttle.PER_CODE.free
+    with time_machine.travel(now(), tick=False):
+        assert guess(browser, tries + 1) == [401] * tries + [429]
+        answer = browser.post("/login/code", {"code": "000000"})
+        assert (answer.status_code, answer.headers["Retry-After"]) == (429, "900")
+        assert "Wait 15 minutes" in answer.text
+
+
+def test_who_has_a_cookie_from_halfway_uses_up_no_tries_of_the_owner(app: APIFlask, ann: Visitor) -> None:
+    """Neither in the browser that the owner has used before, wherever the thief is, nor at another address."""
+    secret, codes = set_up(account().id)
+    known = tokens.sign_device(ADDRESS)
+    with time_machine.travel(now() + timedelta(minutes=1), tick=False):
+        guess(halfway(app, "192.0.2.1"), throttle.PER_CODE.free + 1)
+        assert guess(halfway(app, "192.0.2.2"), 1) == [401]
+        for number in range(3, 9):
+            guess(halfway(app, f"192.0.2.{number}"), throttle.PER_CODE.free)
+        assert guess(halfway(app, "198.51.100.1"), 1) == [429]  # by now nobody unknown is let try
+        owner = halfway(app, "192.0.2.1", known)
+        assert owner.post("/login/code", {"code": code(secret)}).location == "/inbox"
+        # Nor with the cookie of that browser, from elsewhere
+        assert guess(halfway(app, "192.0.2.9", known), throttle.PER_CODE.free + 1)[-1] == 429
+        assert halfway(app, "192.0.2.1", known).post("/login/code", {"code": codes[0]}).location == "/inbox"
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_however_many_addresses_guess_codes_few_are_looked_at(app: APIFlask, is_known: bool) -> None:
+    """In a day, of an account whose password somebody has: three of a million codes are good at a time."""
+    looked_at = 0
+    with time_machine.travel(now(), tick=False) as clock:
+        for _ in range(24 * 4):
+            for number in range(50):
+                one = throttle.begin_code("account", f"192.0.2.{number}", "device" if is_known else None)
+                looked_at += not one.retry_after_s
+            clock.shift(timedelta(minutes=15, seconds=1))
+    assert throttle.PER_CODE_TOGETHER.free <= looked_at <= throttle.PER_CODE_TOGETHER.free + 24 * 4
 
 
 def test_it_is_set_up_on_its_page_and_removed_there(ann: Visitor) -> None:
@@ -85,11 +132,11 @@ def test_it_is_set_up_on_its_page_and_removed_there(ann: Visitor) -> None:
     assert ann.post("/account/second-factor", {"code": "000000"}).status_code == 422
     kept = ann.post("/account/second-factor", {"code": code(secret)}).text
 
-    assert len(re.findall(r"<code>[a-z2-9]{4}-[a-z2-9]{4}-[a-z2-9]{4}</code>", kept)) == second_factor.RECOVERY_CODES
+    assert len(re.findall(r"<code>[a-z2-9]{4}-[a-z2-9]{4}-[a-z2-9]{4}</code>", kept)) == recovery_codes.COUNT
     page = ann.get("/account/second-factor").text
     assert "You have 10 recovery codes left." in page
     assert secret not in page.replace(" ", "")
-    assert ann.post("/account/second-factor/remove").location == "/account"
+    assert ann.post("/account/second-factor/remove").location == "/account/second-factor"
     assert account().second_factor_at is None
 
 

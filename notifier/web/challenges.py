@@ -1,0 +1,50 @@
+"""Passkeys and this browser: what it was asked to sign is kept in its session until it answers.
+
+Called by the pages of sign-in and second factor, and by `web.reauthentication`. `access.passkeys` judges the answers.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from flask import request, session
+from flask.typing import ResponseReturnValue
+
+from notifier.access import passkeys
+from notifier.models import Account
+from notifier.web import throttle
+from notifier.web.language import gettext
+
+FIELD = "passkey"  # of a form: what the device has answered, as JSON
+_KEPT = "passkey_challenge"
+
+
+def ask_to_use(account_id: UUID | None) -> ResponseReturnValue:
+    """What the browser hands to a device. `account_id`: whose passkey it has to be, if that is known."""
+    if not throttle.may_be_challenged(request.remote_addr or "unknown"):
+        return refuse(gettext("Too many attempts. Try again in a quarter of an hour."), 429)
+    return _keep(*passkeys.begin_using(account_id))
+
+
+def ask_to_add(account: Account) -> ResponseReturnValue:
+    """Raises Rejected."""
+    return _keep(*passkeys.begin_adding(account))
+
+
+def used(answer: str) -> UUID | None:
+    """The account that has answered; None for what proves nothing."""
+    return passkeys.use(session.pop(_KEPT, None), answer)
+
+
+def take() -> object:
+    """The challenge that this browser has been given to add a passkey."""
+    return session.pop(_KEPT, None)
+
+
+def refuse(words: str, status: int) -> ResponseReturnValue:
+    """For static/js/passkeys.js, which shows the words."""
+    return {"error": words}, status, {"Cache-Control": "no-store"}
+
+
+def _keep(options: dict[str, Any], challenge: str) -> ResponseReturnValue:
+    session[_KEPT] = challenge
+    return options, 200, {"Cache-Control": "no-store"}
