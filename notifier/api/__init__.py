@@ -7,6 +7,7 @@ A handler is schema in, one call, schema out; its docstring is the API's documen
 from apiflask import APIFlask
 
 from notifier.api import (
+    alerts,
     audiences,
     auth,
     broadcasts,
@@ -55,6 +56,7 @@ blueprints = (
     own_preferences.bp,  # with the inbox's calls, which it adds to
     seeds.bp,
     hooks.bp,
+    alerts.bp,
     oauth.bp,
     openapi.bp,
     health.bp,

@@ -11,7 +11,7 @@ from notifier.ground.extensions import Base
 from notifier.ground.ids import new_id, show
 from notifier.models.types import PlainJSON, UtcDateTime
 
-SCOPES = ("notify", "read", "users", "templates", "urgent", "broadcast", "admin")
+SCOPES = ("notify", "read", "users", "templates", "urgent", "broadcast", "alerts", "admin")
 
 
 def label_of(producer_name: str, key_prefix: str) -> str:

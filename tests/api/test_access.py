@@ -217,6 +217,7 @@ CALLS_BY_SCOPE = {
         "POST /api/v1/broadcasts/<broadcast_id>/retry-failed",
         "GET /api/v1/broadcasts/<broadcast_id>/recipients",
     },
+    "alerts": {"POST /api/v1/alerts"},
     "admin": {"GET /api/v1/sandbox", "PATCH /api/v1/producer"},
 }
 

@@ -36,6 +36,7 @@ MAY = {
     "templates": "change event types and templates",
     "urgent": "mark a notification as urgent",
     "broadcast": "send to whole audiences, and upload lists of people",
+    "alerts": "tell every admin of alerts, as Alertmanager does",
     "admin": "see what every producer has sent, see the sandbox, and change its producer's limits",
 }
 OVERLAPS = {
