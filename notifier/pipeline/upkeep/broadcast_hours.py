@@ -1,8 +1,7 @@
 """Counts hour by hour what happens to broadcasts, from the event stream: complaints and unsubscribing are no statuses.
 And by the variants of experiments, over all hours.
 
-Called by the scheduler. Each event is counted once, by any number of schedulers (`ledgers.event_readers`). Nothing is
-asked of the transactions that make the events.
+Called by the scheduler.
 """
 
 from collections import Counter, defaultdict
@@ -15,7 +14,7 @@ import sqlalchemy as sa
 
 from notifier.core import events as names
 from notifier.core.lifecycle import BOUNCED, CLICKED, DELIVERED, FAILED, OPENED, SENT, SUCCEEDED
-from notifier.ground.database import insert, transaction
+from notifier.ground.database import insert
 from notifier.ground.extensions import db
 from notifier.ledgers import event_readers
 from notifier.models import (
@@ -27,7 +26,7 @@ from notifier.models import (
     Experiment,
     Notification,
 )
-from notifier.queries.events import WINDOW, end
+from notifier.pipeline.upkeep import counting
 
 UNSUBSCRIBED, COMPLAINED = "unsubscribed", "complained"
 COUNTED = {
@@ -51,29 +50,29 @@ _variants: sa.Table = BroadcastVariant.__table__
 Place = tuple[UUID, str, str, datetime]  # broadcast, channel, event, hour
 
 
+Counts = tuple[Counter[Place], Counter[tuple[UUID, UUID, str, str]]]
+
+
 def count() -> int:
-    """Counts the next WINDOW of the stream. → how many positions that were; WINDOW: there is more to count."""
-    position = event_readers.position_of(event_readers.BROADCASTS)
-    last = end()
-    if position is None:
-        # What happened before there was any broadcast concerns none
-        has_some = db.session.scalar(sa.select(Broadcast.id).limit(1)) is not None
-        db.session.close()
-        with transaction():
-            event_readers.join(event_readers.BROADCASTS, 0 if has_some else last)
-        return 0
-    if last <= position:
-        db.session.close()
-        return 0
-    reached = min(last, position + WINDOW)
-    counts = _counts(position, reached)
-    by_variant = _by_variant(position, reached) if counts else Counter()
-    db.session.close()
-    with transaction():
-        if event_readers.move_on(event_readers.BROADCASTS, position, reached):
-            _add(_hours, counts)
-            _add(_variants, by_variant)
-    return reached - position
+    """Counts the next window of the stream. → as `counting.count`."""
+    return counting.count(event_readers.BROADCASTS, _read, _store, _begin) or 0
+
+
+def _begin(last: int) -> int:
+    """What happened before there was any broadcast concerns none."""
+    has_some = db.session.scalar(sa.select(Broadcast.id).limit(1)) is not None
+    return 0 if has_some else last
+
+
+def _read(after: int, upto: int) -> Counts:
+    counts = _counts(after, upto)
+    return counts, _by_variant(after, upto) if counts else Counter()
+
+
+def _store(found: Counts) -> None:
+    counts, by_variant = found
+    _add(_hours, counts)
+    _add(_variants, by_variant)
 
 
 def _counts(after: int, upto: int) -> Counter[Place]:

@@ -1,7 +1,6 @@
 """Counts whom the variants of experiments reach, and who opens and clicks, from the event stream: each person once.
 
-Called by the scheduler. As in `broadcast_hours`, each event is counted once, by any number of schedulers, and the
-transactions that make the events do nothing for it. What machines open is no event of a delivery, so it does not count.
+Called by the scheduler. What machines open is no event of a delivery, so it does not count.
 """
 
 from collections import Counter, defaultdict
@@ -20,7 +19,8 @@ from notifier.ground.database import insert, look_again, transaction
 from notifier.ground.extensions import db
 from notifier.ledgers import event_readers
 from notifier.models import Event, Experiment, ExperimentPerson, ExperimentVariant, Notification, User
-from notifier.queries.events import WINDOW, end
+from notifier.pipeline.upkeep import counting
+from notifier.queries.events import WINDOW
 
 FORGOTTEN_AT_ONCE = 1_000
 _PEOPLE_AT_ONCE = 1_000  # in a statement: SQLite takes 32,766 values
@@ -56,30 +56,28 @@ class _Reached:
 
 
 def count() -> int:
-    """Counts the next WINDOW of the stream. → how many positions that were; WINDOW: there is more to count. One query
-    where there is no experiment.
-    """
+    """Counts the next window of the stream. → as `counting.count`. One query where there is no experiment."""
     look_again()
     uncounted, at = _uncounted(), clock_now()
     if not uncounted.variants:
         db.session.close()
         return 0
-    last = end()
-    position = event_readers.position_of(event_readers.EXPERIMENTS) or 0
-    reached = max(position, min(last, position + WINDOW))
-    found = _read(position, reached, uncounted) if reached > position else {}
-    db.session.close()
-    over = {key for key, ended_at in uncounted.ended.items() if reached >= last and ended_at < at - _SETTLED}
-    if reached == position and not over:
-        return 0
-    with transaction() as session:
-        if not event_readers.move_on(event_readers.EXPERIMENTS, position, reached):
-            return 0
-        _store(found)
-        if over:
+
+    def read(after: int, upto: int) -> dict[Key, _Reached]:
+        return _read(after, upto, uncounted)
+
+    counted = counting.count(event_readers.EXPERIMENTS, read, _store)
+    if counted is not None and counted < WINDOW:
+        _close({key for key, ended_at in uncounted.ended.items() if ended_at < at - _SETTLED}, at)
+    return counted or 0
+
+
+def _close(over: Collection[UUID], at: datetime) -> None:
+    """All that happened while they ran has been counted."""
+    if over:
+        with transaction() as session:
             closed = sa.update(Experiment).where(Experiment.id.in_(over)).values(counted_at=at)
             session.execute(closed.execution_options(synchronize_session=False))
-    return reached - position
 
 
 def forget() -> int:
