@@ -4,6 +4,7 @@ up, and percentiles of those.
 
 from bisect import bisect_left
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 # How soon a message of each priority is to be sent
@@ -13,6 +14,9 @@ TARGETS = {
     "medium": timedelta(seconds=30),
     "low": timedelta(minutes=30),
 }
+
+BUDGET = 0.01  # the share of the messages of a priority that may be late or fail: its error budget
+KEPT, MISSED = "kept:", "missed:"  # and a priority: whether a message was sent as soon as promised; failed is missed
 
 LATENCY = "latency:"  # and the index of a bucket: the name under which it is counted
 
@@ -46,3 +50,33 @@ def percentile(counts: Mapping[int, int], share: float) -> int | None:
         if reached >= share * total:
             return BOUNDS_MS[min(index, len(BOUNDS_MS) - 1)]
     return BOUNDS_MS[-1]
+
+
+def promise(priority: str, took_s: float | None) -> str:
+    """The event of a promise that was kept, or not. `took_s` None: it has failed."""
+    is_kept = took_s is not None and took_s <= TARGETS[priority].total_seconds()
+    return f"{KEPT if is_kept else MISSED}{priority}"
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What became of the messages of a priority that were promised to be sent within `target`."""
+
+    priority: str
+    target: timedelta
+    kept: int
+    missed: int
+
+    @property
+    def total(self) -> int:
+        return self.kept + self.missed
+
+    @property
+    def in_time(self) -> float | None:
+        """The share that was sent in time; None of no messages."""
+        return self.kept / self.total if self.total else None
+
+    @property
+    def budget_used(self) -> float | None:
+        """Which share of those that may be late were; above 1: too many."""
+        return self.missed / (self.total * BUDGET) if self.total else None

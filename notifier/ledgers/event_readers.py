@@ -25,6 +25,7 @@ from notifier.models import Event, EventReader, EventStream
 SINK = "sink"  # the reader that EVENTS_SINK names. By another URL it goes on where it was
 BROADCASTS = "broadcasts"  # it counts what happens to them (`pipeline.upkeep.broadcast_hours`)
 EXPERIMENTS = "experiments"  # it counts whom they reach (`pipeline.upkeep.experiment_counts`)
+TRENDS = "trends"  # it counts what rises (`pipeline.upkeep.trends`)
 LEASE = timedelta(minutes=2)  # longer than a request may take
 
 _reader: sa.Table = EventReader.__table__

@@ -20,6 +20,7 @@ from notifier.models import Tally
 from notifier.signals import publish
 
 ACCEPTED, SENT, DELIVERED, FAILED, OPENED, SKIPPED = "accepted", "sent", "delivered", "failed", "opened", "skipped"
+SEGMENT = "segment"  # of an SMS, taken by a provider
 MINUTES_KEPT = timedelta(hours=26)  # then hours
 KEPT = timedelta(days=400)
 _SETTLED = timedelta(minutes=2)  # the batches of a minute have ended by then

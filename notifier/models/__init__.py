@@ -35,6 +35,7 @@ from notifier.models.producer import ApiKey, Producer
 from notifier.models.submission import IdempotencyKey, Submission
 from notifier.models.subscription import Subscription, SubscriptionAttempt, SubscriptionRetry
 from notifier.models.synthetic import SyntheticTurn
+from notifier.models.trend import Trend
 from notifier.models.upload import Upload, UploadMember, UploadPart
 from notifier.models.user import Address, AddressCode, ConsentEvent, Preference, Suppression, User
 
@@ -102,6 +103,7 @@ __all__ = [
     "Template",
     "TemplateAbout",
     "TemplateContent",
+    "Trend",
     "Upload",
     "UploadMember",
     "UploadPart",

@@ -41,6 +41,7 @@ from notifier.pipeline.upkeep import (
     lost,
     summaries,
     synthetic,
+    trends,
 )
 from notifier.programs import metrics_port
 from notifier.programs.starting import exposition_of, wait_for_app
@@ -117,6 +118,8 @@ def tasks(name: str) -> list[Task]:
         Task("add_up_broadcasts", broadcast_counts.AddingUp().add_up, 5.0),
         Task("count_broadcast_hours", broadcast_hours.count, 2.0, full=WINDOW),
         Task("count_experiments", experiment_counts.count, 2.0, full=WINDOW),
+        Task("count_trends", trends.count, 2.0, full=WINDOW),
+        Task("prune_trends", trends.prune, 3600.0),
         Task("forget_experiments", experiment_counts.forget, 60.0, full=experiment_counts.FORGOTTEN_AT_ONCE),
         Task("ring_uploads", uploads.ring_waiting, 2.0),
         Task("bulk_actions", bulk_actions.work, 0.5, full=bulk_actions.BATCH),

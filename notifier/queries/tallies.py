@@ -3,6 +3,7 @@
 No table of deliveries is read.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,26 +13,28 @@ import sqlalchemy as sa
 
 from notifier.channels import CHANNELS, serving
 from notifier.channels.contract import Adapter
-from notifier.core.latency import LATENCY, percentile
+from notifier.core.latency import KEPT, LATENCY, MISSED, TARGETS, Promise, percentile
 from notifier.ground.clock import now
 from notifier.ground.extensions import db
+from notifier.ledgers.tallies import SEGMENT
 from notifier.models import Tally
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """`step`: the time that a point of the series covers."""
+    """`step`: the time that a point of the series covers. `before`: the same window before it, in words."""
 
     name: str
     words: str
+    before: str
     span: timedelta
     step: timedelta
 
 
 WINDOWS = {
-    "hour": Window("hour", "Last hour", timedelta(hours=1), timedelta(minutes=2)),
-    "day": Window("day", "Last 24 hours", timedelta(days=1), timedelta(hours=1)),
-    "month": Window("month", "Last 30 days", timedelta(days=30), timedelta(days=1)),
+    "hour": Window("hour", "Last hour", "hour before", timedelta(hours=1), timedelta(minutes=2)),
+    "day": Window("day", "Last 24 hours", "24 hours before", timedelta(days=1), timedelta(hours=1)),
+    "month": Window("month", "Last 30 days", "30 days before", timedelta(days=30), timedelta(days=1)),
 }
 
 
@@ -60,12 +63,14 @@ class Line:
 @dataclass(frozen=True, slots=True)
 class Counted:
     """`series`: over time, of one channel or all: `at` (where each step begins), `step` (seconds), and how many were
-    accepted, arrived, failed, opened.
+    accepted, arrived, failed, opened. `promises`: by priority. `segments`: of all SMS that providers took.
     """
 
     window: Window
     lines: Sequence[Line]
     series: Mapping[str, Any]
+    promises: Sequence[Promise] = ()
+    segments: int = 0
 
 
 def counted(window: Window, channel: str | None = None) -> Counted:
@@ -80,8 +85,16 @@ def counted(window: Window, channel: str | None = None) -> Counted:
     counts: dict[str, dict[str, int]] = {}
     buckets: dict[str, dict[int, int]] = {}
     bars: dict[datetime, dict[str, dict[str, int]]] = {}
+    promises: Counter[str] = Counter()
+    segments = 0
     for row in rows:
         number = int(row.number)
+        if row.event.startswith((KEPT, MISSED)):
+            promises[row.event] += number
+            continue
+        if row.event == SEGMENT:
+            segments += number
+            continue
         if row.event.startswith(LATENCY):
             of = buckets.setdefault(row.channel, {})
             index = int(row.event.removeprefix(LATENCY))
@@ -102,7 +115,11 @@ def counted(window: Window, channel: str | None = None) -> Counted:
         event: [_sum(channels, event) for channels in shown] for event in ("accepted", "arrived", "failed", "opened")
     }
     return Counted(
-        window, lines, {"at": [at.isoformat() for at in steps], "step": int(window.step.total_seconds()), **over_time}
+        window,
+        lines,
+        {"at": [at.isoformat() for at in steps], "step": int(window.step.total_seconds()), **over_time},
+        [Promise(name, target, promises[KEPT + name], promises[MISSED + name]) for name, target in TARGETS.items()],
+        segments,
     )
 
 

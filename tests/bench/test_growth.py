@@ -25,7 +25,7 @@ SPARE = 100  # steps
 # Counts everybody who is there: what it asks
 BY_DESIGN = {"audience: everybody", "scheduler: count_opens"}
 # Reads what has happened since; counts up to 5,000 that wait for one reason; and what has come due by now
-BOUNDED = {"scheduler: count_broadcast_hours", "page: /admin/queues", "page: /metrics"}
+BOUNDED = {"scheduler: count_broadcast_hours", "scheduler: count_trends", "page: /admin/queues", "page: /metrics"}
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
 

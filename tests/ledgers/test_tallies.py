@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from apiflask import APIFlask
 
 from notifier.core import lifecycle
+from notifier.core.latency import KEPT, MISSED
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
@@ -26,8 +27,18 @@ def sums() -> Counter[tuple[str, str]]:
         sa.select(Tally.channel, Tally.event, sa.func.sum(Tally.count)).group_by(Tally.channel, Tally.event)
     )
     return Counter(
-        {(channel, event): int(number) for channel, event, number in rows if not event.startswith(tallies.LATENCY)}
+        {
+            (channel, event): int(number)
+            for channel, event, number in rows
+            if not event.startswith((tallies.LATENCY, KEPT, MISSED))
+        }
     )
+
+
+def promised(*prefixes: str) -> int:
+    """How many promises were kept, or missed."""
+    wanted = sa.or_(*(Tally.event.startswith(prefix) for prefix in prefixes))
+    return int(db.session.scalar(sa.select(sa.func.sum(Tally.count)).where(wanted)) or 0)
 
 
 def arrived() -> int:
@@ -59,6 +70,8 @@ def test_they_say_what_the_deliveries_say(api: Any) -> None:
         expected[channel, tallies.FAILED] += status in lifecycle.DEAD
     assert found == +expected
     assert arrived() == 2 + 5  # two mails, and what is in the inboxes
+    assert promised(KEPT, MISSED) == arrived() + found["email", tallies.FAILED]
+    assert promised(MISSED) >= found["email", tallies.FAILED] > 0
 
 
 def test_what_a_dead_worker_may_have_sent_counts_as_failed(api: Any) -> None:

@@ -102,6 +102,8 @@ def test_every_periodic_work_has_its_task() -> None:
         "add_up_broadcasts",
         "count_broadcast_hours",
         "count_experiments",
+        "count_trends",
+        "prune_trends",
         "forget_experiments",
         "add_up_tallies",
         "prune_tallies",

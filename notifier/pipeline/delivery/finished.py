@@ -11,9 +11,10 @@ from typing import Any
 
 from notifier.core import lifecycle
 from notifier.core.errors import DeliveryError, RateLimited
-from notifier.core.latency import seconds_since
+from notifier.core.latency import promise, seconds_since
 from notifier.core.retry import RetryAt, Situation, Stop, decide_next
 from notifier.core.routing import BEST
+from notifier.core.segments import parts
 from notifier.core.worlds import SYNTHETIC
 from notifier.ground.config import current_settings
 from notifier.ground.ids import new_id
@@ -112,10 +113,21 @@ class Finished:
         if self.status in (lifecycle.SENT, lifecycle.DELIVERED):
             yield delivery.channel, tallies.SENT
             yield delivery.channel, tallies.latency(self.took_s * 1000)
+            yield delivery.channel, promise(delivery.priority, self.took_s)
+            for _ in range(self._segments()):
+                yield delivery.channel, tallies.SEGMENT
         if self.status == lifecycle.DELIVERED:
             yield delivery.channel, tallies.DELIVERED
         if self.status in lifecycle.DEAD:
             yield delivery.channel, tallies.FAILED
+            yield delivery.channel, promise(delivery.priority, None)
+
+    def _segments(self) -> int:
+        """For which a provider takes money: those of an SMS."""
+        adapter, message = self.latest.adapter, self.task.message
+        if adapter.is_sandbox or not adapter.channel.shape.is_sms or isinstance(message, str):
+            return 0
+        return len(parts(message.content.body))
 
     def attempts(self, *, with_messages: bool) -> list[dict[str, Any]]:
         """A row for each call of a provider. Without their messages if the person was erased during the send."""

@@ -14,6 +14,7 @@ from notifier.core import lifecycle
 from notifier.core.decisions import Skip
 from notifier.core.explain import packed
 from notifier.core.facts import Facts
+from notifier.core.latency import promise
 from notifier.core.routing import ALL, PATIENCE, next_move
 from notifier.ground import metrics, shapes
 from notifier.ground.clock import now as clock_now
@@ -123,7 +124,8 @@ def store(
         if draft.status == lifecycle.DELIVERED and not target.is_test
     ]
     stored.inbox_events, stored.inbox_changes = shown.events, shown.changes
-    tallies.count([*_taken_in(stored.made), *shown.happened])
+    kept = ((one.channel, promise(one.priority, 0)) for one in stored.shown)
+    tallies.count([*_taken_in(stored.made), *shown.happened, *kept])
     return stored
 
 

@@ -17,6 +17,7 @@ from notifier import channels
 from notifier.catalogue.known import load_types
 from notifier.core import broadcasts, lifecycle
 from notifier.core.decisions import Wait
+from notifier.core.latency import promise
 from notifier.core.message import Content
 from notifier.core.routing import FALLBACK, PAUSED
 from notifier.core.worlds import SYNTHETIC
@@ -214,7 +215,8 @@ def _show(deliveries: Sequence[Delivery], words: _Words, now: datetime) -> Store
                         counted.append(Shown(delivery.channel, delivery.priority, notification.producer_id, since))
     move_each(moves)
     shown = show(showings, now)
-    tallies.count(shown.happened)
+    promises = ((one.channel, promise(one.priority, (now - one.since).total_seconds())) for one in counted)
+    tallies.count([*shown.happened, *promises])
     bells = follow(notifications.values())
     return Stored(doorbells=bells, inbox_events=shown.events, inbox_changes=shown.changes, shown=counted)
 

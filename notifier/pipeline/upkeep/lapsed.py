@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from notifier.channels.serving import registry
 from notifier.core import lifecycle
+from notifier.core.latency import promise
 from notifier.core.worlds import SYNTHETIC
 from notifier.ground import metrics
 from notifier.ground.clock import now as clock_now
@@ -60,7 +61,8 @@ def _free(statement: "sa.Select[Delivery]") -> int:
         cause = {"outcome": "unknown", "code": LEASE_LAPSED, "failed_at": now, "failed_type": their_type}
         move([d.id for d in unknown], lifecycle.UNKNOWN, reason=None, wake_at=None, **cause)
         session.execute(sa.insert(Attempt.__table__), [_lapsed_attempt(d, now) for d in lapsed])
-        tallies.count((d.channel, tallies.FAILED) for d in unknown if d.notification_id not in tests)
+        lost = [d for d in unknown if d.notification_id not in tests]
+        tallies.count((d.channel, event) for d in lost for event in (tallies.FAILED, promise(d.priority, None)))
         told = kept_receipts.told_already([d.id for d in lapsed], ())
     if told:
         kept_receipts.apply_now(told)  # before they are sent anew

@@ -3,16 +3,20 @@ usual.
 """
 
 from datetime import timedelta
+from typing import Any
 
 import redis
 from flask import render_template, request
 from flask.typing import ResponseReturnValue
 
 from notifier.channels import CHANNELS
+from notifier.core.latency import BUDGET
 from notifier.core.synthetic import BAD
+from notifier.core.trends import steepest
 from notifier.ground.clock import now
+from notifier.ground.config import current_settings
 from notifier.providers import accounts, health
-from notifier.queries import causes, queues, synthetic, tallies
+from notifier.queries import causes, queues, synthetic, tallies, trends
 from notifier.queries.dead_letters import Filter
 from notifier.queries.overview import overview
 from notifier.web.access import allow, page_blueprint
@@ -36,18 +40,28 @@ def index() -> ResponseReturnValue:
     return render_template(
         "admin/overview.html",
         overview=overview(),
-        counted=tallies.counted(window, channel),
         channel=channel,
         windows=tallies.WINDOWS,
         rising=rising[:_MOST_RISING],
-        breakers=_open_breakers(),
+        breakers=open_breakers(),
         stopped=queues.paused(),
-        synthetic=synthetic.standing(),
-        bad_states=BAD,
+        **figures(window, channel),
     )
 
 
-def _open_breakers() -> dict[str, str]:
+def figures(window: tallies.Window, channel: str | None = None) -> dict[str, Any]:
+    """What `overview_parts.html` shows, here and on a wall."""
+    return {
+        "counted": tallies.counted(window, channel),
+        "changes": steepest(trends.changes(window), _MOST_RISING),
+        "price": current_settings().sms_segment_price,
+        "objective": 1 - BUDGET,
+        "synthetic": synthetic.standing(),
+        "bad_states": BAD,
+    }
+
+
+def open_breakers() -> dict[str, str]:
     try:
         return {scope: state for scope, state in health.states().items() if state not in ("closed", "forced_closed")}
     except redis.RedisError:

@@ -1,5 +1,6 @@
 """The admin's first page: what is waiting, and what is held back so that a large release floods nothing."""
 
+import dataclasses
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -9,12 +10,13 @@ import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 
+from notifier.core.segments import Price
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db, redis_store
 from notifier.ground.ids import show
 from notifier.ledgers import tallies
-from notifier.models import Delivery, SyntheticTurn
+from notifier.models import Delivery, SyntheticTurn, Trend
 from notifier.pipeline.delivery.deliver import deliver
 from notifier.providers import accounts as providers
 from notifier.providers import health, pausing
@@ -67,7 +69,7 @@ def test_a_priority_whose_oldest_has_waited_too_long_is_late(app: APIFlask, sign
     for queue, at in (("sms.urgent", "2020-01-01T00:00:00.000000Z"), ("sms.low", f"{now():%Y-%m-%dT%H:%M:%S.%f}Z")):
         client.rpush(f"rq:queue:{queue}", f"job-{queue}")
         client.hset(f"rq:job:job-{queue}", "enqueued_at", at)
-    rows = re.findall(r"<td>(Urgent|High|Medium|Low)</td>(.*?)</tr>", viewer.get("/admin/").text)
+    rows = re.findall(r'<td class="strong">(Urgent|High|Medium|Low)</td>(.*?)</tr>', viewer.get("/admin/").text)
     assert {name: ">late<" in rest for name, rest in rows} == {
         "Urgent": True,
         "High": False,
@@ -219,3 +221,25 @@ def store_turns() -> None:
                 ),
             ]
         )
+
+
+def test_it_shows_promises_costs_and_what_rises(
+    app: APIFlask, signed_in: Callable[..., Visitor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer, at = signed_in("viewer"), now()
+    with transaction() as session:
+        tallies.count({("email", "kept:high"): 990, ("inapp", "kept:high"): 5, ("email", "missed:high"): 5})
+        tallies.count({("email", "missed:low"): 2, ("sms", "segment"): 4, ("sms", "sent"): 2})
+        row = {"grain": 600, "kind": "error", "name": "smtp: 5.1.1", "event": "failed"}
+        session.add_all([Trend(at=at, count=30, **row), Trend(at=at - timedelta(hours=1), count=10, **row)])
+        row = {"grain": 600, "kind": "type", "name": "like", "event": "arrived"}
+        session.add_all([Trend(at=at, count=300, **row), Trend(at=at - timedelta(hours=1), count=200, **row)])
+    priced = dataclasses.replace(app.extensions["settings"], sms_segment_price=Price.parse("0.075 EUR"))
+    monkeypatch.setitem(app.extensions, "settings", priced)
+    page = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", viewer.get("/admin/").text))
+    assert "High 5 s 0 – 99.5 % of 1,000 50 %" in page
+    assert "Low 30 min 0 – 0 % of 2 10000 %" in page
+    assert "Urgent 1 s 0 – – –" in page
+    assert "SMS: providers took 4 segments, 0.300 EUR at 0.075 EUR each." in page
+    assert "smtp: 5.1.1 Error, failed 30 10" in page
+    assert "300 200" not in page

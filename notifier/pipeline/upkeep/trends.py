@@ -1,0 +1,76 @@
+"""Counts what arrives and what fails, by event type, account and error, from the event stream (`counting`).
+
+Called by the scheduler.
+"""
+
+from collections import Counter
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from notifier.core import events as names
+from notifier.core.lifecycle import BOUNCED, DELIVERED, FAILED, SENT, UNKNOWN
+from notifier.core.trends import ARRIVED, ERROR, PROVIDER, TYPE
+from notifier.core.trends import FAILED as HAS_FAILED
+from notifier.ground import database
+from notifier.ground.clock import now as clock_now
+from notifier.ground.database import insert
+from notifier.ground.extensions import db
+from notifier.ledgers import event_readers
+from notifier.models import Delivery, Event, Trend
+from notifier.pipeline.upkeep import counting
+from notifier.queries.trends import GRAINS, begin_of
+
+_LONGEST_NAME = 140
+_e = Event.__table__.c
+_trend: sa.Table = Trend.__table__
+_ARRIVALS = (names.OF_STATUS[SENT], names.OF_STATUS[DELIVERED])
+_FAILURES = tuple(names.OF_STATUS[status] for status in (FAILED, UNKNOWN, BOUNCED))
+
+Place = tuple[int, datetime, str, str, str]  # the primary key
+
+
+def count() -> int:
+    """Counts the next window of the stream. → as `counting.count`."""
+    return counting.count(event_readers.TRENDS, _read, _store) or 0
+
+
+def _read(after: int, upto: int) -> Counter[Place]:
+    """What is delivered in the same moment as it is sent is told once; what is delivered later has been counted."""
+    is_first = sa.or_(_e.kind != names.OF_STATUS[DELIVERED], Delivery.sent_at == Delivery.delivered_at)
+    statement = (
+        sa.select(_e.kind, _e.at, _e.type, _e.provider, _e.code)
+        .outerjoin(Delivery.__table__, sa.and_(Delivery.id == _e.delivery_id, _e.kind == names.OF_STATUS[DELIVERED]))
+        .where(_e.id > after, _e.id <= upto, _e.kind.in_((*_ARRIVALS, *_FAILURES)), _e.is_test.is_(False), is_first)
+    )
+    counts: Counter[Place] = Counter()
+    for row in db.session.execute(statement):
+        has_failed = row.kind in _FAILURES
+        event = HAS_FAILED if has_failed else ARRIVED
+        told = [(TYPE, row.type), (PROVIDER, row.provider)]
+        if has_failed:
+            told.append((ERROR, f"{row.provider or '?'}: {row.code or row.kind.partition('.')[2]}"))
+        for grain in GRAINS:
+            at = begin_of(row.at, grain)
+            counts.update((grain, at, kind, name[:_LONGEST_NAME], event) for kind, name in told if name)
+    return counts
+
+
+def _store(counts: Counter[Place]) -> None:
+    """By the primary key, in its order. One statement, none without any."""
+    if not counts:
+        return
+    key = [column.name for column in _trend.primary_key]
+    rows = [{**dict(zip(key, place, strict=True)), "count": number} for place, number in sorted(counts.items())]
+    statement = insert(_trend)
+    more = {"count": _trend.c["count"] + statement.excluded["count"]}
+    db.session.execute(statement.on_conflict_do_update(index_elements=key, set_=more), rows)
+
+
+def prune() -> int:
+    """Deletes what no window looks at any more; → how many."""
+    now = clock_now()
+    return sum(
+        database.prune(_trend, _trend.c.grain == grain, _trend.c.at < now - 2 * span - timedelta(seconds=grain))
+        for grain, span in GRAINS.items()
+    )
