@@ -18,7 +18,7 @@ from packageurl import PackageURL
 
 ROOT = Path(__file__).resolve().parent.parent
 MADE = ROOT / "sbom.cdx.json"
-LOCKS = {  # those of tests and tools are no part of an installation
+LOCKS = {  # those of tests and tools are no part of an installation; of a package in two of them, the first counts
     "requirements.lock": ComponentScope.REQUIRED,
     "requirements-kafka.lock": ComponentScope.OPTIONAL,
     "requirements-parquet.lock": ComponentScope.OPTIONAL,
@@ -27,7 +27,9 @@ LOCKS = {  # those of tests and tools are no part of an installation
 
 
 def text() -> str:
-    parts = [*_of_python(), *_of_browsers()]
+    parts = list(
+        {part.bom_ref.value: part for part in reversed([*_of_python(), *_of_browsers()])}.values()
+    )  # once each
     bom = Bom(components=parts)
     bom.metadata.component = whole = Component(name="notifier", type=ComponentType.APPLICATION, bom_ref="notifier")
     bom.register_dependency(whole, parts)
