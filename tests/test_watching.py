@@ -1,7 +1,6 @@
 """What there is for watching an installation: its metrics and their document."""
 
 import dataclasses
-import re
 import subprocess
 
 import pytest
@@ -12,10 +11,11 @@ from notifier.channels import serving
 from notifier.channels.serving import Account
 from notifier.ground import metrics
 from notifier.ground.clock import now
-from notifier.ground.config import ROOT, Settings
+from notifier.ground.config import Settings
 from notifier.ground.database import transaction
 from notifier.ground.sink_urls import HttpSink
 from notifier.models import SyntheticTurn
+from tests.metered import documented
 from tests.running import installed
 
 _SUFFIX = {"counter": "_total", "info": "_info"}
@@ -47,11 +47,7 @@ def labels() -> dict[str, list[str]]:
 
 @pytest.mark.usefixtures("told")
 def test_the_document_has_every_metric_with_its_labels_and_no_other() -> None:
-    document = (ROOT / "docs" / "metrics.md").read_text()
-    rows = re.findall(r"^\| `(\w+)` \| (.*?) ?\| .* \|$", document, re.MULTILINE)
-    documented = {name: re.findall(r"`(\w+)`", of) for name, of in rows}
-    assert len(documented) == len(rows)
-    assert documented == labels()
+    assert documented() == labels()
 
 
 def test_the_metrics_are_as_prometheus_wants_them(told: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from notifier.ground.config import ROOT
+from tests.metered import unknown_in
 from tests.running import installed
 
 RULES = ROOT / "deploy" / "prometheus" / "rules.yml"
@@ -217,6 +218,17 @@ def test_each_alert_says_how_pressing_it_is_where_to_look_and_what_to_do(alerts:
         annotations = alert["annotations"]
         assert annotations.keys() == {"summary", "description", "page", "runbook"}
         assert annotations["runbook"] == f"docs/runbooks.md#{alert['alert'].lower()}"
+
+
+def test_each_rule_asks_for_metrics_and_labels_that_there_are() -> None:
+    groups = yaml.safe_load(RULES.read_text())["groups"]
+    expressions = [rule["expr"] for group in groups for rule in group["rules"]]
+    assert {name for expression in expressions for name in unknown_in(expression)} == set()
+    assert unknown_in('sum by (host) (notifier_workers{user="x"}) + notifier_nothing') == {
+        "host",
+        "user",
+        "notifier_nothing",
+    }
 
 
 def test_the_buttons_that_runbooks_name_are_those_of_the_console() -> None:
