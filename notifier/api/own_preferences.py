@@ -5,7 +5,7 @@ Choices only, all of which can be undone: no addresses, no history, no export, n
 
 from typing import Any
 
-from flask import Response, g, jsonify
+from flask import Response, g, jsonify, request
 
 from notifier.api import inbox
 from notifier.api.auth import person
@@ -14,7 +14,8 @@ from notifier.channels import CHANNELS
 from notifier.core.choices import Switch
 from notifier.core.errors import Fault, Rejected
 from notifier.ground.languages import Language, language_for
-from notifier.people import preferences
+from notifier.ledgers import audit
+from notifier.people import consent, preferences
 from notifier.queries import preferences as queries
 from notifier.queries.preference_grid import Cell, Grid, Over, grid_of
 
@@ -47,15 +48,28 @@ def choose(query_data: GridQuery, json_data: OwnChoiceIn) -> Response:
     only what is off in full, and never a channel that is off by default.
     """
     given = json_data.model_dump(exclude_unset=True)
-    if json_data.switch is not None:
-        grid = grid_of(g.person, queries.choices(g.person))
-        saved = preferences.switch(g.person, [_switch(json_data.switch, grid)], grid.may_opt_in, source=EMBEDDED)
-    elif json_data.undo is not None:
-        first, last = json_data.undo
-        saved = preferences.undo(g.person, (first, last), source=EMBEDDED)
-    else:
-        saved = preferences.change(g.person, given, replace=False, source=EMBEDDED)
+    language = language_for(query_data.language)
+    grid = grid_of(g.person, queries.choices(g.person), language=language)
+    with audit.acting_as(audit.THEMSELVES, request.remote_addr), consent.shown(_wording(grid, language)):
+        if json_data.switch is not None:
+            saved = preferences.switch(g.person, [_switch(json_data.switch, grid)], grid.may_opt_in, source=EMBEDDED)
+        elif json_data.undo is not None:
+            first, last = json_data.undo
+            saved = preferences.undo(g.person, (first, last), source=EMBEDDED)
+        else:
+            saved = preferences.change(g.person, given, replace=False, source=EMBEDDED)
     return jsonify({**_shown(query_data.language), "undo": saved.events and [*saved.events]})
+
+
+def _wording(grid: Grid, language: Language) -> consent.Wording:
+    """A choice as the component shows it: the row and the column of its switch."""
+
+    def words(choice: str) -> tuple[str, str]:
+        field, *keys = choice.split(".", 2)
+        labels = [grid.titles.get(key, key) if key not in CHANNELS else CHANNELS[key].label for key in keys]
+        return language.name, " · ".join([field, *(language.gettext(label) for label in labels)])
+
+    return words
 
 
 def _switch(wanted: SwitchIn, grid: Grid) -> Switch:

@@ -6,7 +6,8 @@ from notifier.api.answers import answer
 from notifier.api.auth import Door, allow, existing_user_id, may_change_person
 from notifier.api.schemas.users import PreferencesIn, PreferencesOut
 from notifier.core.errors import Fault, Rejected
-from notifier.people import preferences
+from notifier.models.user import API
+from notifier.people import consent, preferences
 from notifier.queries import preferences as queries
 from notifier.queries import users
 
@@ -36,14 +37,15 @@ def put_preferences(user_id: str, json_data: PreferencesIn) -> Response:
     take back everything, use DELETE. 403 for somebody with a role in the console, unless the key has the scope `admin`.
     """
     may_change_person(existing_user_id(user_id))
-    wanted = json_data.model_dump(exclude_unset=True)
+    wanted = json_data.model_dump(exclude_unset=True, exclude={"text_version"})
     if not wanted:
         users.must_exist(existing_user_id(user_id))
         fault = Fault("", "reset_needed", "this would take back every choice of the person: DELETE does that")
         raise Rejected(
             "validation_failed", "the document holds no choice; to take back all of them, use DELETE", (fault,)
         )
-    preferences.change(existing_user_id(user_id), wanted, replace=True, source=preferences.API)
+    with consent.told(json_data.text_version):
+        preferences.change(existing_user_id(user_id), wanted, replace=True, source=API)
     return answer(queries.document(user_id))
 
 
@@ -57,7 +59,7 @@ def reset_preferences(user_id: str) -> Response:
     has the scope `admin`.
     """
     may_change_person(existing_user_id(user_id))
-    preferences.change(existing_user_id(user_id), {}, replace=True, source=preferences.API)
+    preferences.change(existing_user_id(user_id), {}, replace=True, source=API)
     return Response(status=204)
 
 
@@ -72,7 +74,7 @@ def patch_preferences(user_id: str, json_data: PreferencesIn) -> Response:
     403 for somebody with a role in the console, unless the key has the scope `admin`.
     """
     may_change_person(existing_user_id(user_id))
-    preferences.change(
-        existing_user_id(user_id), json_data.model_dump(exclude_unset=True), replace=False, source=preferences.API
-    )
+    wanted = json_data.model_dump(exclude_unset=True, exclude={"text_version"})
+    with consent.told(json_data.text_version):
+        preferences.change(existing_user_id(user_id), wanted, replace=False, source=API)
     return answer(queries.document(user_id))

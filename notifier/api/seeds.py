@@ -44,6 +44,7 @@ from notifier.api.submitting import (
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import Submission
 from notifier.ground.clock import now
+from notifier.models.user import API
 from notifier.people import preferences
 from notifier.queries import notifications as notification_queries
 from notifier.queries import preferences as preference_queries
@@ -154,9 +155,7 @@ def choose(json_data: ChoiceIn) -> Response:
     user_id = stored_id(json_data.userId)
     may_change_person(user_id)
     try:
-        preferences.change(
-            user_id, {"types": {key: {channel: json_data.enabled}}}, replace=False, source=preferences.API
-        )
+        preferences.change(user_id, {"types": {key: {channel: json_data.enabled}}}, replace=False, source=API)
     except Rejected as refused:
         raise _choice_refused(refused) from None
     return answer(preference_queries.document(user_id))

@@ -12,6 +12,7 @@ from notifier.api.schemas.users import (
     AddressIn,
     AddressOut,
     AddressPage,
+    ErasurePage,
     ExportOut,
     NewAddressOut,
     TokenIn,
@@ -28,9 +29,9 @@ from notifier.ground import tokens
 from notifier.ground.database import transaction
 from notifier.ground.ids import parse
 from notifier.ground.shapes import timestamp
-from notifier.people import addresses, profiles
+from notifier.people import addresses, erasures, profiles
+from notifier.queries import person_export, valid_tokens
 from notifier.queries import users as queries
-from notifier.queries import valid_tokens
 
 _VOUCHING = "that an address is somebody's own is said with the scope admin"
 
@@ -93,12 +94,26 @@ def delete_user(user_id: str) -> Response:
     """Erase a user
 
     Removes profile, addresses, preferences and inbox, and the content of sent messages. Counts stay. For somebody with
-    a role in the console: 403 without the scope `admin`, otherwise 409 until the role is taken away.
+    a role in the console: 403 without the scope `admin`, otherwise 409 until the role is taken away. The header
+    `Erasure-Certificate` names the certificate.
     """
     may_change_person(user_id)
-    if not profiles.erase(existing_user_id(user_id)):
+    certificate = profiles.erase(existing_user_id(user_id))
+    if certificate is None:
         raise _nobody(user_id)
-    return Response(status=204)
+    return Response(status=204, headers={"Erasure-Certificate": certificate} if certificate else {})
+
+
+@bp.get("/<user_id>/erasures")
+@allow("users")
+@bp.output(ErasurePage)
+def list_erasures(user_id: str) -> Response:
+    """Certificates of erasure
+
+    Of all who have had this id, newest first: what was erased, by class and count, and what is kept in a form that
+    nobody can read. They name nobody.
+    """
+    return answer({"data": erasures.of_person(existing_user_id(user_id)), "next": None})
 
 
 @bp.get("/<user_id>/export")
@@ -107,9 +122,12 @@ def delete_user(user_id: str) -> Response:
 def export_user(user_id: str) -> Response:
     """Everything that is stored about a user, as one document
 
-    Contains only the calling producer's notifications; with the scope `admin`, everybody's.
+    Profile, addresses and devices, choices with the ledger of consent and its texts, notifications with deliveries,
+    attempts and receipts, inbox, events, captured messages and lists. Contains only the calling producer's
+    notifications; with the scope `admin`, everybody's, and with them the person's account, sessions and scores, and
+    what the audit trail says of them. `format` is the version: fields are added within one.
     """
-    return answer(queries.export(existing_user_id(user_id), sight()))
+    return answer(person_export.export(existing_user_id(user_id), sight()))
 
 
 @bp.get("/<user_id>/addresses")

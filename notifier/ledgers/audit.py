@@ -66,6 +66,12 @@ def actor() -> str:
     return acting[0] if acting else ITSELF
 
 
+def origin() -> str | None:
+    """Where the current actor acts from: a network address, or a host."""
+    acting = _acting.get()
+    return acting[1] if acting else None
+
+
 def write(
     action: str, subject: str, *, before: Mapping[str, Any] | None = None, after: Mapping[str, Any] | None = None
 ) -> None:

@@ -37,7 +37,7 @@ from notifier.models.subscription import Subscription, SubscriptionAttempt, Subs
 from notifier.models.synthetic import SyntheticTurn
 from notifier.models.trend import Trend
 from notifier.models.upload import Upload, UploadMember, UploadPart
-from notifier.models.user import Address, AddressCode, ConsentEvent, Preference, Suppression, User
+from notifier.models.user import Address, AddressCode, ConsentEvent, ConsentText, Erasure, Preference, Suppression, User
 
 __all__ = [
     "Account",
@@ -59,11 +59,13 @@ __all__ = [
     "ChannelScore",
     "CollapseHead",
     "ConsentEvent",
+    "ConsentText",
     "ContentMark",
     "Delivery",
     "Digest",
     "DigestEntry",
     "EncryptionKey",
+    "Erasure",
     "Event",
     "EventReader",
     "EventStream",

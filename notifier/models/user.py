@@ -5,14 +5,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, String, false, text
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, String, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from notifier.ground.clock import now
 from notifier.ground.extensions import Base
-from notifier.ground.ids import new_id
+from notifier.ground.ids import new_id, show
 from notifier.models.types import STORED_USER_ID, EncryptedText, PlainJSON, UtcDateTime
 
+API, CONSOLE, PAGE = "api", "console", "page"  # sources of choices: keys, people with a role, people themselves
 _LARGEST_GENERATION = 2**48
 
 
@@ -141,7 +142,11 @@ class Preference(Base):
 
 
 class ConsentEvent(Base):
-    """Append-only: which choice changed, how, when and where (`page`, `api`, `one_click`, …)."""
+    """Append-only: which choice changed, how, when and where (`page`, `api`, `one_click`, …).
+
+    `actor`: whose key or account it was, if it was not the person. `origin`: the network address. `text_version`: of
+    the words it was asked with: a `ConsentText`, or whatever a producer calls its own.
+    """
 
     __tablename__ = "consent_event"
 
@@ -149,7 +154,43 @@ class ConsentEvent(Base):
     user_id: Mapped[str] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), index=True)
     source: Mapped[str] = mapped_column(String(32))
     change: Mapped[dict[str, Any]] = mapped_column(PlainJSON)
+    actor: Mapped[str | None] = mapped_column(String(200))
+    origin: Mapped[str | None] = mapped_column(String(64))
+    text_version: Mapped[str | None] = mapped_column(String(64))
     at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class ConsentText(Base):
+    """Words of ours that a choice was asked with, since they were first shown. `version` follows from both."""
+
+    __tablename__ = "consent_text"
+
+    version: Mapped[str] = mapped_column(String(16), primary_key=True)
+    language: Mapped[str] = mapped_column(String(35))
+    text: Mapped[str] = mapped_column(Text)
+    since: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class Erasure(Base):
+    """The certificate of an erasure. `person`: the keyed digest of their id. `erased`: how many of what; `kept`: what
+    stays, and cannot be read. `ledger`: the keyed digest of their consent history, by which an export of it can be
+    proven.
+    """
+
+    __tablename__ = "erasure"
+    __table_args__ = (Index("ix_erasure_person", "person"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    person: Mapped[bytes] = mapped_column(LargeBinary(32))
+    actor: Mapped[str] = mapped_column(String(200))
+    erased: Mapped[dict[str, int]] = mapped_column(PlainJSON)
+    kept: Mapped[dict[str, int]] = mapped_column(PlainJSON)
+    ledger: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+    @property
+    def shown_id(self) -> str:
+        return show("era", self.id)
 
 
 class Suppression(Base):

@@ -21,8 +21,9 @@ from notifier.ground.database import retried, transaction
 from notifier.ground.ids import show
 from notifier.ground.languages import N_
 from notifier.ledgers import audit
-from notifier.models import Address, ConsentEvent, User
-from notifier.people import staff
+from notifier.models import Address, User
+from notifier.models.user import PAGE
+from notifier.people import consent, staff
 from notifier.people.suppressions import forget_bounces
 from notifier.queries import webhook_targets
 
@@ -126,7 +127,7 @@ def make_primary(user_id: str, address_id: UUID) -> Address:
                 "from": current.masked if current else None,
                 "to": address.masked,
             }
-            session.add(ConsentEvent(user_id=user_id, source="page", change=change, at=now()))
+            consent.write({user_id: [change]}, PAGE, now())
     return address
 
 
@@ -289,4 +290,5 @@ def _remove(session: scoped_session[Session], address: Address) -> None:
 def tell(session: scoped_session[Session], address: Address, before: str | None, after: str | None) -> None:
     """Writes a change of an address into the person's consent history."""
     change = {"choice": f"addresses.{address.channel}", "from": before, "to": after}
-    session.add(ConsentEvent(user_id=address.user_id, source="page", change=change, at=now()))
+    session.flush()
+    consent.write({address.user_id: [change]}, PAGE, now())

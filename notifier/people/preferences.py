@@ -20,11 +20,11 @@ from notifier.ground.extensions import db
 from notifier.ledgers import audit, digests
 from notifier.ledgers import events as event_stream
 from notifier.models import ConsentEvent, EventType, Preference, User
+from notifier.models.user import API, CONSOLE
 from notifier.people import cache as people_cache
-from notifier.people import quiet
+from notifier.people import consent, quiet
 from notifier.people.given_choices import CLEAN, clean
 
-API, CONSOLE = "api", "console"  # the sources of what others change: keys, and people with a role
 PROVIDER = "provider"  # and of what people have told a provider
 Conditions = Sequence[sa.ColumnElement[bool]]
 
@@ -164,19 +164,16 @@ def _rewrite_each(
         return saved
     people_cache.changing(changed, is_consent=True)
     at = now()
-    events: dict[str, list[ConsentEvent]] = {}
     for user_id, lines in changed.items():
         _store(user_id, stored.get(user_id), after[user_id])
         choices = [line["choice"] for line in lines]
         digests.hasten(user_id, choices)
         if _DISTURBED_BY & set(choices):
             quiet.wake([user_id])
-        events[user_id] = [ConsentEvent(user_id=user_id, source=source, change=line, at=at) for line in lines]
         # People's own changes are in their history, and are erased with them
         if source in (API, CONSOLE) and not is_of_tests(user_id):
             audit.write("preferences.changed", user_id, after={"choices": choices})
-        session.add_all(events[user_id])
-    session.flush()
+    events = consent.write(changed, source, at)
     # Nobody else writes lines of these people meanwhile: between the first and the last are no others of theirs
     return saved | {
         user_id: Saved(after[user_id], (min(one.id for one in lines), max(one.id for one in lines)))

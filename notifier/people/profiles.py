@@ -28,7 +28,7 @@ from notifier.models import (
     User,
 )
 from notifier.people import cache as people_cache
-from notifier.people import primary_addresses, quiet, staff
+from notifier.people import erasures, primary_addresses, quiet, staff
 from notifier.signals import publish
 
 PROFILE = ("name", "locale", "time_zone", "attributes", "home_region")  # columns of a user
@@ -123,8 +123,8 @@ def upsert(
 
 
 def _tell(changed: Mapping[str, Collection[str]], new: Collection[str], actors: Mapping[str, str]) -> None:
-    """Names the fields, never their values: nothing can be erased from the audit trail. Changes to people of test keys
-    are not recorded.
+    """Names the fields, never their values: of the audit trail, nothing but the id can be erased. Changes to people of
+    test keys are not recorded.
     """
     audit.write_each(
         audit.Entry(
@@ -192,9 +192,9 @@ def let_tokens_end(user_id: str) -> bool:
 
 
 @retried
-def erase(user_id: str) -> bool:
+def erase(user_id: str) -> str | None:
     """Removes the person: profile, addresses, preferences, inbox. Counts and ids of sent messages stay, their content
-    does not.
+    does not. → the id of the certificate (empty for people of test keys); None for nobody.
 
     It locks rows that other code locks in other orders, and so may lose a deadlock.
 
@@ -208,16 +208,18 @@ def erase(user_id: str) -> bool:
         # From here on nothing new can be stored that refers to them
         user = session.get(User, user_id, with_for_update=True)
         if user is None:
-            return False
+            return None
         people_cache.changing([user_id], is_consent=True)
+        certificate = ""
         if not worlds.is_of_tests(user_id):
-            audit.write("person.erased", user_id)
+            certificate = erasures.begin(user_id).shown_id
+            audit.write("person.erased", certificate)
         _erase_content(user_id)
         # Preference, consent, inbox and account rows go with the user by their foreign keys.
         session.execute(sa.delete(User).where(User.id == user_id))
     caps.forget(user_id)
     publish.forget(user_id)
-    return True
+    return certificate
 
 
 def _erase_content(user_id: str) -> None:

@@ -1,4 +1,4 @@
-"""A user for the API, their addresses, and the export of everything stored about them."""
+"""A user for the API, and their addresses."""
 
 from typing import Any
 from uuid import UUID
@@ -11,10 +11,8 @@ from notifier.core.worlds import shown_id
 from notifier.ground import shapes
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
-from notifier.models import Address, Delivery, InboxItem, Notification, Upload, UploadMember, User
-from notifier.queries import preferences, webhook_targets
-from notifier.queries.notifications import Sight
-from notifier.queries.types import internal_keys
+from notifier.models import Address, Notification, User
+from notifier.queries import webhook_targets
 
 ADDRESS = "adr"
 
@@ -76,78 +74,6 @@ def address_json(row: Address, producer_id: UUID | None = None) -> dict[str, Any
         "disabled_reason": row.disabled_reason,
         "left_out_by": webhook_targets.left_out_by(row.channel, row.value, producer_id),
     }
-
-
-def export(user_id: str, sight: Sight) -> dict[str, Any]:
-    """Everything stored: profile, addresses, preferences and their history, sent messages, the inbox. Raises
-    Rejected('not_found').
-
-    As everywhere, only notifications and items in the caller's sight: their data contain codes and links.
-    """
-    return {
-        "user": profile(user_id),
-        "addresses": addresses(user_id, sight.producer_id),
-        "preferences": preferences.choices(user_id),
-        "consent": preferences.history(user_id, limit=None),
-        "notifications": _notifications(user_id, sight),
-        "inbox": _inbox(user_id, sight),
-        "uploads": _uploads(user_id, sight),
-    }
-
-
-def _uploads(user_id: str, sight: Sight) -> list[dict[str, Any]]:
-    """The lists that name the person."""
-    statement = sa.select(Upload.id, Upload.created_at).join(UploadMember, UploadMember.upload_id == Upload.id)
-    if sight.producer_id is not None:
-        statement = statement.where(Upload.producer_id == sight.producer_id)
-    rows = db.session.execute(statement.where(UploadMember.user_id == user_id).order_by(Upload.id))
-    return [{"id": show("upl", row.id), "created_at": shapes.timestamp(row.created_at)} for row in rows]
-
-
-def _notifications(user_id: str, sight: Sight) -> list[dict[str, Any]]:
-    wanted = [Notification.user_id == user_id, *sight.conditions(Notification)]
-    rows = db.session.scalars(sa.select(Notification).where(*wanted).order_by(Notification.id)).all()
-    secret = internal_keys()
-    deliveries: dict[Any, list[dict[str, Any]]] = {}
-    statement = (
-        sa.select(Delivery)
-        .join(Notification, Notification.id == Delivery.notification_id)
-        .where(*wanted)
-        .order_by(Delivery.id)
-    )
-    for delivery in db.session.scalars(statement):
-        deliveries.setdefault(delivery.notification_id, []).append(shapes.delivery(delivery))
-    return [
-        {
-            "id": show("ntf", row.id),
-            "type": row.type,
-            "priority": row.priority,
-            "data": None if row.type in secret else row.data,
-            "given": row.given,
-            "created_at": shapes.timestamp(row.created_at),
-            "deliveries": deliveries.get(row.id, []),
-        }
-        for row in rows
-    ]
-
-
-def _inbox(user_id: str, sight: Sight) -> list[dict[str, Any]]:
-    times = ("created_at", "seen_at", "read_at", "archived_at", "snoozed_until")
-    visible = sa.select(Notification.id).where(Notification.user_id == user_id, *sight.conditions(Notification))
-    rows = db.session.scalars(
-        sa.select(InboxItem)
-        .where(InboxItem.user_id == user_id, InboxItem.notification_id.in_(visible))
-        .order_by(InboxItem.id)
-    )
-    return [
-        {
-            "type": row.type,
-            "title": row.title,
-            "body": row.body,
-            **{name: shapes.timestamp(getattr(row, name)) for name in times},
-        }
-        for row in rows
-    ]
 
 
 def sent_to(user_id: str) -> int:

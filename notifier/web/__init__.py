@@ -21,6 +21,7 @@ from notifier.web.console import (
     frame,
     notifications,
     overview,
+    people_data,
     people_lists,
     producer_limits,
     producers,
@@ -93,6 +94,7 @@ blueprints = (
     providers.pages,
     encryption.pages,
     users.pages,
+    people_data.pages,
     accounts.pages,
     audit.pages,
 )

@@ -113,6 +113,7 @@ CALLS_BY_SCOPE = {
         "PATCH /api/v1/users/<user_id>",
         "DELETE /api/v1/users/<user_id>",
         "GET /api/v1/users/<user_id>/export",
+        "GET /api/v1/users/<user_id>/erasures",
         "GET /api/v1/users/<user_id>/addresses",
         "POST /api/v1/users/<user_id>/addresses",
         "DELETE /api/v1/users/<user_id>/addresses/<address_id>",

@@ -134,7 +134,7 @@ def test_no_body_makes_a_call_fail(api: Any, cast: Any, call: tuple[str, str, An
 
 
 PATHS = ["/api/v1/notifications/{}", "/api/v1/submissions/{}", "/api/v1/users/{}", "/api/v1/users/{}/addresses",
-    "/api/v1/users/{}/export",
+    "/api/v1/users/{}/export", "/api/v1/users/{}/erasures",
          "/api/v1/users/{}/preferences", "/api/v1/types/{}", "/api/v1/templates/{}", "/notify/status/{}",
          "/user/preferences/{}",
          "/api/v1/notifications?user={}", "/api/v1/notifications?after={}", "/api/v1/notifications?limit={}",

@@ -107,6 +107,7 @@ CALLS: list[tuple[str, str, str, Any]] = [
     ("GET", "/api/v1/users/{user_id}", "/api/v1/users/alice", None),
     ("PATCH", "/api/v1/users/{user_id}", "/api/v1/users/alice", {"locale": "de"}),
     ("GET", "/api/v1/users/{user_id}/export", "/api/v1/users/alice/export", None),
+    ("GET", "/api/v1/users/{user_id}/erasures", "/api/v1/users/alice/erasures", None),
     ("GET", "/api/v1/users/{user_id}/addresses", "/api/v1/users/alice/addresses", None),
     (
         "POST",

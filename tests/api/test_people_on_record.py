@@ -84,7 +84,7 @@ def test_what_a_key_changes_is_told_with_its_name(api: Api, erin: None, what: st
     told = entries()[known:]
     assert [(entry.action, entry.after) for entry in told] == expected
     assert {entry.actor for entry in told} <= {f"Shop, key {api.key[:16]}…"}
-    assert {entry.subject for entry in told} <= {"erin", "zoe"}
+    assert all(entry.subject in ("erin", "zoe") or entry.subject.startswith("era_") for entry in told)
     assert "example.test" not in str([(entry.before, entry.after) for entry in entries()])
 
 
@@ -120,9 +120,8 @@ def test_requests_that_share_a_transaction_are_told_apart(app: APIFlask, cast: A
 def test_who_erases_themselves_is_on_record_without_their_e_mail(app: APIFlask, cast: Any) -> None:
     with audit.acting_as(audit.THEMSELVES):
         profiles.erase("alice")
-    assert [(entry.action, entry.subject, entry.actor) for entry in entries()] == [
-        ("person.erased", "alice", "the person themselves")
-    ]
+    assert [(entry.action, entry.actor) for entry in entries()] == [("person.erased", "the person themselves")]
+    assert entries()[0].subject.startswith("era_")
 
 
 def test_what_people_choose_themselves_stands_in_their_history_alone(app: APIFlask, cast: Any) -> None:

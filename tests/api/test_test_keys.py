@@ -105,6 +105,7 @@ CALLS: dict[str, list[Call]] = {
     "PATCH /api/v1/users/<user_id>": [Call({"name": "Tess"})],
     "DELETE /api/v1/users/<user_id>": [Call()],
     "GET /api/v1/users/<user_id>/export": [Call()],
+    "GET /api/v1/users/<user_id>/erasures": [Call()],
     "GET /api/v1/users/<user_id>/addresses": [Call()],
     "POST /api/v1/users/<user_id>/addresses": [
         Call({"channel": "email", "value": f"{SECRET}@x.test", "verified": True})

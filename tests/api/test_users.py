@@ -5,20 +5,24 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
+from sqlalchemy.exc import DBAPIError
 from standardwebhooks import Webhook
 
-from notifier.access import accounts, keys
+from notifier.access import accounts, keys, sessions
 from notifier.api.schemas.submissions import Recipient
 from notifier.api.schemas.users import UserIn, UserOut
+from notifier.channels.addresses import digest_of
 from notifier.ground import tokens
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import parse
-from notifier.models import Address, ConsentEvent, Notification, User
-from notifier.people import uploads
+from notifier.ledgers import audit
+from notifier.models import Address, AuditEntry, ConsentEvent, Delivery, Notification, Suppression, User
+from notifier.people import consent, preferences, uploads
 from notifier.people.person import GIVEN
 from notifier.people.profiles import FIELDS
+from notifier.pipeline.delivery.deliver import deliver
 from notifier.queries import valid_tokens
 from tests.channels.pushing import Browser
 from tests.conftest import Api
@@ -224,7 +228,7 @@ def staff(api: Any) -> str:
 
 
 def all_about_ann(api: Any) -> Any:
-    document = api.get("/api/v1/users/ann/export").json
+    document = api.get("/api/v1/users/ann/export").json | {"exported_at": None}
     version = db.session.scalar(sa.select(User.token_version).where(User.id == "ann"))
     db.session.rollback()
     return document, version
@@ -339,6 +343,80 @@ def test_the_export_holds_everything(api: Any, cast: Any) -> None:
     assert [(n["type"], n["data"]) for n in document["notifications"]] == [("order_shipped", {"order_id": "A1"})]
     assert len(document["inbox"]) == 1
     assert [upload["id"] for upload in document["uploads"]] == [shown]
+    assert document["format"] == "notifier-person/2"
+
+
+def test_the_export_holds_what_became_of_messages_and_how_somebody_signs_in(api: Any, cast: Any) -> None:
+    account = accounts.create_account("alice@example.test", "a password", "person", "alice")
+    sessions.begin(account, sessions.PASSWORD, device="Firefox · Linux")
+    order = {"type": "order_shipped", "recipients": ["alice"], "channels": ["email"], "data": {"order_id": "A1"}}
+    assert api.post("/api/v1/notifications", order).status_code == 202
+    deliver(list(db.session.scalars(sa.select(Delivery.id).where(Delivery.status == "queued"))))
+
+    document = api.get("/api/v1/users/alice/export").json
+    of_a_shop = type(api)(api.client, keys.create_key(keys.create_producer("Other").id, scopes=["users"])[1])
+    theirs = of_a_shop.get("/api/v1/users/alice/export").json
+
+    [delivery] = [one for one in document["notifications"][0]["deliveries"] if one["status"] != "skipped"]
+    assert [attempt["outcome"] for attempt in delivery["attempts"]] == ["delivered"]
+    assert [capture["to"] for capture in document["captures"]] == ["alice@example.test"]
+    assert {event["type"] for event in document["events"]} == {"delivery.delivered"}
+    assert (document["account"]["email"], document["sessions"][0]["device"]) == (
+        "alice@example.test",
+        "Firefox · Linux",
+    )
+    assert {"account", "sessions", "scores", "audit"} & theirs.keys() == set()
+    assert (theirs["events"], theirs["captures"], theirs["notifications"]) == ([], [], [])
+    assert "origin" not in theirs["consent"][0]
+
+
+def test_an_erasure_has_a_certificate_that_names_nobody(api: Any, cast: Any) -> None:
+    api.patch("/api/v1/users/carol/preferences", {"categories": {"marketing": False}})
+    accounts.create_account("carol@example.test", "a password", "person", "carol")
+    api.post("/api/v1/notifications", {"type": "order_shipped", "recipients": ["carol"], "data": {"order_id": "A1"}})
+    digest = digest_of("email", "carol@example.test")
+
+    erased = api.delete("/api/v1/users/carol")
+
+    [certificate] = api.get("/api/v1/users/carol/erasures").json["data"]
+    assert certificate["id"] == erased.headers["Erasure-Certificate"]
+    counts = certificate["erased"]
+    assert (counts["addresses"], counts["notifications"], counts["accounts"]) == (2, 1, 1)
+    assert counts["consent_lines"] > 2
+    assert certificate["kept"] == {"notifications_counted": 1, "suppressions_by_digest": 3}
+    assert len(certificate["consent_digest"]) == 64
+    held = sa.select(Suppression.scope).where(Suppression.digest == digest).order_by(Suppression.scope)
+    assert db.session.scalars(held).all() == ["marketing", "social"]  # she had switched e-mail off
+    trail = [(entry.subject, entry.after) for entry in db.session.scalars(sa.select(AuditEntry))]
+    assert "carol" not in str(trail)
+    assert [subject for subject, _ in trail].count(certificate["id"]) >= 3
+    assert api.get("/api/v1/users/nobody/erasures").json["data"] == []
+
+
+def test_whose_address_wants_no_advertising_stays_silent_when_given_again(api: Any, cast: Any) -> None:
+    api.patch("/api/v1/users/alice/preferences", {"categories": {"marketing": {"email": False}}})
+    api.delete("/api/v1/users/alice")
+    api.put("/api/v1/users/new", {"email": "alice@example.test"})
+    letter = {"type": "newsletter", "recipients": ["new"], "channels": ["email"], "data": {"title": "T", "body": "B"}}
+    [notification] = api.post("/api/v1/notifications", letter).json["notifications"]
+    assert [(one["status"], one["reason"]) for one in notification["deliveries"]] == [("skipped", "suppressed")]
+
+
+def test_the_ledger_says_who_chose_from_where_and_with_which_words(api: Any, cast: Any) -> None:
+    asked = {"categories": {"marketing": True}, "text_version": "checkout-7"}
+    assert api.patch("/api/v1/users/alice/preferences", asked).status_code == 200
+    with consent.shown(lambda choice: ("en", f"Words beside {choice}")), audit.acting_as("alice", "192.0.2.7"):
+        preferences.change("alice", {"categories": {"social": False}}, replace=False, source="page")
+
+    document = api.get("/api/v1/users/alice/export").json
+    by_page, by_api = document["consent"][:2]
+    assert (by_page["by"], by_page["origin"], by_page["source"]) == (None, "192.0.2.7", "page")
+    words = {"language": "en", "text": "Words beside categories.social.*"}
+    assert document["consent_texts"][by_page["text_version"]] == words
+    assert (by_api["choice"], by_api["to"], by_api["text_version"]) == ("categories.marketing.*", True, "checkout-7")
+    assert by_api["by"].endswith(f"key {api.key[:16]}…")
+    with pytest.raises(DBAPIError, match="append-only"), transaction() as session:
+        session.execute(sa.update(ConsentEvent).values(source="api"))
 
 
 def test_erasing_leaves_nothing_of_the_person(api: Any, cast: Any) -> None:

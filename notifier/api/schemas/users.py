@@ -113,6 +113,12 @@ class PreferencesIn(Body):
         default=None, description="Opens and clicks are neither asked for nor recorded, whatever the type says."
     )
     time_zone: Zone | None = None
+    text_version: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
+        default=None,
+        description="Which version of your own words the person was asked with; kept with these changes as proof of "
+        "their consent, and no choice itself.",
+        examples=["checkout-2026-11"],
+    )
     effective: Any = Field(
         default=None, exclude=True, description="As GET shows it; ignored, so that its answer can be sent back."
     )
@@ -161,7 +167,27 @@ class TokenOut(Answer):
     expires_at: str
 
 
+class ErasureOut(Answer):
+    id: str
+    at: str
+    by: str = Field(description="Whose key or account it was, or the person themselves.")
+    erased: dict[str, int] = Field(description="Class → how many.", examples=[{"addresses": 2, "inbox_items": 14}])
+    kept: dict[str, int] = Field(
+        description="What stays: notifications as figures, and suppressed addresses as keyed digests."
+    )
+    consent_digest: str | None = Field(
+        description="Keyed digest of the history of choices: proves an export of it that somebody has kept."
+    )
+
+
+class ErasurePage(Answer):
+    data: list[ErasureOut]
+    next: str | None
+
+
 class ExportOut(Answer):
+    format: Literal["notifier-person/2"]
+    exported_at: str
     user: UserOut
 
 

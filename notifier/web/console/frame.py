@@ -43,6 +43,7 @@ _GROUPS = (
             ("/admin/broadcasts", "Broadcasts"),
             ("/admin/accounts", "Accounts"),
             ("/admin/audit", "Audit"),
+            ("/admin/erasures", "Erasures"),
         ),
     ),
 )

@@ -18,8 +18,8 @@ from notifier.ground.ids import parse
 from notifier.ground.tokens import PreferenceLink
 from notifier.ground.zones import zone_of
 from notifier.ledgers import audit
+from notifier.models.user import CONSOLE
 from notifier.people import suppressions
-from notifier.people.preferences import CONSOLE
 from notifier.queries import people, preferences, valid_tokens
 from notifier.queries.preference_grid import Grid, Row, Section, grid_of
 from notifier.web.access import allow, page_blueprint

@@ -4,6 +4,7 @@ A `Desk` says whose choices they are and how the person came. Each form of the p
 alone and answered with the parts it may have changed; without JavaScript with the whole page.
 """
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -22,7 +23,7 @@ from notifier.ground.config import current_settings
 from notifier.ground.languages import N_
 from notifier.ground.zones import zone_of
 from notifier.models import Account
-from notifier.people import preferences
+from notifier.people import consent, preferences
 from notifier.people.preferences import Conditions
 from notifier.queries import preferences as queries
 from notifier.queries import readers, users
@@ -33,6 +34,7 @@ from notifier.web.person import preference_words as words
 from notifier.web.person.preference_form import Form, Misread
 
 PARTS = ("choices", "often", "quiet", "mute", "tracking", "undo")
+_ABOUT_TYPES = ("choices", "undo")
 REFUSED = N_("You have a role in the console, so you cannot erase yourself: an admin has to take that role away first.")
 _UNDO_FOR = timedelta(minutes=10)
 _MOST_ENTRIES = 8
@@ -95,7 +97,10 @@ def save(desk: Desk) -> ResponseReturnValue:
     if part not in PARTS:
         abort(400)
     try:
-        saved = _save(desk, part, document)
+        grid = grid_of(desk.user_id, document, language=language()) if part in _ABOUT_TYPES else None
+        asked = consent.shown(words.wording(grid.titles if grid else {}))
+        with contextlib.nullcontext() if desk.is_staff else asked:
+            saved = _save(desk, part, document, grid)
     except Misread as error:
         return _refused(desk, document, Tried(part, request.form, error.faults))
     except Rejected as error:
@@ -116,11 +121,10 @@ def _begin(desk: Desk) -> dict[str, Any]:
     return queries.choices_of(person)
 
 
-def _save(desk: Desk, part: str, document: Mapping[str, Any]) -> preferences.Saved:
+def _save(desk: Desk, part: str, document: Mapping[str, Any], grid: Grid | None) -> preferences.Saved:
     form = request.form
     match part:
-        case "choices":
-            grid = grid_of(desk.user_id, document, language=language())
+        case "choices" if grid is not None:
             taken_back = reading.reset_in(form, grid)
             if taken_back is None:
                 return preferences.switch(

@@ -16,6 +16,7 @@ from notifier.core.digest import MORNING
 from notifier.core.preferences import EVERY_CHANNEL, Preferences, resolve
 from notifier.core.quiet_hours import EVERY_DAY
 from notifier.ground.languages import N_
+from notifier.people.consent import Wording
 from notifier.queries.preference_grid import Cell, Grid, Over, Row, Section
 from notifier.web.language import gettext, language
 from notifier.web.presentation import by_channel, by_channels, capital, category_word, channel_label
@@ -263,6 +264,11 @@ def name(choice: str, titles: Mapping[str, str]) -> str:
             return gettext(_CAPS.get(leaf, leaf), category=category_word(key))
         case _:
             return gettext(_NAMES.get(field, choice))
+
+
+def wording(titles: Mapping[str, str]) -> Wording:
+    """The words beside each choice, for the ledger."""
+    return lambda choice: (language().name, name(choice, titles))
 
 
 _CAPS = {

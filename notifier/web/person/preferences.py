@@ -5,9 +5,10 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from notifier.core.errors import Rejected
+from notifier.ground.languages import N_
 from notifier.ledgers import audit
 from notifier.people import profiles
-from notifier.queries import users
+from notifier.queries import person_export
 from notifier.queries.notifications import Sight
 from notifier.web.access import allow, page_blueprint
 from notifier.web.language import gettext
@@ -16,6 +17,8 @@ from notifier.web.person.login import leave
 from notifier.web.person.preference_page import Desk, Tried
 
 pages = page_blueprint("preferences")
+
+_CERTIFICATE = N_("Certificate of the erasure: %(id)s")
 
 
 @pages.get("/preferences")
@@ -34,7 +37,7 @@ def save() -> ResponseReturnValue:
 @allow("person")
 def export() -> ResponseReturnValue:
     """Everything stored about the person, from all producers: the same document as in the producers' API."""
-    answer = current_app.json.response(users.export(current_user.user_id, Sight()))
+    answer = current_app.json.response(person_export.export(current_user.user_id, Sight()))
     answer.headers["Content-Disposition"] = "attachment; filename=notifications-export.json"
     answer.headers["Cache-Control"] = "no-store"
     return answer
@@ -51,13 +54,14 @@ def erase() -> ResponseReturnValue:
         ), 422
     try:
         with audit.acting_as(audit.THEMSELVES):
-            profiles.erase(current_user.user_id)
+            certificate = profiles.erase(current_user.user_id)
     except Rejected:
         return preference_page.show(
             _desk(), Tried("erase", request.form, {"confirm": gettext(preference_page.REFUSED)})
         ), 409
     leave()
-    flash(gettext("Your data has been erased, and you have been signed out."))
+    words = (gettext("Your data has been erased, and you have been signed out."), gettext(_CERTIFICATE, id=certificate))
+    flash(" ".join(words))
     return redirect(url_for("login.form"), 303)
 
 

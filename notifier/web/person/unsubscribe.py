@@ -14,12 +14,13 @@ from notifier.ground import tokens
 from notifier.ground.extensions import csrf
 from notifier.ground.languages import N_
 from notifier.ground.tokens import Unsubscribe
-from notifier.people import preferences, suppressions
+from notifier.people import consent, preferences, suppressions
 from notifier.queries import readers, valid_tokens
 from notifier.queries.preference_grid import types_allowed_by_name
 from notifier.web.access import ANYONE, allow, page_blueprint
 from notifier.web.errors import Words, error_page
 from notifier.web.language import speak_to
+from notifier.web.person.preference_words import wording
 from notifier.words.brands import brands_of
 
 pages = page_blueprint("unsubscribe")
@@ -56,14 +57,15 @@ def act(token: str) -> ResponseReturnValue:
         return error_page(404, _BROKEN)
     speak_to(readers.find(wish.user_id, valid_tokens.conditions_of(wish)))
     try:
-        preferences.change(
-            wish.user_id,
-            _switched_off(wish),
-            replace=False,
-            source="one_click",
-            conditions=valid_tokens.conditions_of(wish),
-            unsubscribes_from=(wish.category, wish.channel),
-        )
+        with consent.shown(wording({})):
+            preferences.change(
+                wish.user_id,
+                _switched_off(wish),
+                replace=False,
+                source="one_click",
+                conditions=valid_tokens.conditions_of(wish),
+                unsubscribes_from=(wish.category, wish.channel),
+            )
     except Rejected as error:
         # A channel that is there no longer; but who is gone is sent nothing any more, as they wish
         if error.code != "not_found":

@@ -30,8 +30,8 @@ from notifier.pipeline.intake.expand import expand
 from notifier.pipeline.intake.item import Caller, Item
 from notifier.pipeline.upkeep import due
 from notifier.pipeline.upkeep.summaries import GRACE, close_due
-from notifier.queries import users
 from notifier.queries.notifications import Sight
+from notifier.queries.person_export import export
 from tests.stored import deliveries, rows
 from tests.submitting import submission
 
@@ -257,7 +257,7 @@ def test_a_digest_goes_where_each_was_to_go(submit: Submit, shop: Caller) -> Non
 
 def test_they_are_exported_with_the_person_and_erased_with_them(submit: Submit, shop: Caller) -> None:
     submit(ALICE, caller=shop, channels=("email",))
-    [exported] = users.export("alice", Sight())["notifications"]
+    [exported] = export("alice", Sight())["notifications"]
     assert exported["given"] == ALICE.changes
     profiles.erase("alice")
     assert [(row.data, row.given) for row in rows(Notification)] == [(None, None)]

@@ -1,0 +1,259 @@
+"""Everything that is stored about a person, as one document: API.md, Users; docs/data.md says what stands where in it.
+
+`FORMAT` names its version: fields are added within one, and a new one begins when a field goes or means something else.
+A constant number of queries, whatever the number of notifications.
+"""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from notifier.ground import shapes
+from notifier.ground.clock import now
+from notifier.ground.extensions import db
+from notifier.ground.ids import show
+from notifier.models import (
+    Account,
+    AccountSession,
+    Address,
+    Attempt,
+    AuditEntry,
+    Capture,
+    ChannelScore,
+    ConsentEvent,
+    ConsentText,
+    Delivery,
+    Digest,
+    Event,
+    Experiment,
+    ExperimentPerson,
+    InboxItem,
+    Notification,
+    Receipt,
+    Suppression,
+    Upload,
+    UploadMember,
+)
+from notifier.models.user import CONSOLE
+from notifier.queries import events, preferences, users
+from notifier.queries.captures import capture_json
+from notifier.queries.notifications import Sight
+from notifier.queries.types import internal_keys
+
+FORMAT = "notifier-person/2"
+_MOST_EVENTS = 100_000
+
+
+def export(user_id: str, sight: Sight) -> dict[str, Any]:
+    """As everywhere, only notifications in the caller's sight and what belongs to them: their data contain codes and
+    links. What belongs to no producer is in the export for those who see everything. Raises Rejected('not_found').
+    """
+    sees_all = sight.producer_id is None
+    return {
+        "format": FORMAT,
+        "exported_at": shapes.timestamp(now()),
+        "user": users.profile(user_id),
+        "addresses": _addresses(user_id, sight),
+        "preferences": preferences.choices(user_id),
+        **_consent(user_id, sees_all=sees_all),
+        "notifications": _notifications(user_id, sight),
+        "inbox": _inbox(user_id, sight),
+        "events": _events(user_id, sight),
+        "captures": _captures(user_id, sight),
+        "uploads": _uploads(user_id, sight),
+        **(_of_nobody(user_id) if sees_all else {}),
+    }
+
+
+def _addresses(user_id: str, sight: Sight) -> list[dict[str, Any]]:
+    """With what holds each of them back."""
+    rows = db.session.execute(
+        sa.select(Address.id, Suppression.scope, Suppression.reason, Suppression.provider, Suppression.created_at)
+        .join(Suppression, Suppression.digest == Address.digest)
+        .where(Address.user_id == user_id)
+        .order_by(Suppression.created_at, Suppression.scope)
+    )
+    held: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        hold = {"scope": row.scope, "reason": row.reason, "provider": row.provider, "since": _time(row.created_at)}
+        held.setdefault(show(users.ADDRESS, row.id), []).append(hold)
+    found = users.addresses(user_id, sight.producer_id)
+    return [{**address, "held_back": held.get(address["id"], [])} for address in found]
+
+
+def _consent(user_id: str, *, sees_all: bool) -> dict[str, Any]:
+    """The lines, newest first, and the words they name. From which network address is for those who see everything."""
+    lines = sa.select(ConsentEvent).where(ConsentEvent.user_id == user_id).order_by(ConsentEvent.id.desc())
+    rows = db.session.scalars(lines).all()
+    return {
+        "consent": [
+            {
+                "at": _time(row.at),
+                "source": row.source,
+                **row.change,
+                "by": row.actor if row.source != CONSOLE else None,  # whoever runs this is not the person's
+                "text_version": row.text_version,
+                **({"origin": row.origin} if sees_all else {}),
+            }
+            for row in rows
+        ],
+        "consent_texts": _texts({row.text_version for row in rows if row.text_version}),
+    }
+
+
+def _texts(versions: set[str]) -> dict[str, dict[str, str]]:
+    """Our own among these versions."""
+    rows = db.session.scalars(sa.select(ConsentText).where(ConsentText.version.in_(versions)))
+    return {row.version: {"language": row.language, "text": row.text} for row in rows}
+
+
+def _visible(user_id: str, sight: Sight) -> list[sa.ColumnElement[bool]]:
+    return [Notification.user_id == user_id, *sight.conditions(Notification)]
+
+
+def _notifications(user_id: str, sight: Sight) -> list[dict[str, Any]]:
+    wanted = _visible(user_id, sight)
+    rows = db.session.scalars(sa.select(Notification).where(*wanted).order_by(Notification.id)).all()
+    secret = internal_keys()
+    of_these = sa.select(Delivery.id).join(Notification, Notification.id == Delivery.notification_id).where(*wanted)
+    attempts: dict[Any, list[dict[str, Any]]] = {}
+    tries = sa.select(Attempt).where(Attempt.delivery_id.in_(of_these)).order_by(Attempt.delivery_id, Attempt.number)
+    for attempt in db.session.scalars(tries):
+        attempts.setdefault(attempt.delivery_id, []).append(shapes.attempt(attempt))
+    receipts: dict[Any, list[dict[str, Any]]] = {}
+    for receipt in db.session.scalars(sa.select(Receipt).where(Receipt.delivery_id.in_(of_these)).order_by(Receipt.id)):
+        receipts.setdefault(receipt.delivery_id, []).append(_receipt(receipt))
+    deliveries: dict[Any, list[dict[str, Any]]] = {}
+    for delivery in db.session.scalars(sa.select(Delivery).where(Delivery.id.in_(of_these)).order_by(Delivery.id)):
+        shown = shapes.delivery(delivery, attempts.get(delivery.id, ()))
+        also = {"links": delivery.links or [], "receipts": receipts.get(delivery.id, [])}
+        deliveries.setdefault(delivery.notification_id, []).append(shown | also)
+    return [
+        {
+            "id": show("ntf", row.id),
+            "type": row.type,
+            "category": row.category,
+            "priority": row.priority,
+            "test": row.is_test,
+            "data": None if row.type in secret else row.data,
+            "given": row.given,
+            "decision": row.decision,
+            "collapse_key": row.collapse_key,
+            "push": row.push,
+            "send_at": _time(row.send_at),
+            "expires_at": _time(row.expires_at),
+            "created_at": _time(row.created_at),
+            "deliveries": deliveries.get(row.id, []),
+        }
+        for row in rows
+    ]
+
+
+def _receipt(row: Receipt) -> dict[str, Any]:
+    """What a provider has told of it, or one of our links and pixels."""
+    return {
+        "at": _time(row.at),
+        "provider": row.provider,
+        "status": row.status,
+        "code": row.code,
+        "by": row.by,
+        "detail": row.detail,
+    }
+
+
+def _inbox(user_id: str, sight: Sight) -> list[dict[str, Any]]:
+    visible = sa.select(Notification.id).where(*_visible(user_id, sight))
+    rows = db.session.execute(
+        sa.select(*InboxItem.__table__.columns)
+        .where(InboxItem.user_id == user_id, InboxItem.notification_id.in_(visible))
+        .order_by(InboxItem.id)
+    )
+    return [shapes.inbox_item(row._mapping) for row in rows]
+
+
+def _events(user_id: str, sight: Sight) -> list[dict[str, Any]]:
+    table = Event.__table__
+    statement = sa.select(*table.columns).where(table.c.user_id == user_id).order_by(table.c.id).limit(_MOST_EVENTS)
+    if sight.producer_id is not None:
+        statement = statement.where(table.c.producer_id == sight.producer_id)
+    return events.shown(db.session.execute(statement).all())
+
+
+def _captures(user_id: str, sight: Sight) -> list[dict[str, Any]]:
+    """Without those of the product's own types, whose links sign somebody in."""
+    visible = (
+        sa.select(Delivery.id)
+        .join(Notification, Notification.id == Delivery.notification_id)
+        .where(*_visible(user_id, sight), Notification.type.not_in(internal_keys()))
+    )
+    rows = sa.select(Capture).where(Capture.user_id == user_id, Capture.delivery_id.in_(visible)).order_by(Capture.id)
+    return [capture_json(row) for row in db.session.scalars(rows)]
+
+
+def _uploads(user_id: str, sight: Sight) -> list[dict[str, Any]]:
+    """The lists that name the person."""
+    statement = sa.select(Upload.id, Upload.created_at).join(UploadMember, UploadMember.upload_id == Upload.id)
+    if sight.producer_id is not None:
+        statement = statement.where(Upload.producer_id == sight.producer_id)
+    rows = db.session.execute(statement.where(UploadMember.user_id == user_id).order_by(Upload.id))
+    return [{"id": show("upl", row.id), "created_at": _time(row.created_at)} for row in rows]
+
+
+def _of_nobody(user_id: str) -> dict[str, Any]:
+    """What belongs to no producer: how they sign in, what is learned of them, and what the audit trail says of them."""
+    account = db.session.scalar(sa.select(Account).where(Account.user_id == user_id))
+    sessions = sa.select(AccountSession).where(AccountSession.account_id == account.id) if account else None
+    digests = sa.select(Digest).where(Digest.user_id == user_id).order_by(Digest.id)
+    scores = sa.select(ChannelScore).where(ChannelScore.user_id == user_id).order_by(ChannelScore.channel)
+    experiments = (
+        sa.select(Experiment.key, ExperimentPerson.has_opened, ExperimentPerson.has_clicked)
+        .join(Experiment, Experiment.id == ExperimentPerson.experiment_id)
+        .where(ExperimentPerson.user_id == user_id)
+        .order_by(Experiment.id)
+    )
+    trail = sa.select(AuditEntry).where(AuditEntry.subject == user_id).order_by(AuditEntry.id)
+    return {
+        "account": account and _account(account),
+        "sessions": [_session(row) for row in db.session.scalars(sessions)] if sessions is not None else [],
+        "digests": [
+            {"category": row.category, "due_at": _time(row.due_at), "test": row.is_test}
+            for row in db.session.scalars(digests)
+        ],
+        "scores": [
+            {"channel": row.channel, "sent": row.sent, "opened": row.opened} for row in db.session.scalars(scores)
+        ],
+        "experiments": [
+            {"template": row.key, "has_opened": row.has_opened, "has_clicked": row.has_clicked}
+            for row in db.session.execute(experiments)
+        ],
+        "audit": [
+            {"at": _time(row.at), "action": row.action, "before": row.before, "after": row.after}
+            for row in db.session.scalars(trail)
+        ],
+    }
+
+
+def _account(row: Account) -> dict[str, Any]:
+    return {
+        "id": row.shown_id,
+        "email": row.email,
+        "role": row.role,
+        "has_password": row.password_hash is not None,
+        "second_factor_at": _time(row.second_factor_at),
+        "disabled_at": _time(row.disabled_at),
+        "signed_in_at": _time(row.signed_in_at),
+        "created_at": _time(row.created_at),
+    }
+
+
+def _session(row: AccountSession) -> dict[str, Any]:
+    return {
+        "way": row.way,
+        "device": row.device,
+        "proven_at": _time(row.proven_at),
+        "expires_at": _time(row.expires_at),
+        "created_at": _time(row.created_at),
+    }
+
+
+_time = shapes.timestamp
