@@ -26,7 +26,7 @@ endif
 
 # Two processes share the tests out as tests/sharing_out.py says.
 suite: install install-dev assets  ## all tests but those of the browser and the faults
-	@$(BIN)/python -m pytest -n 2 --ignore=tests/browser --ignore=tests/faults
+	@$(BIN)/python -m pytest -n 2 --ignore=tests/browser --ignore=tests/faults --ignore=tests/contract
 
 browser: install install-dev assets  ## the pages in a real Chromium
 	@$(BIN)/python -m pytest -n 2 tests/browser
@@ -34,12 +34,15 @@ browser: install install-dev assets  ## the pages in a real Chromium
 # Asks everything of both databases, and then leaves out of the suite what PostgreSQL sees nothing new in.
 statements: install install-dev assets  ## which tests need SQLite only (tests/on_sqlite.txt)
 	@rm -rf .venv/statements
-	@$(BIN)/python -m pytest -n 2 -k postgresql --ignore=tests/browser --ignore=tests/faults --statements .venv/statements
+	@$(BIN)/python -m pytest -n 2 -k postgresql --ignore=tests/browser --ignore=tests/faults --ignore=tests/contract --statements .venv/statements
 	@$(BIN)/python -m tests.statements .venv/statements
 
 # Takes some minutes; tests/faults/installation.py says how much longer it can be.
 faults: install install-dev assets  ## kills and restarts real processes under load
 	@$(BIN)/python -m pytest tests/faults $(ARGS)
+
+fuzz: install install-dev assets  ## holds a running installation to its OpenAPI document
+	@$(BIN)/python -m pytest tests/contract $(ARGS)
 
 lint: install install-dev  ## ruff and mypy
 	@$(BIN)/ruff check .

@@ -541,6 +541,7 @@ TOOLS = {
     "flask-cors": "moto's server loads it",
     "mypy": "`make lint` runs it",
     "ruff": "`make lint` runs it",
+    "schemathesis": "`make fuzz` runs it",
     "types-jsonschema": "mypy reads it",
     "uv": "`make lock` runs it",
 }

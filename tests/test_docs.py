@@ -81,7 +81,7 @@ def test_the_two_commands_are_targets_and_ci_runs_the_tests_by_theirs() -> None:
     assert set(shown) <= set(targets)
     assert "make test" in ci
     # without arguments, its parts are
-    assert re.findall(r"set -- (.+)", ci) == ["test faults smoke bench lint"]
+    assert re.findall(r"set -- (.+)", ci) == ["test faults fuzz smoke bench lint"]
     assert re.findall(r"\$\(MAKE\) --no-print-directory --keep-going (.+)", makefile) == ["suite browser"]
 
 
