@@ -38,6 +38,7 @@ from notifier.models.synthetic import SyntheticTurn
 from notifier.models.trend import Trend
 from notifier.models.upload import Upload, UploadMember, UploadPart
 from notifier.models.user import Address, AddressCode, ConsentEvent, ConsentText, Erasure, Preference, Suppression, User
+from notifier.models.wall import WallLink
 
 __all__ = [
     "Account",
@@ -110,4 +111,5 @@ __all__ = [
     "UploadMember",
     "UploadPart",
     "User",
+    "WallLink",
 ]

@@ -50,9 +50,11 @@ class Overview:
     latest: Sequence[search.Line]
 
 
-def overview() -> Overview:
+def overview(*, with_latest: bool = True) -> Overview:
+    """`with_latest`: with the latest notifications; without, it names nobody."""
     waiting, workers = _queues()
-    return Overview(waiting, workers, causes.count(), sum(held_back().values()), search.latest(_LATEST))
+    latest = search.latest(_LATEST) if with_latest else []
+    return Overview(waiting, workers, causes.count(), sum(held_back().values()), latest)
 
 
 def held_back() -> dict[str, int]:

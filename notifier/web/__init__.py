@@ -35,6 +35,7 @@ from notifier.web.console import (
     templates,
     types,
     users,
+    wall,
 )
 from notifier.web.console import images as image_files
 from notifier.web.person import (
@@ -97,6 +98,8 @@ blueprints = (
     people_data.pages,
     accounts.pages,
     audit.pages,
+    wall.pages,
+    wall.public,
 )
 for _blueprint in blueprints:
     errors.show_pages_for(_blueprint)

@@ -50,6 +50,8 @@ LINKS_PER_MAILBOX = RateLimitItemPerMinute(5, 15, namespace="sign-in-link-mailbo
 FURTHER_LINKS = RateLimitItemPerMinute(1, 3, namespace="sign-in-link-further")
 CHALLENGES_PER_ADDRESS = RateLimitItemPerMinute(300, 15, namespace="challenge-address")
 
+LOOKS_AT_WALL = RateLimitItemPerMinute(60, namespace="wall")  # of one link
+
 _KEPT_S = 4 * 3600  # what is known of an account, and of who tried at it
 _TOGETHER_KEPT_S = 24 * 3600
 _FAILURES_KEPT_S = 15 * 60  # of an address
@@ -252,6 +254,11 @@ def may_use_invitation(address: str) -> bool:
 
 def note_failure(address: str) -> None:
     _ask(lambda storage: storage.incr(_key("address", neighbourhood(address)), _FAILURES_KEPT_S))
+
+
+def may_look_at_wall(link: str) -> bool:
+    """Counts a look: a few screens may share a link, and nobody can keep the database busy with it."""
+    return _ask(lambda storage: _hit(storage, LOOKS_AT_WALL, _key("wall", link)))
 
 
 def seconds_left() -> int:

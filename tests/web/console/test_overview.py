@@ -238,7 +238,7 @@ def test_it_shows_promises_costs_and_what_rises(
     monkeypatch.setitem(app.extensions, "settings", priced)
     page = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", viewer.get("/admin/").text))
     assert "High 5 s 0 – 99.5 % of 1,000 50 %" in page
-    assert "Low 30 min 0 – 0 % of 2 10000 %" in page
+    assert "Low 30 min 0 – 0 % of 2 100 times" in page
     assert "Urgent 1 s 0 – – –" in page
     assert "SMS: providers took 4 segments, 0.300 EUR at 0.075 EUR each." in page
     assert "smtp: 5.1.1 Error, failed 30 10" in page
