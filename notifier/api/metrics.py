@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from notifier.api import synthetic_metrics
 from notifier.channels import serving
+from notifier.channels.contract import RECEIVER_MARK
 from notifier.ground import metrics
 from notifier.ground.clock import now
 from notifier.ground.config import current_settings
@@ -69,7 +70,9 @@ def _providers(breakers: dict[str, health.Breaker]) -> Iterator[Metric]:
     states: Counter[tuple[str, str]] = Counter()
     until = dict.fromkeys(names, 0.0)
     for scope, breaker in breakers.items():
-        name = next((name for name in (scope, scope.partition(":")[0].partition("#")[0]) if name in names), None)
+        name = next(
+            (name for name in (scope, scope.partition(":")[0].partition(RECEIVER_MARK)[0]) if name in names), None
+        )
         if name is not None:
             states[name, breaker.state] += 1
             left_s = (breaker.next_at - now()).total_seconds() if breaker.next_at else 0.0

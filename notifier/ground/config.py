@@ -293,7 +293,7 @@ class _Reader(Variables):
             synthetic=self.synthetic(),
             second_factor=self.second_factor(),
             security_contact=self.security_contact(),
-            metrics_port=self.metrics_port(),
+            metrics_port=self.metrics_port(port),
             metrics_token=self.metrics_token(),
             preference_cache=self.is_on("PREFERENCE_CACHE", "off" if database_url.startswith("sqlite") else "on"),
             otel_exporter_otlp_endpoint=self.collector(),
@@ -428,8 +428,11 @@ class _Reader(Variables):
             self.faults.append(f"WEBHOOK_TARGETS: {error}")
             return None
 
-    def metrics_port(self) -> int:
-        return 0 if self.text("METRICS_PORT", "0") == "0" else self.port("METRICS_PORT", 0)
+    def metrics_port(self, of_web: int) -> int:
+        port = 0 if self.text("METRICS_PORT", "0") == "0" else self.port("METRICS_PORT", 0)
+        if port == of_web:
+            self.faults.append("METRICS_PORT must be another port than PORT")
+        return port
 
     def metrics_token(self) -> str | None:
         token = self.secret("METRICS_TOKEN")

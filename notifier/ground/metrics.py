@@ -130,6 +130,12 @@ class _Names:
 bounded = _Names().bounded
 
 
+def observe(histogram: Histogram, values: Iterable[float]) -> None:
+    """All values of a batch, of one series."""
+    for value in values:
+        histogram.observe(value)
+
+
 def count_accepted(notifications: Iterable[tuple[str, str]]) -> None:
     """(type, category) of each."""
     for (type_, category), number in Occurrences(notifications).items():

@@ -4,8 +4,8 @@ Called after the commit, and never a reason to fail: what is counted has been do
 counted.
 """
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
@@ -35,18 +35,20 @@ class Shown(NamedTuple):
 
 def count_shown(shown: Sequence[Shown], now: datetime) -> None:
     """Nobody but us has to take or to confirm these: they are sent and delivered at once."""
+    took: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
     for one in shown:
-        took_s = max((now - one.since).total_seconds(), 0.0)
-        metrics.sent_seconds.labels(one.channel, one.priority).observe(took_s)
-        metrics.delivered_seconds.labels(one.channel, one.priority).observe(took_s)
+        took[one.channel, one.priority].append(max((now - one.since).total_seconds(), 0.0))
+    for place, seconds in took.items():
+        metrics.observe(metrics.sent_seconds.labels(*place), seconds)
+        metrics.observe(metrics.delivered_seconds.labels(*place), seconds)
     for channel, number in Counter(one.channel for one in shown).items():
         for outcome in (SENT, DELIVERED):
             metrics.deliveries.labels(channel, channel, outcome).inc(number)
     of_producers((one.producer_id, outcome) for one in shown for outcome in (SENT, DELIVERED))
 
 
-def of_producers(happened: Iterable[tuple[UUID | None, str]]) -> None:
-    """(producer, outcome) of each delivery."""
+def of_producers(happened: Iterable[tuple[UUID | None, str]] | Mapping[tuple[UUID | None, str], int]) -> None:
+    """(producer, outcome) of each delivery, or of so many."""
     counts = Counter(happened)
     _learn({key for key, _ in counts if key is not None and key not in _names})
     for (key, outcome), number in counts.items():

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import structlog
 from prometheus_client.core import Metric
@@ -26,6 +27,7 @@ from notifier.programs import listening
 from notifier.programs.children import Child
 
 BIND_AGAIN_S = 5.0
+MOST_CONNECTIONS = 16
 _CHILD_ANSWERS_S = 2.0
 _CLIENT_SAYS_S = 5.0
 
@@ -71,6 +73,20 @@ class _Server(ThreadingHTTPServer):
         self.server_address = listener.getsockname()
         self.server_port = listener.getsockname()[1]
         self.body, self.token = body, token
+        self._room = threading.BoundedSemaphore(MOST_CONNECTIONS)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """On a thread of its own. Who comes when there is no room is hung up on: the process has other work."""
+        if self._room.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
 
     def handle_error(self, *_: object) -> None:
         log.warning("metrics.request_broke", exc_info=True)
@@ -102,10 +118,16 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def measured(name: str, command: Sequence[str], settings: Settings) -> Child:
-    """A child that serves its metrics to us, at a port of the loopback interface. Raises OSError."""
+    """A child that serves its metrics to us, at a port of the loopback interface. Without METRICS_PORT, or a port that
+    is free, just a child.
+    """
     if not settings.metrics_port:
         return Child(name, command)
-    listener = listening.bound("127.0.0.1", 0)
+    try:
+        listener = listening.bound("127.0.0.1", 0)
+    except OSError as error:
+        log.warning("metrics.no_port_free", process=name, error=error.strerror)
+        return Child(name, command)
     return Child(name, [*command, "--metrics-fd", str(listener.fileno())], listener)
 
 

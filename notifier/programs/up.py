@@ -25,7 +25,7 @@ from urllib.parse import urljoin
 
 import redis
 
-from notifier.ground import embedded_redis
+from notifier.ground import embedded_redis, logs
 from notifier.ground.config import WSGI, Settings
 from notifier.programs import listening, metrics_port
 from notifier.programs.children import POLL_S, Child, Watch
@@ -44,6 +44,7 @@ class CannotStart(Exception):
 
 def run(settings: Settings, _options: argparse.Namespace) -> int:
     settings.notifier_home.mkdir(parents=True, exist_ok=True)
+    logs.configure(as_json=settings.is_production, level=settings.log_level)  # what serves metrics has a word or two
     try:
         with only_one(settings.notifier_home):
             return Supervisor(settings).run()

@@ -165,6 +165,16 @@ CASES: dict[str, list[tuple[Series, Series, int]]] = {
         ({"notifier_sink_set_aside_total": "0x10 1x40"}, {"notifier_sink_set_aside_total": "4x50"}, 5),
         ({"notifier_sink_missed_total": "0x10 9x40"}, {"notifier_sink_missed_total": "9x50"}, 5),
     ],
+    "NotifierSyntheticFails": [
+        (
+            {'notifier_synthetic_checks{channel="sms",provider="twilio",state="missing"}': "0x4 1x40"},
+            {'notifier_synthetic_checks{channel="sms",provider="twilio",state="ok"}': "40x50"},
+            5,
+        )
+    ],
+    "NotifierSyntheticOverdue": [
+        ({"notifier_synthetic_overdue_seconds": "0+20x80"}, {"notifier_synthetic_overdue_seconds": "20x80"}, 12)
+    ],
     "NotifierAlertsNotTold": [
         (
             {'alertmanager_notifications_failed_total{integration="webhook"}': "0x10 2x40"},

@@ -1,5 +1,6 @@
 """Settings come from the environment, typed; what does not make sense is said in one message, without secrets."""
 
+import contextlib
 import os
 import re
 import stat
@@ -186,6 +187,8 @@ def test_every_fault_is_reported_at_once_and_no_secret_with_it(home: dict[str, s
         "CONNECTIONS_PER_ADDRESS": "many",
         "CAPS": "gossip 1/day, social often",
         "SECURITY_CONTACT": "security@example.com",
+        "METRICS_PORT": "many",
+        "METRICS_TOKEN": "hunter2",
     }
     with pytest.raises(BadSettings) as refused:
         Settings.from_env(faulty)
@@ -194,6 +197,12 @@ def test_every_fault_is_reported_at_once_and_no_secret_with_it(home: dict[str, s
     assert "hunter2" not in message
     assert "CAPS: 'gossip' is not one of" in message
     assert "CAPS: 'often' must look like" in message
+
+
+@pytest.mark.parametrize(("port", "is_taken"), [("0", False), ("9100", False), ("5000", True)])
+def test_metrics_have_a_port_of_their_own_or_none(home: dict[str, str], port: str, is_taken: bool) -> None:
+    with pytest.raises(BadSettings, match="another port than PORT") if is_taken else contextlib.nullcontext():
+        assert Settings.from_env({**home, "METRICS_PORT": port}).metrics_port == int(port)
 
 
 @pytest.mark.parametrize("name", COMMANDED)

@@ -1,6 +1,8 @@
 """Metrics of processes that serve nothing else, and of several under one address."""
 
+import contextlib
 import dataclasses
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -71,6 +73,28 @@ def test_metrics_are_served_at_their_port_and_nothing_else_is(served: Callable[.
 def test_with_a_token_who_does_not_show_it_is_refused(served: Callable[..., str]) -> None:
     url = served(lambda: b"a 1\n", metrics_token=TOKEN)
     assert [ask(url, token)[0] for token in (None, "another", TOKEN)] == [401, 401, 200]
+
+
+def test_who_holds_connections_open_takes_the_process_no_more_than_so_many(served: Callable[..., str]) -> None:
+    url = served(lambda: b"a 1\n")
+    address = ("127.0.0.1", int(url.split(":")[2].partition("/")[0]))
+    held = [socket.create_connection(address, timeout=30) for _ in range(metrics_port.MOST_CONNECTIONS)]
+    try:
+        eventually(lambda: is_hung_up_on(address))
+    finally:
+        for connection in held:
+            connection.close()
+    eventually(lambda: _answers(url))
+
+
+def is_hung_up_on(address: tuple[str, int]) -> bool:
+    with socket.create_connection(address, timeout=30) as connection, contextlib.suppress(ConnectionResetError):
+        connection.settimeout(0.5)
+        try:
+            return connection.recv(1) == b""
+        except TimeoutError:
+            return False
+    return True
 
 
 def test_without_a_port_nothing_is_opened(settings: Settings) -> None:

@@ -3,11 +3,11 @@
 Called by `delivery.record` and `delivery.receipts`. Messages of test keys are not counted.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from itertools import pairwise
 from typing import Any
+from uuid import UUID
 
 from notifier.core import lifecycle
 from notifier.core.latency import seconds_since
@@ -24,30 +24,43 @@ _OUR_FAULT = ("template_error", "internal_error")  # there was no call
 
 
 def count_sends(finished: Iterable[Finished]) -> None:
-    live = [one for one in finished if not one.task.notification.is_test]
+    """Grouped first: looking up the series of labels takes as long as counting."""
     called: Counter[tuple[str, str]] = Counter()
     reached: Counter[tuple[str, str, str]] = Counter()
-    for one in live:
-        channel = one.task.delivery.channel
-        for each in one.task.tries:
-            provider = _provider(each.adapter.name)
+    of_producers: Counter[tuple[UUID | None, str]] = Counter()
+    calls: defaultdict[str, list[float]] = defaultdict(list)
+    sent: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+    delivered: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+    for one in finished:
+        task = one.task
+        if task.notification.is_test:
+            continue
+        channel, provider = task.delivery.channel, ""
+        for each in task.tries:
+            if provider:
+                metrics.failovers.labels(channel, provider).inc()
+            provider = metrics.bounded("provider", each.adapter.name)
             called[provider, _outcome(each)] += 1
-            metrics.attempt_seconds.labels(provider).observe(each.duration_ms / 1000)
-        for before, _ in pairwise(one.task.tries):
-            metrics.failovers.labels(channel, _provider(before.adapter.name)).inc()
-        provider = _provider(one.latest.adapter.name)
-        reached.update((channel, provider, outcome) for outcome in _outcomes(one))
+            calls[provider].append(each.duration_ms / 1000)
+        for outcome in _outcomes(one):
+            reached[channel, provider, outcome] += 1
+            of_producers[task.notification.producer_id, outcome] += 1
         if one.has_gone_out:
-            priority = one.task.delivery.priority
-            metrics.sent_seconds.labels(channel, priority).observe(one.took_s)
+            place = channel, task.delivery.priority
+            sent[place].append(one.took_s)
             if one.status == lifecycle.DELIVERED:
-                metrics.delivered_seconds.labels(channel, priority).observe(one.took_s)
+                delivered[place].append(one.took_s)
         elif isinstance(one.follows, RetryAt):
             metrics.retries.labels(channel, provider).inc()
     for of_call, number in called.items():
         metrics.attempts.labels(*of_call).inc(number)
+    for provider, took in calls.items():
+        metrics.observe(metrics.attempt_seconds.labels(provider), took)
+    for histogram, groups in ((metrics.sent_seconds, sent), (metrics.delivered_seconds, delivered)):
+        for place, took in groups.items():
+            metrics.observe(histogram.labels(*place), took)
     _count_deliveries(reached)
-    meters.of_producers((one.task.notification.producer_id, outcome) for one in live for outcome in _outcomes(one))
+    meters.of_producers(of_producers)
 
 
 def _outcomes(one: Finished) -> tuple[str, ...]:
