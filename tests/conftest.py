@@ -75,7 +75,7 @@ structlog.configure(
 
 _KEPT = {"event_type", "template", "template_content", "installation_secret", "event_stream", "alembic_version"}
 _REMEMBERED = (  # what a process remembers for a moment
-    *("hints", "providers", "limited_types", "origins", "webhook_targets", "kept", "news", "signing_keys"),
+    *("hints", "openid", "providers", "limited_types", "origins", "webhook_targets", "kept", "news", "signing_keys"),
     *("sign_in_throttle", "sign_ins_waiting", "hook_health"),
 )
 CAST = ("alice", "bob", "carol", "dave")

@@ -30,6 +30,7 @@ from notifier.channels.contract import Adapter
 from notifier.channels.wire.http import Http
 from notifier.core.lifecycle import diagram
 from notifier.core.message import Content, Message, Recipient
+from notifier.ground import openid
 from notifier.ground.config import ROOT, Settings, setting_names
 from notifier.ground.encryption import KeyRing
 from notifier.operations import installation
@@ -49,6 +50,11 @@ def test_the_readme_fits_on_a_few_screens() -> None:
 
 def test_the_settings_table_is_what_the_program_reads() -> None:
     assert re.findall(r"^\| `([A-Z_]+)` \| (.+) \|$", README, re.MULTILINE) == list(setting_names().items())
+
+
+def test_the_table_of_the_openid_provider_is_what_the_program_reads() -> None:
+    text = (ROOT / "docs" / "accounts.md").read_text()
+    assert re.findall(r"^\| `(OIDC_[A-Z_]+)` \| (.+) \|$", text, re.MULTILINE) == list(openid.SETTINGS.items())
 
 
 PROVIDERS = (ROOT / "docs" / "providers.md").read_text()

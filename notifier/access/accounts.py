@@ -15,6 +15,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 
 from notifier.access import sessions
+from notifier.ground.config import current_settings
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ledgers import audit
@@ -89,6 +90,12 @@ def find(account_id: UUID) -> Account | None:
     return db.session.scalar(
         sa.select(Account).where(Account.id == account_id, _IS_ACTIVE).execution_options(populate_existing=True)
     )
+
+
+def may_sign_in_here(email: str) -> bool:
+    """Whether the account may sign in by itself, and not only with the OpenID provider."""
+    allowed = current_settings().local_sign_in
+    return allowed is None or email.strip().lower() in allowed
 
 
 def check_password(email: str, password: str) -> Account | None:

@@ -77,7 +77,7 @@ def _store(email: str, value: str, key: str, role: str, by: UUID, secret: str) -
         if account is not None and ROLES.index(account.role) >= ROLES.index(role):
             raise _refused("email", f"somebody with that e-mail already has the role {account.role}")
         whom = sign_in.find_whom(email)
-        user_id, address = (whom.user_id, whom.address) if whom else (_new_user(value), value)
+        user_id, address = (whom.user_id, whom.address) if whom else (new_user(value), value)
         row = {
             "id": new_id(),
             "email": email,
@@ -97,7 +97,8 @@ def _store(email: str, value: str, key: str, role: str, by: UUID, secret: str) -
     return user_id, address
 
 
-def _new_user(value: str) -> str:
+def new_user(value: str) -> str:
+    """→ the id of a new user with that (normalised) e-mail. Inside the caller's transaction."""
     user_id = f"{_MADE_HERE}{secrets.token_hex(6)}"
     profiles.upsert([InlineRecipient(user_id)])
     sign_in.own_address(user_id, value)

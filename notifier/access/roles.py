@@ -1,13 +1,14 @@
 """Roles in the console, and disabled accounts: changed by admins.
 
-Called by the accounts page and by `access.invitations`. One active admin always remains. Admins cannot change
-themselves. Both accounts are checked under locks that every such change takes in the same order, so if two admins
-demote each other at once, the second one is no longer allowed to.
+Called by the accounts page, by `access.invitations` and `access.openid_accounts`. One active admin always remains.
+Admins cannot change themselves. Both accounts are checked under locks that every such change takes in the same order,
+so if two admins demote each other at once, the second one is no longer allowed to.
 """
 
 from uuid import UUID
 
 import sqlalchemy as sa
+import structlog
 
 from notifier.access import sessions
 from notifier.core.errors import Rejected
@@ -22,6 +23,8 @@ from notifier.people import profiles
 ADMIN = ROLES[-1]
 _IS_ADMIN = sa.and_(Account.role == ADMIN, Account.disabled_at.is_(None))
 
+log = structlog.get_logger()
+
 
 @retried
 def change(account_id: UUID, role: str, *, by: UUID) -> bool:
@@ -32,12 +35,7 @@ def change(account_id: UUID, role: str, *, by: UUID) -> bool:
         account = _held(account_id, by)
         if account.role == role:
             return False
-        audit.write("account.role_changed", account.email, before={"role": account.role}, after={"role": role})
-        if account.role not in CONSOLE_ROLES:
-            profiles.let_tokens_end(account.user_id)
-        account.role = role
-        if role != ADMIN:
-            _withdraw_invitations_of(account)
+        _give(account, role)
     return True
 
 
@@ -69,6 +67,20 @@ def enable(account_id: UUID, *, by: UUID) -> bool:
     return True
 
 
+def follow(account_id: UUID, role: str) -> None:
+    """The provider gives the account that role, from now on; the last admin stays one. Inside the caller's
+    transaction.
+    """
+    found = _lock(account_id)
+    account = found[account_id]
+    if account.role == role:
+        return
+    if account.role == ADMIN and not any(other.role == ADMIN for key, other in found.items() if key != account_id):
+        log.warning("account.last_admin_kept", account=account.shown_id)
+        return
+    _give(account, role)
+
+
 def must_be_admin(account_id: UUID) -> None:
     """The account is an admin, and stays one until the end of the running transaction. Raises Rejected."""
     if (
@@ -80,10 +92,7 @@ def must_be_admin(account_id: UUID) -> None:
 
 def _held(account_id: UUID, by: UUID) -> Account:
     """That account, locked together with all active admins, `by` among them."""
-    statement = (
-        sa.select(Account).where(sa.or_(Account.id == account_id, _IS_ADMIN)).order_by(Account.id).with_for_update()
-    )
-    found = {account.id: account for account in db.session.scalars(statement)}
+    found = _lock(account_id)
     if by not in found or found[by].role != ADMIN or not found[by].is_active:
         raise _lost_the_right()
     if account_id not in found:
@@ -91,6 +100,21 @@ def _held(account_id: UUID, by: UUID) -> Account:
     if account_id == by:
         raise Rejected("conflict", "nobody can change their own role or disable themselves: ask another admin")
     return found[account_id]
+
+
+def _lock(account_id: UUID) -> dict[UUID, Account]:
+    statement = sa.select(Account).where(sa.or_(Account.id == account_id, _IS_ADMIN)).order_by(Account.id)
+    locked = statement.with_for_update().execution_options(populate_existing=True)
+    return {account.id: account for account in db.session.scalars(locked)}
+
+
+def _give(account: Account, role: str) -> None:
+    audit.write("account.role_changed", account.email, before={"role": account.role}, after={"role": role})
+    if account.role not in CONSOLE_ROLES:
+        profiles.let_tokens_end(account.user_id)
+    account.role = role
+    if role != ADMIN:
+        _withdraw_invitations_of(account)
 
 
 def _lost_the_right() -> Rejected:

@@ -7,7 +7,7 @@ by the scheduler. A request reads its session and account in one statement, and 
 
 import re
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -22,7 +22,9 @@ from notifier.models.account import CONSOLE_ROLES
 
 KEY = "session_id"  # by which the cookie holds the id
 LIFETIME = timedelta(days=14)
-PASSWORD, LINK, INVITATION, PASSKEY = "password", "link", "invitation", "passkey"  # ways to sign in
+PROVIDER_LIFETIME = timedelta(hours=12)  # the provider may have let the person go
+# Ways to sign in
+PASSWORD, LINK, INVITATION, PASSKEY, PROVIDER = "password", "link", "invitation", "passkey", "provider"
 BY_MAIL = (LINK, INVITATION)  # sign-ins that prove who has the mailbox
 FRESH_FOR = timedelta(minutes=15)
 PROVEN_FOR = timedelta(minutes=10)  # after which secrets, roles and erasure ask again who it is
@@ -31,8 +33,17 @@ _ID = re.compile("[0-9a-f]{32}")
 _LOOK_UP = sa.select(AccountSession.id, Account).join(Account, Account.id == AccountSession.account_id)
 
 
-def begin(account: Account, way: str, *, device: str | None = None, instead_of: str | None = None) -> str:
-    """→ the id of a new session, as text; `instead_of`: the browser's session until now, which ends.
+def begin(
+    account: Account,
+    way: str,
+    *,
+    device: str | None = None,
+    instead_of: str | None = None,
+    proven_at: datetime | None = None,
+    id_token: str | None = None,
+) -> str:
+    """→ the id of a new session, as text; `instead_of`: the browser's session until now, which ends. `proven_at` and
+    `id_token`: of a sign-in with the provider, which may have asked the person long ago.
 
     Sign-ins of people with a console role are written to the audit trail; those of others would only fill it, and their
     e-mail could not be erased there.
@@ -40,8 +51,10 @@ def begin(account: Account, way: str, *, device: str | None = None, instead_of: 
     at = now()
     with transaction() as session:
         session.execute(sa.update(Account).where(Account.id == account.id).values(signed_in_at=at))
-        times = {"proven_at": at, "created_at": at, "expires_at": at + LIFETIME}
-        begun = AccountSession(account_id=account.id, way=way, device=device, **times)
+        is_provider = way == PROVIDER
+        times = {"proven_at": proven_at if is_provider else at, "created_at": at}
+        times["expires_at"] = at + (PROVIDER_LIFETIME if is_provider else LIFETIME)
+        begun = AccountSession(account_id=account.id, way=way, device=device, id_token=id_token, **times)
         session.add(begun)
         if instead_of is not None:
             session.execute(sa.delete(AccountSession).where(AccountSession.id.in_(_ids([instead_of]))))
@@ -92,6 +105,15 @@ def prove(session_id: object) -> None:
     ids = _ids([session_id] if isinstance(session_id, str) else [])
     with transaction() as session:
         session.execute(sa.update(AccountSession).where(AccountSession.id.in_(ids)).values(proven_at=now()))
+
+
+def of_provider(session_id: object) -> tuple[bool, str | None]:
+    """Whether the session began with the provider, and the token that it then gave."""
+    ids = _ids([session_id] if isinstance(session_id, str) else [])
+    found = db.session.execute(
+        sa.select(AccountSession.way, AccountSession.id_token).where(AccountSession.id.in_(ids))
+    ).first()
+    return (False, None) if found is None else (found.way == PROVIDER, found.id_token)
 
 
 def is_fresh_by_mail(session: AccountSession) -> bool:

@@ -26,6 +26,7 @@ from notifier.core.segments import Price
 from notifier.core.synthetic import Synthetic, parse_synthetic
 from notifier.ground import embedded_redis
 from notifier.ground.encryption import KeyRing
+from notifier.ground.openid import OpenIdProvider, read_local_sign_in, read_provider
 from notifier.ground.secret_files import read_or_create
 from notifier.ground.sink_urls import SinkTarget, parse_sink
 from notifier.ground.target_lists import INSTALLATION, Lists, TargetList, leaves_out
@@ -144,6 +145,12 @@ class Settings:
         "who must have a second factor to work in the console: everybody from this role on, `viewer`, `operator` or "
         "`admin` (nobody)"
     )
+    oidc_issuer: OpenIdProvider | None = _setting(
+        "the OpenID provider that people can sign in with; its other settings are in docs/accounts.md (none)"
+    )
+    local_sign_in: frozenset[str] | None = _setting(
+        "`on`, or the e-mails of the accounts that may still sign in without `OIDC_ISSUER` in an emergency (`on`)"
+    )
     security_contact: str | None = _setting(
         "where to report a security problem, `mailto:…` or `https://…`, for `/.well-known/security.txt` (there is none)"
     )
@@ -256,6 +263,7 @@ class _Reader(Variables):
         given_redis = self.secret("REDIS_URL")
         targets = self.webhook_targets()
         database_url = self.database_url(home)
+        openid_provider = read_provider(self)
         settings = Settings(
             port=port,
             host=host,
@@ -292,6 +300,8 @@ class _Reader(Variables):
             sms_segment_price=self.segment_price(),
             synthetic=self.synthetic(),
             second_factor=self.second_factor(),
+            oidc_issuer=openid_provider,
+            local_sign_in=read_local_sign_in(self, has_provider=openid_provider is not None),
             security_contact=self.security_contact(),
             metrics_port=self.metrics_port(port),
             metrics_token=self.metrics_token(),

@@ -10,12 +10,13 @@ from flask_login import UserMixin
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from notifier.core import roles
 from notifier.ground.clock import now
 from notifier.ground.extensions import Base
 from notifier.ground.ids import new_id, show
 from notifier.models.types import EncryptedText, UtcDateTime
 
-ROLES = ("person", "viewer", "operator", "admin")  # each may do what those before it may
+ROLES = roles.ALL
 CONSOLE_ROLES = ROLES[1:]  # may look into the admin console
 _OPEN = "used_at IS NULL AND withdrawn_at IS NULL"
 
@@ -52,7 +53,8 @@ class Account(UserMixin, Base):  # type: ignore[misc]
 
 class AccountSession(Base):
     """A browser in which somebody is signed in. `way`: how they proved who they are. `device`: `Firefox · Windows`.
-    `proven_at`: when they last did. When the session ends, the row is deleted.
+    `proven_at`: when they last did. `id_token`: the OpenID provider's, for signing out there, too. When the session
+    ends, the row is deleted.
     """
 
     __tablename__ = "account_session"
@@ -62,7 +64,20 @@ class AccountSession(Base):
     way: Mapped[str] = mapped_column(String(16))
     device: Mapped[str | None] = mapped_column(String(64))
     proven_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    id_token: Mapped[str | None] = mapped_column(EncryptedText("account_session.id_token"), deferred=True)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class OpenIdIdentity(Base):
+    """Whom an OpenID provider means by `subject`. The account is found by that alone, never again by its e-mail."""
+
+    __tablename__ = "openid_identity"
+
+    issuer: Mapped[str] = mapped_column(String(500), primary_key=True)
+    subject: Mapped[str] = mapped_column(String(255), primary_key=True)
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"), index=True)
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 

@@ -12,7 +12,8 @@ from flask import make_response, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
-from notifier.access import accounts, passkeys, second_factor, sessions
+from notifier.access import accounts, openid_accounts, passkeys, second_factor, sessions
+from notifier.ground.config import current_settings
 from notifier.ground.extensions import db
 from notifier.models import Account
 from notifier.web import challenges, throttle
@@ -109,6 +110,8 @@ def _page(refusal: Refusal | None) -> ResponseReturnValue:
         has_app=second_factor.has_app(current_user.id),
         has_passkeys=bool(passkeys.of_account(current_user.id)),
         passkey_field=PASSKEY_FIELD,
+        provider=current_settings().oidc_issuer if openid_accounts.of_account(current_user.id) else None,
+        provider_next=request.full_path.rstrip("?") if request.method == "GET" else None,
         minutes=int(sessions.PROVEN_FOR.total_seconds() // 60),
     )
     if refusal is None or not refusal.retry_after_s:

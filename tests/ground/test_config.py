@@ -339,3 +339,39 @@ def test_the_sink_must_be_on_the_list_of_targets(tmp_path: Path, sink: str, targ
 def test_targets_that_make_no_sense_are_named(tmp_path: Path) -> None:
     with pytest.raises(BadSettings, match=r"WEBHOOK_TARGETS: this is no target: https://a\.test"):
         Settings.from_env({"NOTIFIER_HOME": str(tmp_path), "WEBHOOK_TARGETS": "b.test, https://a.test"})
+
+
+OIDC = {"OIDC_ISSUER": "https://login.acme.example", "OIDC_CLIENT_ID": "notifier"}
+
+
+def test_an_openid_provider_is_read_with_what_goes_with_it(home: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("hunter2\n")
+    given = {"OIDC_CLIENT_SECRET_FILE": str(tmp_path / "secret"), "OIDC_ROLES": "groups: ops=operator"}
+    settings = Settings.from_env({**home, **OIDC, **given, "LOCAL_SIGN_IN": "Root@acme.example, b@acme.example"})
+    ours = settings.oidc_issuer
+    assert ours is not None
+    assert (ours.client_secret, ours.name) == ("hunter2", "login.acme.example")
+    assert ours.roles is not None
+    assert settings.local_sign_in == {"root@acme.example", "b@acme.example"}
+    assert "hunter2" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        ({"OIDC_CLIENT_ID": "notifier"}, "OIDC_CLIENT_ID is of no use without OIDC_ISSUER"),
+        ({**OIDC, "OIDC_CLIENT_ID": ""}, "OIDC_CLIENT_ID is required with OIDC_ISSUER"),
+        ({**OIDC, "OIDC_ISSUER": "login.acme.example"}, "OIDC_ISSUER must start with https:// or http://"),
+        ({**OIDC, "OIDC_ISSUER": "https://a.example?x=1"}, "OIDC_ISSUER must be the provider's address"),
+        ({**OIDC, "OIDC_ROLES": "ops"}, "OIDC_ROLES must be like"),
+        ({**OIDC, "OIDC_ROLES": "groups: ops=root"}, "OIDC_ROLES names the role 'root'"),
+        ({**OIDC, "LOCAL_SIGN_IN": "off"}, "LOCAL_SIGN_IN must be on, or the e-mails"),
+        ({"LOCAL_SIGN_IN": "root@acme.example"}, "LOCAL_SIGN_IN can name accounts only with OIDC_ISSUER"),
+    ],
+)
+def test_an_openid_provider_that_makes_no_sense_is_refused(
+    home: dict[str, str], given: dict[str, str], fault: str
+) -> None:
+    with pytest.raises(BadSettings) as caught:
+        Settings.from_env({**home, **given})
+    assert fault in str(caught.value)

@@ -29,6 +29,9 @@ COVERED = {
     "users": {"show_link"},
     "second_factor": {"show", "add", "remove", "renew_codes"},
     "passkeys": {"ask_to_add", "add", "remove"},
+    "openid": {"begin_connecting", "connect", "disconnect"},
+    "encryption": {"encrypt"},
+    "producer_limits": {"save"},
     # roles
     "accounts": {"invite", "send_again", "change_role", "set_state", "remove_factor"},
     # erasure

@@ -15,6 +15,7 @@ from notifier.programs.doctor import (
     public,
     records,
     redises,
+    sign_in,
     sinks,
     subscriptions,
 )
@@ -48,6 +49,7 @@ CHECKS = (
     Check("processes", processes.processes, needs=("redis",)),
     Check("providers", providers.providers, asks=("database", "redis")),
     Check("public-url", public.public_url),
+    Check("sign-in", sign_in.provider, asks=("database",)),
     Check("events", sinks.events, needs=("database",)),
     Check("status-webhooks", subscriptions.taken, needs=("database",)),
     Check("orphans", records.orphans, needs=("database",)),

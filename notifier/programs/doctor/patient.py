@@ -78,6 +78,7 @@ def _secrets(settings: Settings) -> list[str]:
         *settings.secret_keys,
         settings.notifier_admin_password,
         settings.notifier_producer_key,
+        settings.oidc_issuer and settings.oidc_issuer.client_secret,
         sink and sink.password,
     ]
     return sorted(

@@ -9,9 +9,11 @@ from wtforms import EmailField, SelectField
 from wtforms.fields import SelectChoice
 from wtforms.validators import InputRequired, Length
 
-from notifier.access import invitations, notices, roles, second_factor
+from notifier.access import invitations, notices, openid_accounts, roles, second_factor
 from notifier.core.errors import Rejected
+from notifier.ground.config import current_settings
 from notifier.ground.ids import parse
+from notifier.models import Account
 from notifier.models.account import CONSOLE_ROLES, ROLES
 from notifier.queries import accounts as queries
 from notifier.web.access import allow, page_blueprint
@@ -109,9 +111,12 @@ def withdraw(invitation_id: str) -> ResponseReturnValue:
 @allow("admin")
 def one(account_id: str) -> ResponseReturnValue:
     account = queries.one(account_id)
-    return render_template(
-        "admin/account.html", account=account, form=RoleForm(formdata=None, data={"role": account.role})
-    )
+    return _page(account, RoleForm(formdata=None, data={"role": account.role}))
+
+
+def _page(account: Account, form: RoleForm) -> str:
+    provider = current_settings().oidc_issuer if openid_accounts.of_account(account.id) else None
+    return render_template("admin/account.html", account=account, form=form, provider=provider)
 
 
 @pages.post("/<account_id>/role")
@@ -119,7 +124,7 @@ def one(account_id: str) -> ResponseReturnValue:
 def change_role(account_id: str) -> ResponseReturnValue:
     account, form = queries.one(account_id), RoleForm()
     if not form.validate():
-        return render_template("admin/account.html", account=account, form=form), 422
+        return _page(account, form), 422
     email, role = account.email, form.role.data
     _try(
         lambda: roles.change(account.id, role, by=current_user.id),

@@ -5,18 +5,20 @@ shown that the mailbox is theirs, and may have forgotten the password or never h
 sessions, and copies of this one's cookie.
 """
 
-from flask import flash, redirect, render_template, request, session, url_for
+from flask import abort, flash, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from wtforms import PasswordField
 
-from notifier.access import accounts, sessions
+from notifier.access import accounts, openid_accounts, sessions
+from notifier.ground.config import current_settings
 from notifier.models import Account, AccountSession
 from notifier.web import reauthentication
 from notifier.web.access import allow, is_local, page_blueprint
 from notifier.web.forms import ConsoleForm
 from notifier.web.language import gettext
 from notifier.web.person.login import enter, leave
+from notifier.web.person.openid import found_here
 
 pages = page_blueprint("account", url_prefix="/account")
 
@@ -36,6 +38,8 @@ def show() -> ResponseReturnValue:
 @allow("person")
 def change_password() -> ResponseReturnValue:
     form, account = PasswordForm(), current_user._get_current_object()
+    if not accounts.may_sign_in_here(account.email):
+        abort(403)
     if not form.validate():
         return _page(form), 422
     if not _is_proven(form, account):
@@ -114,5 +118,9 @@ def _page(form: PasswordForm) -> str:
         "shortest": accounts.SHORTEST_PASSWORD,
         "asks_old": not _came_by_mail(theirs),
         "has_password": current_user.password_hash is not None,
+        "may_sign_in_here": accounts.may_sign_in_here(current_user.email),
+        "provider": current_settings().oidc_issuer,
+        "is_connected": openid_accounts.of_account(current_user.id) is not None,
+        "found_at_provider": found_here(),
     }
     return render_template("account.html", form=form, sessions=theirs, here=session.get(sessions.KEY), **words)

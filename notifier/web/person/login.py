@@ -5,7 +5,8 @@ because strangers have asked for too many, and goes out before anybody is looked
 since mail scanners do: its button signs in.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -27,10 +28,12 @@ from flask_login import current_user, login_user, logout_user
 from wtforms import EmailField, PasswordField, StringField
 from wtforms.validators import InputRequired, Length
 
-from notifier.access import accounts, passkeys, second_factor, sessions, sign_in
+from notifier.access import accounts, openid, passkeys, second_factor, sessions, sign_in
+from notifier.access.openid_provider import provider
 from notifier.core import devices
 from notifier.ground import tokens
 from notifier.ground.clock import now
+from notifier.ground.config import current_settings
 from notifier.ground.extensions import csrf, socketio
 from notifier.ground.languages import N_
 from notifier.ledgers import audit
@@ -78,7 +81,7 @@ def by_password() -> ResponseReturnValue:
         account = None if one.retry_after_s else accounts.check_password(email, form.password.data)
     if one.retry_after_s:
         return _too_many(form, one.retry_after_s)
-    if account is None:
+    if account is None or not accounts.may_sign_in_here(email):
         return _page(form, gettext("Wrong e-mail or password.")), 401
     throttle.succeed(one)
     return let_in(account, sessions.PASSWORD, target())
@@ -93,7 +96,7 @@ def ask_for_link() -> ResponseReturnValue:
     email = form.email.data.strip()
     if not throttle.may_ask_for_link(email.lower(), _address()):
         return _too_many(form, throttle.seconds_left())
-    if throttle.may_send_link(email.lower()):
+    if throttle.may_send_link(email.lower()) and accounts.may_sign_in_here(email):
         socketio.start_background_task(_send_link, current_app._get_current_object(), email)  # type: ignore[attr-defined]
     return render_template("login_link.html", sent_to=email)
 
@@ -139,25 +142,34 @@ def by_code() -> ResponseReturnValue:
     if not second_factor.use(account.id, form.code.data):
         return _code_page(account, gettext("That is not a valid code.")), 401
     throttle.succeed_code(one)
-    enter(account, way)
+    enter(account, way, proven_at=now())
     return redirect(leads_to, 303)
 
 
 @pages.post("/logout")
 @allow(ANYONE)
 def sign_out() -> ResponseReturnValue:
+    came_with_provider, id_token = sessions.of_provider(session.get(sessions.KEY))
     leave()
+    if came_with_provider and current_settings().oidc_issuer is not None:
+        # By a link: the policy of our pages lets forms lead to ourselves only
+        return render_template("signed_out.html", url=openid.sign_out_url(id_token), name=provider().name)
     flash(gettext("You have signed out."))
     return redirect(url_for("login.form"), 303)
 
 
-def let_in(account: Account, way: str, target: str) -> ResponseReturnValue:
+def let_in(
+    account: Account, way: str, target: str, *, proven_at: datetime | None = None, id_token: str | None = None
+) -> ResponseReturnValue:
     """Signs in who has shown one proof of who they are, and sends them on to `target`; or asks for the second one.
 
-    Halfway, the browser holds (signed) who has shown what; nobody is signed in by that.
+    Halfway, the browser holds (signed) who has shown what; nobody is signed in by that. `proven_at` and `id_token`: as
+    in `sessions.begin`.
     """
+    if way != sessions.PROVIDER and not accounts.may_sign_in_here(account.email):
+        return refuse_local()
     if account.second_factor_at is None:
-        enter(account, way)
+        enter(account, way, proven_at=proven_at, id_token=id_token)
         return redirect(target, 303)
     session[_HALFWAY] = {"account": account.id.hex, "way": way, "at": now().timestamp(), "target": target}
     return redirect(url_for("login.ask_for_code"), 303)
@@ -177,15 +189,23 @@ def _code_page(account: Account, error: str | None = None) -> str:
     return render_template("login_code.html", form=CodeForm(), error=error, **words)
 
 
-def enter(account: Account, way: str) -> None:
-    """Signs the person in, instead of anybody who was signed in here. `way`: how they proved who they are
-    (`access.sessions`).
+def refuse_local() -> ResponseReturnValue:
+    """To who could sign in, if that were not for the provider alone."""
+    flash(gettext("Sign in with %(name)s. Other ways are for emergencies.", name=provider().name), "error")
+    return redirect(url_for("login.form"), 303)
+
+
+def enter(account: Account, way: str, *, proven_at: datetime | None = None, id_token: str | None = None) -> None:
+    """Signs the person in, instead of anybody who was signed in here. `way`: how they proved who they are, and the
+    rest: as in `sessions.begin`.
 
     A failed sign-in is not in the audit trail: it names nobody, and strangers could fill the table.
     """
     with audit.acting_as(account.email, request.remote_addr):
         device = devices.name_of(request.user_agent.string)
-        session_id = sessions.begin(account, way, device=device, instead_of=session.get(sessions.KEY))
+        before = session.get(sessions.KEY)
+        more: dict[str, Any] = {"proven_at": proven_at, "id_token": id_token}
+        session_id = sessions.begin(account, way, device=device, instead_of=before, **more)
     session.clear()  # nothing that was in the session before may be in it afterwards
     session.permanent = True
     session[sessions.KEY] = session_id
@@ -209,7 +229,16 @@ def account_of_session(account_id: str) -> Account | None:
 
 
 def _page(form: SignIn, error: str | None = None) -> str:
-    return render_template("login.html", form=form, next=_next(), error=error, takes_passkeys=passkeys.is_possible())
+    settings = current_settings()
+    return render_template(
+        "login.html",
+        form=form,
+        next=_next(),
+        error=error,
+        takes_passkeys=passkeys.is_possible(),
+        provider=settings.oidc_issuer,
+        is_for_emergencies=settings.local_sign_in is not None,
+    )
 
 
 def _send_link(app: Flask, email: str) -> None:

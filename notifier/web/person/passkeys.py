@@ -40,6 +40,8 @@ def sign_in() -> ResponseReturnValue:
     if account is None:
         flash(gettext("That passkey was not accepted. Try again, or sign in another way."), "error")
         return redirect(url_for("login.ask_for_code" if halfway else "login.form"), 303)
+    if not accounts.may_sign_in_here(account.email):
+        return login.refuse_local()
     target = halfway[2] if halfway else login.target()
     login.enter(account, sessions.PASSKEY)
     return redirect(target, 303)
