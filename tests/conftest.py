@@ -4,6 +4,7 @@ Every test starts with empty tables and an empty Redis.
 
 import contextlib
 import functools
+import gc
 import itertools
 import json
 import multiprocessing
@@ -95,6 +96,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--everywhere", action="store_true", help="on both databases even what needs one only")
     parser.addoption("--statements", type=Path, help="everywhere; writes what PostgreSQL is asked into a folder")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What is there from now to the end, garbage collection need not look at again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(trylast=True)

@@ -15,11 +15,14 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
+
+from notifier.ground.config import ROOT
 
 LIST = Path(__file__).with_name("on_sqlite.txt")
 # In the name of a file, or the source of a test: what the two databases differ in whatever the statement
@@ -31,6 +34,7 @@ _APART = re.compile(
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 _VALUES = re.compile(r"\?(::[\w ]+(\[\])?)?(, \?(::[\w ]+(\[\])?)?)+")
 _ROWS = re.compile(r"(\([^()]*\))(, \1)+")
+_PRODUCT, _TESTS = f"{ROOT / 'notifier'}/", f"{ROOT / 'tests'}/"
 _BIG = 1 << 31
 _OVERHEAD_S = 0.02  # of any test
 
@@ -61,10 +65,10 @@ class Recorder:
             self.test = test
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._write({"test": report.nodeid, "seconds": report.duration})
+        self._write({"test": report.nodeid, "seconds": report.duration, "failed": report.failed})
 
     def _sent(self, connection: Any, cursor: Any, text: str, values: Any, _context: Any, many: bool) -> None:
-        if connection.dialect.name == "postgresql":
+        if connection.dialect.name == "postgresql" and _is_the_product_s(sys._getframe(1)):
             shape = self._shape(text, many)
             kinds = {kind for row in (values if many else [values]) for kind in _kinds(row)}
             self._note([shape, *(f"{shape} {kind}" for kind in kinds), *([f"{shape} rows"] * (cursor.rowcount > 0))])
@@ -91,6 +95,15 @@ class Recorder:
             file.write(json.dumps(line) + "\n")
 
 
+def _is_the_product_s(frame: FrameType | None) -> bool:
+    """Whether a statement is sent by code of the product, and not by a test to prepare or to look."""
+    while frame:
+        if frame.f_code.co_filename.startswith((_PRODUCT, _TESTS)):
+            return frame.f_code.co_filename.startswith(_PRODUCT)
+        frame = frame.f_back
+    return False
+
+
 def _kinds(row: Any) -> Iterator[str]:
     """`name type`, for values that one database may take otherwise than the other."""
     if isinstance(row, Mapping):
@@ -105,7 +118,7 @@ def _kinds(row: Any) -> Iterator[str]:
 
 def proposed(folder: Path) -> tuple[list[str], list[str]]:
     """→ the test functions that are to stay on PostgreSQL, as cheap together as can be found, and those that may go."""
-    deeds, seconds = defaultdict[str, set[str]](set), defaultdict[str, float](float)
+    deeds, seconds, failed = defaultdict[str, set[str]](set), defaultdict[str, float](float), set[str]()
     for file in folder.glob("*.jsonl"):
         for line in file.read_text().splitlines():
             entry = json.loads(line)
@@ -113,6 +126,9 @@ def proposed(folder: Path) -> tuple[list[str], list[str]]:
                 name = entry["test"].partition("[")[0]
                 deeds[name].update(entry.get("deeds", ()))
                 seconds[name] += entry.get("seconds", 0)
+                failed |= {name} if entry.get("failed") else set()
+    for name in failed:  # nothing is known of the rest of them
+        del deeds[name]
     staying = {name for name in deeds if stands_apart(name)}
     covered = {deed for name in staying for deed in deeds[name]}
     left = {name: rest for name, found in deeds.items() if (rest := found - covered)}
@@ -130,9 +146,11 @@ def stands_apart(name: str) -> bool:
     if _APART.search(path):
         return True
     source = Path(path).read_text()
-    [node] = [node for node in ast.parse(source).body if getattr(node, "name", "") == function]
-    first = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", ()))])
-    return bool(_APART.search("\n".join(source.splitlines()[first - 1 : node.end_lineno])))
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef) and node.name == function:
+            first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
+            return bool(_APART.search("\n".join(source.splitlines()[first - 1 : node.end_lineno])))
+    return True
 
 
 if __name__ == "__main__":

@@ -38,6 +38,13 @@ def test_the_cheapest_that_do_everything_stay(
     assert (stay, sorted([*stay, *go])) == (sorted(staying), sorted([CHEAP, MIDDLE, DEAR]))
 
 
+def test_what_has_failed_is_neither_counted_on_nor_sent_away(tmp_path: Path) -> None:
+    folder = _folder(tmp_path, (CHEAP, 0.1, {"a"}), (DEAR, 10, {"a"}))
+    with (folder / "gw1-2.jsonl").open("w") as file:
+        file.write(json.dumps({"test": f"{CHEAP}[postgresql]", "seconds": 0.1, "failed": True}))
+    assert proposed(folder) == ([DEAR], [])
+
+
 @pytest.mark.parametrize(
     ("source", "is_apart"),
     [
