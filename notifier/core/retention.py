@@ -13,6 +13,8 @@ DEFAULT_RETENTION: Retention = {
     "attempts": timedelta(days=30),  # of status webhooks
 }
 
+OPTIONAL = ("notifications",)  # kept for good unless they are named
+
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _SPAN = re.compile(r"([1-9][0-9]{0,4})([hdw])", re.ASCII)
 
@@ -23,8 +25,8 @@ def parse_retention(text: str) -> tuple[Retention, list[str]]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         what, _, span = part.partition(" ")
         written = _SPAN.fullmatch(span.strip())
-        if what not in DEFAULT_RETENTION:
-            faults.append(f"{what!r} is not one of {', '.join(DEFAULT_RETENTION)}")
+        if what not in (*DEFAULT_RETENTION, *OPTIONAL):
+            faults.append(f"{what!r} is not one of {', '.join((*DEFAULT_RETENTION, *OPTIONAL))}")
         elif what in named:
             faults.append(f"{what} is named twice")
         elif written is None:

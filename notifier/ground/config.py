@@ -129,7 +129,8 @@ class Settings:
         "3/hour 10/day`)"
     )
     retention: Retention = _setting(
-        "how long things are kept, in hours, days or weeks (`events 14d, captures 30d, uploads 90d, attempts 30d`)"
+        "how long things are kept, in hours, days or weeks (`events 14d, captures 30d, uploads 90d, attempts 30d`); "
+        "`notifications` are kept for good"
     )
     events_sink: SinkTarget | None = _setting(
         "where `sink` sends events: `kafka://host:port,host2:port/topic`, or `https://…` for NDJSON (nowhere)"

@@ -19,6 +19,7 @@ from notifier.ground.extensions import db
 from notifier.ledgers import audit, caps, events, moves
 from notifier.models import (
     Attempt,
+    BulkAction,
     Capture,
     Delivery,
     Notification,
@@ -214,7 +215,7 @@ def erase(user_id: str) -> str | None:
         if not worlds.is_of_tests(user_id):
             certificate = erasures.begin(user_id).shown_id
             audit.write("person.erased", certificate)
-        _erase_content(user_id)
+        _erase_content(user_id, certificate)
         # Preference, consent, inbox and account rows go with the user by their foreign keys.
         session.execute(sa.delete(User).where(User.id == user_id))
     caps.forget(user_id)
@@ -222,7 +223,7 @@ def erase(user_id: str) -> str | None:
     return certificate
 
 
-def _erase_content(user_id: str) -> None:
+def _erase_content(user_id: str, certificate: str) -> None:
     mine = sa.select(Notification.id).where(Notification.user_id == user_id)
     deliveries = sa.select(Delivery.id).where(Delivery.notification_id.in_(mine))
     db.session.execute(sa.delete(Capture).where(Capture.user_id == user_id))
@@ -236,6 +237,8 @@ def _erase_content(user_id: str) -> None:
     db.session.execute(sa.update(Notification).where(Notification.user_id == user_id).values(data=None, given=None))
     events.forget(user_id)
     _erase_from_schedules(user_id)
+    for action in db.session.scalars(sa.select(BulkAction).where(BulkAction.filter["user"].as_string() == user_id)):
+        action.filter = {**action.filter, "user": certificate}
 
 
 def _erase_from_schedules(user_id: str) -> None:

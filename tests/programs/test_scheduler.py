@@ -119,6 +119,7 @@ def test_every_periodic_work_has_its_task() -> None:
         "prune_receipts",
         "prune",
         "prune_captures",
+        "prune_notifications",
         "synthetic",
         "prune_sign_in_links",
         "prune_invitations",

@@ -1,0 +1,61 @@
+"""Deletes notifications that are older than `RETENTION` says, with all that belongs to them. Called by the scheduler.
+
+Kept are those of which something may still happen. Who has one of their items in the inbox loses it; the counts are
+made anew in the same transaction, under the lock that every mark takes first.
+"""
+
+import sqlalchemy as sa
+
+from notifier.ground.clock import now
+from notifier.ground.config import current_settings
+from notifier.ground.database import retried, transaction
+from notifier.ground.ids import first_at
+from notifier.models import Broadcast, Delivery, InboxItem, InboxState, Notification, Submission
+
+BATCH = 200
+_UNREAD = (InboxItem.read_at.is_(None), InboxItem.archived_at.is_(None), InboxItem.snoozed_until.is_(None))
+_UNSEEN = (InboxItem.seen_at.is_(None), InboxItem.archived_at.is_(None), InboxItem.snoozed_until.is_(None))
+
+
+@retried
+def prune_notifications() -> int:
+    """A batch, the oldest first; → how many. A constant number of statements, none unless `RETENTION` names them."""
+    kept = current_settings().retention.get("notifications")
+    if kept is None:
+        return 0
+    oldest = now() - kept
+    is_open = sa.exists().where(Delivery.notification_id == Notification.id, Delivery.wake_at.is_not(None))
+    is_late = sa.func.coalesce(Notification.send_at, Notification.created_at) >= oldest
+    with transaction() as session:
+        chosen = (
+            sa.select(Notification.id, Notification.submission_id)
+            .where(Notification.id < first_at(oldest), Notification.created_at < oldest, ~is_late, ~is_open)
+            .order_by(Notification.id)
+            .limit(BATCH)
+            .with_for_update(skip_locked=True)
+        )
+        rows = session.execute(chosen).all()
+        if not rows:
+            return 0
+        ids = [row.id for row in rows]
+        of_items = sa.select(InboxItem.user_id).where(InboxItem.notification_id.in_(ids))
+        states = sa.select(InboxState.user_id).where(InboxState.user_id.in_(of_items)).order_by(InboxState.user_id)
+        people = session.scalars(states.with_for_update()).all()
+        session.execute(_plain(sa.delete(Notification).where(Notification.id.in_(ids))))
+        if people:
+            counts = {"unread": _count(*_UNREAD), "unseen": _count(*_UNSEEN)}
+            session.execute(_plain(sa.update(InboxState).where(InboxState.user_id.in_(people)).values(counts)))
+        is_empty = ~sa.exists().where(Notification.submission_id == Submission.id)
+        has_no_broadcast = ~sa.exists().where(Broadcast.id == Submission.id)
+        done = (Submission.status == "expanded", is_empty, has_no_broadcast)
+        of_these = Submission.id.in_({row.submission_id for row in rows})
+        session.execute(_plain(sa.delete(Submission).where(of_these, *done)))
+    return len(rows)
+
+
+def _count(*conditions: sa.ColumnElement[bool]) -> "sa.ScalarSelect[int]":
+    return sa.select(sa.func.count()).where(InboxItem.user_id == InboxState.user_id, *conditions).scalar_subquery()
+
+
+def _plain(statement: "sa.Delete | sa.Update") -> "sa.Delete | sa.Update":
+    return statement.execution_options(synchronize_session=False)

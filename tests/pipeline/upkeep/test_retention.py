@@ -1,0 +1,69 @@
+"""Notifications are kept as long as `RETENTION` says, with all that belongs to them; counts stay right."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+import time_machine
+from apiflask import APIFlask
+
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.models import Delivery, InboxItem, InboxState, Notification, Submission
+from notifier.pipeline.upkeep import retention
+from tests.conftest import Statements
+from tests.stored import rows
+
+
+@pytest.fixture
+def kept(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = app.extensions["settings"]
+    changed = replace(settings, retention={**settings.retention, "notifications": timedelta(days=30)})
+    monkeypatch.setitem(app.extensions, "settings", changed)
+
+
+def state(user_id: str) -> tuple[int, int]:
+    [row] = rows(InboxState, user_id=user_id)
+    return row.unread, row.unseen
+
+
+def later(days: int = 31) -> int:
+    with time_machine.travel(now() + timedelta(days=days)):
+        return retention.prune_notifications()
+
+
+def test_old_ones_go_with_all_that_is_theirs_and_counts_stay_right(
+    kept: None, cast: Any, submit: Callable[..., Any]
+) -> None:
+    submit("alice", "bob", channels=("inapp",))
+    submit("alice", channels=("inapp",), send_at=now() + timedelta(days=5))
+    submit("alice", channels=("email",))  # still queued
+    assert later() == 2
+    assert (state("alice"), state("bob")) == ((0, 0), (0, 0))
+    assert (len(rows(InboxItem)), len(rows(Notification)), len(rows(Submission))) == (0, 2, 2)
+    with transaction() as session:
+        session.execute(sa.update(Delivery).values(wake_at=None))
+    assert (later(), len(rows(Notification))) == (1, 1)  # the scheduled one is not as old
+    assert later(days=36) == 1
+
+
+def test_they_are_kept_for_good_unless_that_is_said(cast: Any, submit: Callable[..., Any]) -> None:
+    submit("alice", channels=("inapp",))
+    assert (later(days=3650), len(rows(Notification))) == (0, 1)
+
+
+def test_the_number_of_statements_is_that_of_a_batch(
+    kept: None, cast: Any, submit: Callable[..., Any], statements: Statements
+) -> None:
+    sent = []
+    for people in (("alice",), ("alice", "bob", "dave")):
+        submit(*people, channels=("inapp",))
+        db.session.close()
+        with statements() as asked:
+            assert later() == len(people)
+        sent.append(len(asked))
+    assert sent[0] == sent[1]
