@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from apiflask import APIFlask
 from werkzeug.serving import make_server
 
@@ -30,9 +31,12 @@ from notifier.channels.contract import Adapter
 from notifier.channels.wire.http import Http
 from notifier.core.lifecycle import diagram
 from notifier.core.message import Content, Message, Recipient
+from notifier.core.retention import DEFAULT_RETENTION, OPTIONAL
 from notifier.ground import openid
 from notifier.ground.config import ROOT, Settings, setting_names
 from notifier.ground.encryption import KeyRing
+from notifier.ground.extensions import db
+from notifier.models.types import purposes_of
 from notifier.operations import installation
 from notifier.programs import up
 from tests.conftest import Api
@@ -289,6 +293,41 @@ def test_every_promise_and_every_threat_names_tests_that_exist(document: str) ->
 
 def _is_test(file: Path, name: str) -> bool:
     return file.exists() and re.search(rf"^(async )?def {name}\(", file.read_text(), re.MULTILINE) is not None
+
+
+DATA = (ROOT / "docs" / "data.md").read_text()
+DATA_ROWS = {
+    row[0].strip("`"): row[1:]
+    for row in (line.strip("| ").split(" | ") for line in DATA.splitlines() if line.startswith("| `"))
+}
+
+
+def test_the_data_map_has_every_table_once() -> None:
+    assert sorted(re.findall(r"^\| `(\w+)` \|", DATA, re.MULTILINE)) == sorted(db.metadata.tables)
+
+
+@pytest.mark.parametrize("table", db.metadata.sorted_tables, ids=lambda table: table.name)
+def test_the_data_map_classes_every_column(table: sa.Table) -> None:
+    _, kept, personal, encrypted, digests, others, erased, exported = DATA_ROWS[table.name]
+    classes = [re.findall(r"`(\w+)`", cell) for cell in (personal, encrypted, digests, others)]
+    assert sorted(column for names in classes for column in names) == sorted(column.name for column in table.columns)
+    assert classes[1] == ([*purposes_of(table)] or (["sealed"] if table.name == "installation_secret" else []))
+    binary = [column.name for column in table.columns if type(column.type) is sa.LargeBinary]
+    assert set(binary) - {"sealed", "data", "public_key"} <= set(classes[2])
+    assert set(re.findall(r"`RETENTION` `(\w+)`", kept)) <= {*DEFAULT_RETENTION, *OPTIONAL}
+    names_people = any(column in ("user_id", "account_id") for names in classes for column in names)
+    assert not (names_people and erased.startswith(("names nobody", "–")))
+    assert exported == "–" or names_people or table.name in _EXPORTED_OTHERWISE
+
+
+# By their person's id itself, by an address, or by what belongs to the person
+_EXPORTED_OTHERWISE = {"user", "suppression", "consent_text", "delivery", "attempt", "receipt", "audit_entry"}
+
+
+def test_the_data_map_names_fields_of_the_export(api: Api, cast: Any) -> None:
+    document = api.get("/api/v1/users/alice/export").json
+    named = {row[-1].strip("`").partition(".")[0] for row in DATA_ROWS.values()} - {"–"}
+    assert named | {"format", "exported_at"} == document.keys()
 
 
 def test_the_changelog_tells_of_what_comes_next() -> None:

@@ -29,6 +29,8 @@ from notifier.models import (
     ExperimentPerson,
     InboxItem,
     Notification,
+    OpenIdIdentity,
+    Passkey,
     Receipt,
     Suppression,
     Upload,
@@ -202,7 +204,10 @@ def _uploads(user_id: str, sight: Sight) -> list[dict[str, Any]]:
 def _of_nobody(user_id: str) -> dict[str, Any]:
     """What belongs to no producer: how they sign in, what is learned of them, and what the audit trail says of them."""
     account = db.session.scalar(sa.select(Account).where(Account.user_id == user_id))
-    sessions = sa.select(AccountSession).where(AccountSession.account_id == account.id) if account else None
+    its = account.id if account else None
+    sessions = sa.select(AccountSession).where(AccountSession.account_id == its).order_by(AccountSession.id)
+    identities = sa.select(OpenIdIdentity).where(OpenIdIdentity.account_id == its).order_by(OpenIdIdentity.issuer)
+    passkeys = sa.select(Passkey).where(Passkey.account_id == its).order_by(Passkey.id)
     digests = sa.select(Digest).where(Digest.user_id == user_id).order_by(Digest.id)
     scores = sa.select(ChannelScore).where(ChannelScore.user_id == user_id).order_by(ChannelScore.channel)
     experiments = (
@@ -214,7 +219,15 @@ def _of_nobody(user_id: str) -> dict[str, Any]:
     trail = sa.select(AuditEntry).where(AuditEntry.subject == user_id).order_by(AuditEntry.id)
     return {
         "account": account and _account(account),
-        "sessions": [_session(row) for row in db.session.scalars(sessions)] if sessions is not None else [],
+        "sessions": [_session(row) for row in db.session.scalars(sessions)],
+        "openid": [
+            {"issuer": row.issuer, "subject": row.subject, "used_at": _time(row.used_at)}
+            for row in db.session.scalars(identities)
+        ],
+        "passkeys": [
+            {"name": row.name, "used_at": _time(row.used_at), "created_at": _time(row.created_at)}
+            for row in db.session.scalars(passkeys)
+        ],
         "digests": [
             {"category": row.category, "due_at": _time(row.due_at), "test": row.is_test}
             for row in db.session.scalars(digests)
