@@ -46,6 +46,9 @@ from notifier.programs import guard, heads, incoming, listening
 from notifier.programs.starting import wait_for_app
 
 DRAIN_S = 9.0
+# Behind proxies: for so long every answer says that its connection ends, before idle ones are closed. A proxy that
+# sends a request on one at that very moment cannot know whether it was heard, and answers 502.
+FAREWELL_S = 1.0
 FEWEST_CONNECTIONS = 16
 
 log = structlog.get_logger()
@@ -101,6 +104,9 @@ def serve() -> int:
     trampoline(stop, read=True)
     log.info("web.stopping")
     pool.may_be_left = True
+    if settings.trusted_proxies:
+        Protocol.stops_soon = True
+        eventlet.sleep(FAREWELL_S)
     eventlet.kill(server)  # idle connections and WebSockets end now, requests in flight when answered
     listener.close()
     with eventlet.Timeout(DRAIN_S, False), suppress(GreenletExit, OSError):
@@ -152,6 +158,7 @@ class Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
     # By the address that trusted proxies name; requests in progress, WebSockets too
     clients: ClassVar[guard.Connections]
     proxies: ClassVar[int]
+    stops_soon: ClassVar[bool] = False
     has_told_of_proxy: ClassVar[bool] = False
     rbufsize = 0  # the server's own reader is not used
 
@@ -170,13 +177,17 @@ class Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
         finally:
             self.connections.ended(conn_state[0][0])
 
+    def setup(self) -> None:
+        super().setup()
+        self.conn_state[1] = _Ending(self.connection)
+
     def _read_request_line(self) -> str:
         try:
             self.head = self.incoming.head(self._begun)
         except heads.Refused as refused:
             self.head = None
             self._refuse(refused)
-        self.server_stops = self.conn_state[2] == eventlet.wsgi.STATE_CLOSE
+        self.server_stops = self.stops_soon or self.conn_state[2] == eventlet.wsgi.STATE_CLOSE
         return self.head.line if self.head else ""
 
     def _begun(self) -> None:
@@ -250,6 +261,21 @@ class Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
         self.wfile.flush()
         self.connection.shutdown(socket.SHUT_WR)
         self.incoming.drain()
+
+
+class _Ending:
+    """A connection as the stopping server shuts it down, where it is idle: nothing more is to come. A request that has
+    come and that nobody has read yet is answered; with both ways shut it would be carried out, and nobody told.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def shutdown(self, _how: int) -> None:
+        self._connection.shutdown(socket.SHUT_RD)
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 class _Input(eventlet.wsgi.Input):  # type: ignore[misc]

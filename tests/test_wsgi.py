@@ -142,6 +142,33 @@ def test_a_request_in_flight_is_finished_after_sigterm(web: Web, producer_key: s
     assert web.process.wait(30) == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_a_request_that_has_come_when_it_stops_is_answered(web: Web) -> None:
+    """Also one that nobody has read yet: it would be carried out, and its client not told."""
+    request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with web.connect() as connection:
+        connection.sendall(request)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
+        with a_full_log(web):  # it cannot say that it stops, and does nothing else meanwhile
+            web.process.send_signal(signal.SIGTERM)
+            eventually(lambda: "pipe" in Path(f"/proc/{web.process.pid}/wchan").read_text())
+            connection.sendall(request)
+        assert connection.recv(20).startswith(b"HTTP/1.1 200")
+    assert web.process.wait(30) == 0
+
+
+@contextlib.contextmanager
+def a_full_log(web: Web) -> Iterator[None]:
+    """Whatever it logs now waits, and so does the whole process; it is read at the end."""
+    pipe = os.open(f"/proc/{web.process.pid}/fd/2", os.O_WRONLY | os.O_NONBLOCK)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(pipe, b"." * 1023 + b"\n")
+    os.close(pipe)
+    yield
+    web.read_until("web.stopping")
+
+
 def test_an_idle_connection_holds_nothing_up(web: Web) -> None:
     with web.connect() as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
