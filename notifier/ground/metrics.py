@@ -20,7 +20,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine, QueuePool
 
-from notifier.ground.config import ROOT
+from notifier.ground.version import VERSION
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 MOST_NAMES = 200
@@ -198,13 +198,4 @@ def shows(token: str, authorization: str | None) -> bool:
     return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())
 
 
-def _version() -> str:
-    """The name of the newest section of the changelog: of the release that runs, or `Unreleased`."""
-    try:
-        with (ROOT / "CHANGELOG.md").open() as lines:
-            return next((line[3:].split()[0] for line in lines if line.startswith("## ")), "unknown")
-    except OSError:
-        return "unknown"
-
-
-build.info({"version": _version(), "python": platform.python_version()})
+build.info({"version": VERSION, "python": platform.python_version()})

@@ -23,7 +23,7 @@ import structlog
 from flask import Flask, current_app, has_app_context
 
 from notifier.core.errors import Rejected
-from notifier.ground.config import ROOT
+from notifier.ground.config import PACKAGE
 from notifier.ground.variables import bare_environment
 
 AUTHORS, MESSAGES = "authors", "messages"
@@ -90,7 +90,7 @@ class _Child:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", __name__, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
-                cwd=ROOT,
+                cwd=PACKAGE.parent,
                 env=bare_environment(),
                 stdin=subprocess.DEVNULL,
             )

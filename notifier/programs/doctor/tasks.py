@@ -10,7 +10,7 @@ from pathlib import Path
 
 import redis
 
-from notifier.ground.config import ROOT, BadSettings
+from notifier.ground.config import PACKAGE, BadSettings
 from notifier.ground.database import UNAVAILABLE
 from notifier.programs.doctor.findings import Finding, fault
 
@@ -61,6 +61,6 @@ def _broken(error: Exception) -> Finding:
     places = [
         f"{Path(frame.filename).name}:{frame.lineno}"
         for frame in traceback.extract_tb(error.__traceback__)
-        if Path(frame.filename).is_relative_to(ROOT)
+        if Path(frame.filename).is_relative_to(PACKAGE)
     ]
     return fault(f"this check broke: {type(error).__name__} ({places[-1]})", "Run it again; report it if it persists.")
