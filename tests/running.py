@@ -174,6 +174,6 @@ def installed(name: str) -> str:
     """The path of a program of others. Without it the test is skipped; in CI, which installs it, that is a fault."""
     path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if path is None:
-        reason = f"there is no {name} on this machine (Debian: apt install prometheus prometheus-alertmanager)"
+        reason = f"there is no {name} on this machine (.ci/run installs it, on Debian)"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
     return path

@@ -4,6 +4,7 @@ stores.
 
 import multiprocessing
 import os
+import socket
 import sys
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -68,8 +69,11 @@ class Installation:
 
     # ---- processes
 
-    def start(self, *command: str, clock_off_s: float = 0.0) -> "Program":
-        program = Program(command, self.environment, self.home.parent / f"{command[0]}.log", clock_off_s)
+    def start(
+        self, *command: str, clock_off_s: float = 0.0, listener: socket.socket | None = None, **environment: str
+    ) -> "Program":
+        log = self.home.parent / f"{command[0]}.log"
+        program = Program(command, {**self.environment, **environment}, log, clock_off_s, listener)
         self._started.append(program)
         return program
 
@@ -84,6 +88,9 @@ class Installation:
         for program in self._started:
             program.kill()
         self.engine.dispose()
+
+    def count_in_log(self, event: str) -> int:
+        return sum(path.read_text().count(event) for path in self.home.parent.glob("*.log"))
 
     def log_text(self) -> str:
         return "\n".join(
@@ -179,10 +186,16 @@ class Program:
     workers start in seconds.
     """
 
-    def __init__(self, command: Sequence[str], environment: dict[str, str], log: Path, clock_off_s: float) -> None:
-        self._process = _context.Process(
-            target=_run, args=(list(command), environment, str(log), clock_off_s), daemon=True
-        )
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: dict[str, str],
+        log: Path,
+        clock_off_s: float,
+        listener: socket.socket | None = None,
+    ) -> None:
+        args = (list(command), environment, str(log), clock_off_s, listener)
+        self._process = _context.Process(target=_run, args=args, daemon=True)
         self._process.start()
         self.pid = self._process.pid
 
@@ -217,10 +230,15 @@ _context.set_forkserver_preload(
 )
 
 
-def _run(command: list[str], environment: dict[str, str], log: str, clock_off_s: float) -> None:
+def _run(
+    command: list[str], environment: dict[str, str], log: str, clock_off_s: float, listener: socket.socket | None
+) -> None:
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(ROOT)
+    if listener:
+        listener.set_inheritable(True)
+        command += ["--fd", str(listener.fileno())]
     sys.argv[1:] = command
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for standard in (1, 2):

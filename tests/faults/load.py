@@ -27,8 +27,10 @@ class Load:
         is_wanted: Callable[["Load"], bool],
         recipients: int = 20,
         threads: int = 3,
+        authority: str | None = None,
     ) -> None:
         self.url, self.users, self.recipients = url, users, recipients
+        self.authority = authority  # a file: whose certificates are trusted
         self.accepted: list[str] = []
         self.replayed = 0
         self.not_accepted: Counter[str] = Counter()  # status, or the kind of failure → how often it was answered
@@ -48,7 +50,7 @@ class Load:
             assert not thread.is_alive(), f"a request was never accepted: {self.not_accepted}"
 
     def _run(self) -> None:
-        http = urllib3.PoolManager(retries=False, timeout=10)
+        http = urllib3.PoolManager(retries=False, timeout=10, ca_certs=self.authority)
         while not self._stopped.is_set():
             if self._is_wanted(self):
                 self._submit(http)

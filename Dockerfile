@@ -1,0 +1,43 @@
+# One image for every process: `docker build -t notifier .`, then `docker run notifier web`, `worker`, `scheduler` …
+# deploy/compose.yaml and deploy/kubernetes/ show an installation of it.
+
+FROM node:22-bookworm-slim AS assets
+WORKDIR /notifier
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci
+COPY assets.mjs ./
+COPY static static
+COPY templates templates
+COPY notifier/web notifier/web
+RUN node assets.mjs
+
+FROM python:3.13-slim-bookworm AS package
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+WORKDIR /notifier
+RUN python -m venv /opt/notifier
+# Apart from our own code, so that a change of it does not fetch these again. All of them come as wheels: no compiler.
+COPY requirements.lock requirements-kafka.lock requirements-otel.lock ./
+RUN /opt/notifier/bin/pip install --only-binary :all: --require-hashes \
+    -r requirements.lock -r requirements-kafka.lock -r requirements-otel.lock
+COPY . .
+COPY --from=assets /notifier/static/built static/built
+RUN /opt/notifier/bin/pip install --no-deps . \
+    && /opt/notifier/bin/python -m compileall -q /opt/notifier/lib
+
+FROM python:3.13-slim-bookworm
+RUN useradd --uid 10001 --home-dir /var/lib/notifier --create-home --shell /usr/sbin/nologin notifier
+COPY --from=package /opt/notifier /opt/notifier
+ENV PATH=/opt/notifier/bin:$PATH \
+    NOTIFIER_ENV=production \
+    NOTIFIER_HOME=/var/lib/notifier \
+    HOST=0.0.0.0 \
+    PYTHONUNBUFFERED=1
+USER 10001
+WORKDIR /var/lib/notifier
+VOLUME /var/lib/notifier
+EXPOSE 5000
+# Of `web` and `up`; compose and Kubernetes say how the others are looked after.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
+    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f\"http://127.0.0.1:{os.environ.get('PORT', '5000')}/healthz\", timeout=4)"]
+ENTRYPOINT ["notifier"]
+CMD ["up"]
