@@ -39,6 +39,7 @@ TABLE = {
     "fraud_alert": ("system", "urgent", "inapp email webhook", "order_id reason", "url"),
     "account_invitation": ("system", "urgent", "email", "url role days invited_by", ""),
     "sign_in_link": ("system", "urgent", "email", "url minutes", ""),
+    "preference_link": ("system", "high", "email", "url", ""),
     "account_security": ("system", "high", "inapp email", "event url", "name by"),
     "social_digest": ("social", "medium", "inapp email push", "lines count", "more"),
     "marketing_digest": ("marketing", "low", "inapp email push", "lines count", "more"),
@@ -74,6 +75,7 @@ def test_only_these_are_mandatory_and_only_these_go_to_admins():
         "sign_in_link",
         "account_invitation",
         "account_security",
+        "preference_link",
         "provider_test",
     }
     assert {key for key, entry in TYPES.items() if entry.is_mandatory} == mandatory
@@ -89,7 +91,7 @@ def test_what_is_neither_mandatory_nor_the_products_own_is_left_out_when_repeate
     may_repeat = {key for key, entry in TYPES.items() if entry.is_mandatory or entry.is_internal}
     assert may_repeat == {
         *("security_alert", "one_time_code", "password_reset", "address_code", "sign_in_link", "account_invitation"),
-        "account_security",
+        *("account_security", "preference_link"),
         *("provider_test", "marketing_digest", "social_digest", "system_digest"),
     }
     others = {key: entry.dedupe_window_s for key, entry in TYPES.items() if key not in may_repeat}

@@ -1,7 +1,7 @@
 """People who are notified: search, details, lifting suppressions, and their preferences.
 
-Viewers look; operators lift suppressions; admins change a person's choices, or take a link with which the person does.
-Addresses are masked.
+Viewers look; operators lift suppressions and send people their preference link; admins change a person's choices, or
+take the link with which the person does. Addresses are masked.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,6 +19,7 @@ from notifier.ground.tokens import PreferenceLink
 from notifier.ground.zones import zone_of
 from notifier.ledgers import audit
 from notifier.models.user import CONSOLE
+from notifier.operations import preference_link
 from notifier.people import suppressions
 from notifier.queries import people, preferences, valid_tokens
 from notifier.queries.preference_grid import Grid, Row, Section, grid_of
@@ -64,6 +65,7 @@ def _page(user_id: str, link: str | None = None) -> str:
         history=history,
         is_of_tests=is_of_tests(user_id),
         link=link,
+        link_goes_to=preference_link.destination(user_id),
     )
 
 
@@ -108,6 +110,19 @@ def show_link(user_id: str) -> ResponseReturnValue:
     with transaction():
         audit.write("person.preference_link_shown", user_id)
     return _page(user_id, current_settings().link("p", tokens.sign_preferences(PreferenceLink(subject))))
+
+
+@pages.post("/<user_id>/preference-link/send")
+@allow("operator")
+def send_link(user_id: str) -> ResponseReturnValue:
+    """To themselves, so that nobody here sees it."""
+    try:
+        flash(f"The link has been sent to {preference_link.send(user_id)}.")
+    except Rejected as error:
+        if error.code not in ("conflict", "rate_limited"):
+            raise
+        flash(error.detail)
+    return redirect(url_for("users.one", user_id=user_id), 303)
 
 
 @pages.get("/<user_id>/addresses/<address_id>/lift")

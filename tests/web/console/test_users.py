@@ -9,10 +9,12 @@ import pytest
 import sqlalchemy as sa
 from flask import current_app
 
+from notifier.core.submission import InlineRecipient
+from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
-from notifier.models import Address, AuditEntry, ConsentEvent, Suppression
-from notifier.people import preferences, suppressions
+from notifier.models import Address, AuditEntry, ConsentEvent, Notification, Suppression
+from notifier.people import preferences, profiles, suppressions
 from tests.stored import rows
 from tests.web.conftest import Visitor
 
@@ -97,6 +99,28 @@ def test_their_link_is_shown_once_it_is_noted_and_it_opens_their_choices(signed_
     operator = signed_in("operator")
     assert operator.post("/admin/users/dave/preference-link").status_code == 403
     assert operator.get("/admin/users/dave/preferences").status_code == 403
+
+
+@pytest.mark.usefixtures("cast")
+def test_their_link_is_sent_to_the_e_mail_they_have_confirmed_and_shown_to_nobody(
+    signed_in: Callable[..., Visitor],
+) -> None:
+    operator = signed_in("operator")
+    refused = operator.post("/admin/users/dave/preference-link/send", follow_redirects=True).text
+    assert "no confirmed e-mail" in refused
+    with transaction():
+        profiles.upsert([InlineRecipient("dave", {"email": "dave@example.test"})])
+    assert "no confirmed e-mail" in operator.get("/admin/users/dave").text  # anybody may have given it
+    with transaction() as session:
+        session.execute(sa.update(Address).where(Address.user_id == "dave").values(confirmed_at=now()))
+    answer = operator.post("/admin/users/dave/preference-link/send", follow_redirects=True)
+    assert "The link has been sent to d…@example.test." in answer.text
+    [sent] = [one for one in rows(Notification) if one.type == "preference_link"]
+    assert (sent.user_id, sent.data["url"] in answer.text) == ("dave", False)
+    assert Visitor(current_app).get(urlsplit(sent.data["url"]).path).status_code == 200
+    [noted] = [row for row in rows(AuditEntry) if row.action == "person.preference_link_sent"]
+    assert (noted.actor, noted.subject, noted.after["to"]) == ("operator@example.test", "dave", "d…@example.test")
+    assert signed_in("viewer").post("/admin/users/dave/preference-link/send").status_code == 403
 
 
 @pytest.mark.parametrize("path", ["nobody", "a%00b", "x" * 500])
