@@ -20,11 +20,12 @@ from notifier.pipeline.intake import own
 from notifier.queries import valid_tokens
 
 TYPE = "preference_link"
+_CHANNEL = PRIMARY["email"]
 
 
 def destination(user_id: str) -> Address | None:
     """Where it would go. None: they have confirmed no e-mail, or it is no longer in use."""
-    mine = (Address.user_id == user_id, Address.channel == PRIMARY["email"], Address.is_primary)
+    mine = (Address.user_id == user_id, Address.channel == _CHANNEL, Address.is_primary)
     works = (Address.confirmed_at.is_not(None), Address.verified_at.is_not(None), Address.disabled_at.is_(None))
     return None if is_of_tests(user_id) else db.session.scalar(sa.select(Address).where(*mine, *works))
 
@@ -40,7 +41,7 @@ def send(user_id: str) -> str:
     masked, address_id = address.masked, address.id
     link = current_settings().link("p", tokens.sign_preferences(PreferenceLink(subject)))
     submission = Submission(
-        TYPE, (InlineRecipient(user_id),), {"url": link}, channels=(PRIMARY["email"],), address_id=address_id
+        TYPE, (InlineRecipient(user_id),), {"url": link}, channels=(_CHANNEL,), address_id=address_id
     )
     own.submit(submission, noted=audit.Entry("person.preference_link_sent", user_id, {"to": masked}))
     return masked

@@ -39,6 +39,8 @@ EVERYTHING: dict[str, Any] = {
     "lines": [{"title": "Mira & <b>Jo</b> like your post", "url": "https://shop.test/81"},
         {"title": "News", "url": None}],
     "count": 1, "more": 1, "role": "operator", "days": 1, "invited_by": "mira@shop.example", "account": "smtp-backup",
+    "summary": "No worker runs", "state": "firing", "description": "Nothing is sent.", "alert": "NotifierNoWorkers",
+    "name": "Firefox & Co", "by": "mira@shop.example",
     "producer": "Shop & Co", "address": "https://shop.example.com/…",
 }  # fmt: skip
 
