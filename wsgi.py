@@ -31,6 +31,8 @@ from contextlib import contextmanager, suppress
 from http.client import HTTPMessage
 from typing import Any, ClassVar
 
+import eventlet.greenpool
+import eventlet.hubs
 import eventlet.tpool
 import eventlet.websocket
 import eventlet.wsgi
@@ -42,6 +44,7 @@ from notifier.__main__ import explained, read
 from notifier.app import create_app
 from notifier.ground import logs, tracing, vital
 from notifier.ground.config import NotReady, Settings
+from notifier.ground.ids import new_hex
 from notifier.programs import guard, heads, incoming, listening
 from notifier.programs.starting import wait_for_app
 
@@ -61,6 +64,7 @@ def serve() -> int:
     options = read(sys.argv[3:] or ["web"])  # behind `-m notifier`
     settings = Settings.from_env()
     logs.configure(as_json=settings.is_production, level=settings.log_level)
+    _tell_of_what_the_hub_ignores()
     tracing.start(settings, "web")
     if tracing.is_on():
         socket.getaddrinfo = _looked_up
@@ -242,19 +246,26 @@ class Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
                 self.clients.ended(client)
         if self.body and not self.body.has_ended:
             if self.body.fault:
-                self._tell(heads.Refused(400, self.body.fault))
+                self._tell(heads.Refused(400, self.body.fault), self.environ.get(logs.REQUEST_ID) or new_hex())
             self.close_connection = True
             self._linger()
 
     def _refuse(self, refused: heads.Refused) -> None:
-        self._tell(refused)
-        self._answer(refused)
+        request_id = new_hex()
+        self._tell(refused, request_id)
+        self._answer(refused, request_id)
 
-    def _tell(self, refused: heads.Refused) -> None:
-        log.warning("web.request_refused", status=refused.status, reason=refused.reason, address=self.client_address[0])
+    def _tell(self, refused: heads.Refused, request_id: str) -> None:
+        log.warning(
+            "web.request_refused",
+            request_id=request_id,
+            status=refused.status,
+            reason=refused.reason,
+            address=self.client_address[0],
+        )
 
-    def _answer(self, refused: heads.Refused) -> None:
-        self.wfile.write(heads.answer_of(refused))
+    def _answer(self, refused: heads.Refused, request_id: str | None = None) -> None:
+        self.wfile.write(heads.answer_of(refused, request_id))
         self._linger()
 
     def _linger(self) -> None:
@@ -346,6 +357,14 @@ def _unmasked(data: bytes, mask: Sequence[int], length: int | None = None, offse
 _LOG = _Log()
 eventlet.websocket.RFC6455WebSocket.Message = _Message
 eventlet.websocket.RFC6455WebSocket._apply_mask = staticmethod(_unmasked)
+
+
+def _tell_of_what_the_hub_ignores() -> None:
+    """Instead of raw tracebacks."""
+    hub = eventlet.hubs.get_hub()
+    hub.squelch_generic_exception = lambda exc_info: log.error("web.callback_broke", exc_info=exc_info)
+    hub.squelch_timer_exception = lambda _timer, exc_info: log.error("web.callback_broke", exc_info=exc_info)
+    eventlet.greenpool.DEBUG = False  # what a connection breaks with, `Protocol` has told
 
 
 _look_up = socket.getaddrinfo

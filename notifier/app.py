@@ -3,15 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
+import structlog
 from apiflask import APIFlask
-from flask import Flask, Request, Response
+from flask import Flask, Request, Response, request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from notifier import api, web
 from notifier.access import sessions
 from notifier.channels import serving
-from notifier.ground import process_pool
+from notifier.ground import logs, process_pool
 from notifier.ground.config import ROOT, Settings
 from notifier.ground.database import engine_options, prepare_engine
 from notifier.ground.encryption import vault
@@ -22,6 +23,9 @@ from notifier.operations import installation
 from notifier.realtime import gateway
 
 MOST_SAID = 64 * 1024  # bytes in a message over Socket.IO: browsers send little
+
+
+log = structlog.get_logger()
 
 
 class _Sessions(SecureCookieSessionInterface):
@@ -43,6 +47,10 @@ class _Sessions(SecureCookieSessionInterface):
 
 class _App(APIFlask):
     session_interface = _Sessions()
+
+    def log_exception(self, exc_info: Any) -> None:
+        """Flask's own line would have the path, and some paths are secrets."""
+        log.error("request.failed", route=logs.route(request.url_rule), method=request.method, exc_info=exc_info)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """No view or hook of ours is a coroutine. Flask would look at each of the dozen of a request."""

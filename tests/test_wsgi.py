@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -289,7 +290,9 @@ def test_a_malformed_request_is_answered_and_leaves_one_line(web: Web, producer_
         with web.connect() as connection:
             connection.sendall(sent or b"GET / HTTP/1.1\r\nHost")
             connection.shutdown(socket.SHUT_WR)
-            answers.append(connection.recv(12))
+            answers.append(connection.recv(10_000))
+    request_ids = re.findall(r"X-Request-Id: (\S+)", b"".join(answers).decode())
+    answers = [answer[:12] for answer in answers]
     start = f"POST /api/v1/notifications HTTP/1.1\r\nAuthorization: Bearer {producer_key}\r\n".encode() + HEAD.replace(
         b"close", b"keep-alive"
     )
@@ -297,6 +300,8 @@ def test_a_malformed_request_is_answered_and_leaves_one_line(web: Web, producer_
     assert answers == [b"HTTP/1.1 400"] * (len(MALFORMED) + len(BROKEN_BODIES))
     lines = [line for line in web.stop() if "web.stop" not in line]
     assert events(lines) == ["web.request_refused"] * len(lines) == ["web.request_refused"] * len(answers), lines
+    assert len(request_ids) == len(MALFORMED)
+    assert [request_id for request_id in request_ids if request_id not in "".join(lines)] == []
 
 
 def test_a_body_that_nobody_reads_is_bounded_as_one_that_is_read(shared_web: Web) -> None:

@@ -145,6 +145,7 @@ def _enter() -> None:
         g.pop(name, None)
     given = request.headers.get("X-Request-Id", "")
     g.request_id = given if _SANE_REQUEST_ID.match(given) else new_hex()
+    request.environ[logs.REQUEST_ID] = g.request_id  # for the server, should the rest of the request be broken
     logs.bind(request_id=g.request_id)
     if request.headers.get("Transfer-Encoding", "").lower() == "chunked":
         # The servers we run under end a chunked body by themselves, but not all of them say so. One byte

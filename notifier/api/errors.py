@@ -21,7 +21,7 @@ from notifier.api.fields import MOST_FAULTS, STEPS
 from notifier.core.errors import Fault, Rejected
 from notifier.core.faults import sentence
 from notifier.core.pointers import pointer_to
-from notifier.ground import unknown_proxy
+from notifier.ground import logs, unknown_proxy
 from notifier.ground.database import UNAVAILABLE, UNAVAILABLE_RETRY_S
 
 MEDIA_TYPE = "application/problem+json"
@@ -219,13 +219,6 @@ def _on_invalid(error: _ValidationError) -> Response:
 def _on_http_exception(error: HTTPException) -> Response | HTTPException:
     if not is_api(request.path) or error.code is None or error.code < 400:
         return error
-    if error.code == 500:
-        log.error(
-            "api.failed",
-            path=request.path,
-            request_id=g.get("request_id"),
-            exc_info=getattr(error, "original_exception", None),
-        )
     code = _BY_STATUS.get(error.code, "bad_request" if error.code < 500 else "internal_error")
     detail = (
         "something went wrong here; the log has the details" if error.code == 500 else (error.description or error.name)
@@ -235,7 +228,7 @@ def _on_http_exception(error: HTTPException) -> Response | HTTPException:
 
 
 def _on_database_error(error: SQLAlchemyError) -> Response:
-    log.error("api.database_unavailable", path=request.path, request_id=g.get("request_id"), exc_info=error)
+    log.error("request.database_away", route=logs.route(request.url_rule), exc_info=error)
     if not is_api(request.path):
         raise error
     return respond(

@@ -1,7 +1,9 @@
 """Structured logs: one event name with ids as fields, one line per stage (`log.info("delivery.sent", delivery=…)`).
 
 Configured once per process: JSON in production, readable text in development; libraries' log lines get the same form.
-`bind` puts a request's id on every line until `unbind`. The caller masks addresses; secrets are never logged.
+`bind` puts a request's id on every line until `unbind`. Our lines hold ids, names, codes and counts: no address, token
+or secret, and nothing that somebody wrote; `log_texts` takes these out of exceptions and of the lines of libraries.
+docs/logs.md lists the events.
 """
 
 import contextlib
@@ -14,14 +16,35 @@ from types import TracebackType
 from typing import Any
 
 import structlog
-from structlog.types import Processor
+from structlog.types import EventDict, Processor
+
+from notifier.ground.log_texts import trace_of, without_secrets
 
 # Heard from warnings upwards; urllib3 less: see channels.http. (Authlib, debugging, would say the tokens it issues.)
 QUIET = ("engineio", "socketio", "rq", "alembic", "werkzeug", "authlib")
 
-_AS_JSON: tuple[Processor, ...] = (structlog.processors.format_exc_info, structlog.processors.JSONRenderer())
+REQUEST_ID = "notifier.request_id"  # in WSGI's environment
 
 log = structlog.get_logger()
+
+
+def _trace(_logger: Any, _name: str, event: EventDict) -> EventDict:
+    """What `exc_info` says becomes `exception`."""
+    given = event.pop("exc_info", None)
+    error = given[1] if isinstance(given, tuple) else given
+    if error is True:
+        error = sys.exc_info()[1]
+    if isinstance(error, BaseException):
+        event["exception"] = trace_of(error)
+    return event
+
+
+def _clean(_logger: Any, _name: str, event: EventDict) -> EventDict:
+    event["event"] = without_secrets(str(event["event"]))
+    return event
+
+
+_AS_JSON: tuple[Processor, ...] = (_trace, structlog.processors.JSONRenderer())
 
 _gathered = threading.local()  # `lines`: those of the thread that are to go out together
 
@@ -47,6 +70,16 @@ class _JsonLines:
             logging.getLogger(__name__).exception("log.line_lost")
 
     debug = info = warning = error = critical = write
+
+
+class _Handler(logging.Handler):
+    """For the lines of libraries. (Not `logging`'s own, which keeps the stderr of its beginning.)"""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            _write(f"{self.format(record)}\n")
+        except Exception:
+            self.handleError(record)
 
 
 def _write(text: str) -> None:
@@ -105,18 +138,17 @@ def configure(*, as_json: bool, level: str = "info") -> None:
     if as_json:
         rendering += _AS_JSON
     else:
-        rendering.append(
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
-            )
-        )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=rendering))
+        rendering += (_trace, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0))
+    handler = _Handler()
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=[*shared, _clean], processors=rendering))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(least, logging.INFO))
     sys.excepthook = _tell_of_a_crash
+    sys.unraisablehook = _tell_of_what_cannot_be_raised
     threading.excepthook = _tell_of_a_broken_thread
+    logging.captureWarnings(True)
+    logging.raiseExceptions = False  # a line that cannot be written would be told of with all its arguments
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -132,9 +164,19 @@ def _tell_of_a_broken_thread(end: threading.ExceptHookArgs) -> None:
     log.critical("thread.broke", thread=end.thread and end.thread.name, exc_info=end.exc_value or end.exc_type())
 
 
+def _tell_of_what_cannot_be_raised(end: "sys.UnraisableHookArgs") -> None:
+    """In a finalizer, say."""
+    log.error("process.error_ignored", exc_info=end.exc_value)
+
+
 def bind(**fields: Any) -> None:
     """Fields that stand on every line of this request, job or loop: `bind(request_id=…)`."""
     structlog.contextvars.bind_contextvars(**fields)
+
+
+def route(rule: object) -> str | None:
+    """A request as the log may name it: by the pattern of its path. Paths hold tokens and people's ids."""
+    return None if rule is None else str(rule)
 
 
 def unbind() -> None:

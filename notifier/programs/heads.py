@@ -109,18 +109,19 @@ def _length(single: dict[str, str], minor: str) -> int | None:
     return int(length)
 
 
-def answer_of(refused: Refused) -> bytes:
+def answer_of(refused: Refused, request_id: str | None = None) -> bytes:
     """The whole of an answer that no application gives; it is a problem (RFC 9457), as the API's are."""
     phrase = HTTPStatus(refused.status).phrase
-    body = json.dumps(
-        {"type": "about:blank", "title": phrase, "status": refused.status, "detail": refused.reason}
-    ).encode()
+    problem = {"type": "about:blank", "title": phrase, "status": refused.status, "detail": refused.reason}
+    body = json.dumps(problem if request_id is None else {**problem, "request_id": request_id}).encode()
     lines = [
         f"HTTP/1.1 {refused.status} {phrase}",
         "Content-Type: application/problem+json",
         f"Content-Length: {len(body)}",
         "Connection: close",
     ]
+    if request_id is not None:
+        lines.append(f"X-Request-Id: {request_id}")
     if refused.status == HTTPStatus.SERVICE_UNAVAILABLE:
         lines.append("Retry-After: 5")
     return "\r\n".join([*lines, "", ""]).encode() + body

@@ -291,7 +291,7 @@ def _ask(question: Callable[[Storage], T]) -> T:
         try:
             return question(shared)
         except StorageError as error:
-            log.warning("sign_in.throttle_is_local", error=str(error.storage_error))
+            log.warning("sign_in.throttle_is_local", error=type(error.storage_error).__name__)
     unchecked("sign_in")
     return question(own)
 

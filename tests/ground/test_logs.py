@@ -49,6 +49,69 @@ def test_an_exception_is_written_with_its_trace_on_one_line() -> None:
     assert line["level"] == "error"
 
 
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        ("ValueError('hunter2')", "ValueError"),
+        ("KeyError('hunter2')", "KeyError"),
+        ("OSError(13, 'Permission denied', '/home/hunter2')", "PermissionError: Permission denied"),
+        ("TypeError('redis://:hunter2@h:1/0 ann@example.test')", "TypeError: redis://••• a•••@example.test"),
+        ("urllib.error.URLError('hunter2')", "urllib.error.URLError"),
+    ],
+)
+def test_what_an_exception_says_is_left_out_unless_it_speaks_of_code(raised: str, told: str) -> None:
+    [line] = written(
+        f"import urllib.error\ntry:\n    raise {raised}\nexcept Exception:\n    logs.log.exception('broke')"
+    )
+    assert line["exception"].splitlines()[-1] == told
+
+
+def test_causes_are_named_and_a_circle_of_them_ends() -> None:
+    program = """
+def fails():
+    try:
+        raise KeyError("hunter2")
+    except KeyError as error:
+        other = ValueError("hunter2")
+        error.__cause__ = other
+        raise other from error
+try:
+    fails()
+except ValueError:
+    logs.log.exception("broke")
+"""
+    [line] = written(program)
+    kinds = [text for text in line["exception"].splitlines() if text in ("KeyError", "ValueError")]
+    assert kinds == ["KeyError", "ValueError"]
+    assert "hunter2" not in line["exception"]
+
+
+def test_what_nobody_can_be_told_of_is_one_line_too() -> None:
+    program = """
+import warnings
+class Odd:
+    def __del__(self): raise ValueError("hunter2")
+Odd()
+warnings.warn("https://user:hunter2@example.test/", stacklevel=1)
+logging.getLogger("library").warning("%d", "hunter2")
+"""
+    lines = written(program)
+    assert [line["event"].split(":")[0] for line in lines] == ["process.error_ignored", "<string>"]
+    assert "hunter2" not in str(lines)
+
+
+@pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
+def test_only_what_matters_enough_is_written(level: str) -> None:
+    program = f"logs.configure(as_json=True, level='{level}')\n" + "".join(
+        f"logs.log.{one}('ours')\nlogging.getLogger('library').{one}('theirs')\n"
+        for one in ("debug", "info", "warning", "error")
+    )
+    levels = ["debug", "info", "warning", "error"]
+    told = [(line["level"], line["event"]) for line in written(program)]
+    assert [one for one, event in told if event == "ours"] == levels[levels.index(level) :]
+    assert [one for one, event in told if event == "theirs"] == levels[max(1, levels.index(level)) :]
+
+
 def test_lines_below_the_level_are_left_out() -> None:
     assert written("logs.log.debug('detail')") == []
 

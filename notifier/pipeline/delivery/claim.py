@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+import structlog
 
 from notifier.channels import serving
 from notifier.channels.serving import Barred
@@ -19,7 +20,7 @@ from notifier.core.decisions import Wait
 from notifier.core.questions import outlived
 from notifier.core.reasons import NOT_LISTED
 from notifier.core.routing import FALLBACK, PAUSED
-from notifier.ground import lifeline, shapes
+from notifier.ground import lifeline, logs, shapes
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
@@ -29,6 +30,7 @@ from notifier.people import quiet
 from notifier.pipeline.delivery import outages
 from notifier.pipeline.delivery.lease import LEASE, database_time
 from notifier.pipeline.delivery.prepare import Claimed, load, persons_of, tasks_of
+from notifier.pipeline.delivery.said import ids_of
 from notifier.pipeline.delivery.task import Outcome, Task
 from notifier.pipeline.delivery.tracking import put_links
 from notifier.pipeline.planning import last_look, replacing
@@ -37,6 +39,8 @@ from notifier.pipeline.planning.last_look import Behind, Drop
 from notifier.pipeline.planning.routing import follow, read_already, rivals
 from notifier.providers import pausing
 from notifier.signals.queueing import ring
+
+log = structlog.get_logger()
 
 # Rows of the columns that are needed, not entities: those would cost more than all the rest of a claim.
 _deliveries: sa.Table = Delivery.__table__
@@ -104,6 +108,16 @@ def claim(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
     tasks = tasks_of(kept)
     put_links(tasks)
     db.session.close()  # no transaction is open while sending
+    with logs.at_once():
+        for claimed, verdict in dropped:
+            named = ids_of(claimed.notification, claimed.notification.id, claimed.delivery.id)
+            log.info(
+                "delivery.not_sent",
+                **named,
+                channel=claimed.delivery.channel,
+                status=verdict.status,
+                reason=verdict.reason,
+            )
     return tasks, [Outcome(claimed.delivery.id, verdict.status, verdict.reason) for claimed, verdict in dropped]
 
 

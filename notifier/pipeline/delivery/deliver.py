@@ -20,11 +20,11 @@ from notifier.core.retry import fails_over
 from notifier.ground import metrics, tracing
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import UNAVAILABLE
-from notifier.ground.ids import show
 from notifier.pipeline.delivery.admit import admit
 from notifier.pipeline.delivery.claim import claim
 from notifier.pipeline.delivery.lease import renew
 from notifier.pipeline.delivery.record import record
+from notifier.pipeline.delivery.said import ids_of
 from notifier.pipeline.delivery.task import Outcome, Task, Try
 from notifier.providers import accounts as providers
 
@@ -80,9 +80,9 @@ def _call(task: Task, adapter: Adapter) -> Try:
     except Exception as error:
         log.exception(
             "delivery.adapter_broke",
-            delivery=show("dlv", task.delivery.id),
+            **ids_of(task.notification, task.notification.id, task.delivery.id),
+            channel=task.delivery.channel,
             provider=adapter.name,
-            request_id=task.notification.request_id,
         )
         latest.error = Permanent(f"the adapter broke: {type(error).__name__}", code="internal_error")
     latest.duration_ms = round((time.monotonic() - begun) * 1000)
@@ -95,10 +95,7 @@ def _span(task: Task, latest: Try) -> tracing.Span:
         "send",
         task.notification.traceparent,
         latest.started_at,
-        request_id=task.notification.request_id,
-        submission=show("sub", task.notification.submission_id),
-        notification=show("ntf", task.notification.id),
-        delivery=show("dlv", task.delivery.id),
+        **ids_of(task.notification, task.notification.id, task.delivery.id),
         channel=task.delivery.channel,
         provider=latest.adapter.name,
         attempt=latest.number,

@@ -31,11 +31,12 @@ from notifier.ground.clock import now as clock_now
 from notifier.ground.database import UNAVAILABLE, insert, retried, transaction
 from notifier.ground.extensions import db
 from notifier.ground.group_commit import GroupCommit
-from notifier.ground.ids import parse, show
+from notifier.ground.ids import parse
 from notifier.models import Receipt
 from notifier.pipeline.delivery import metering
 from notifier.pipeline.delivery.consequences import CONCERNS_ADDRESS, Drawn, Word, draw, obey_stops
 from notifier.pipeline.delivery.matching import Found, match, outcome
+from notifier.pipeline.delivery.said import ids_of
 from notifier.signals import publish
 from notifier.signals.queueing import forget_failed, restore_failed, ring
 
@@ -219,11 +220,7 @@ def tell_others(drawn: Drawn, since: datetime) -> None:
 
 def _say(word: Word, row: "sa.Row[Any]", since: datetime) -> None:
     said = {
-        "request_id": row.request_id,
-        "producer": show("prd", row.producer_id) if row.producer_id else None,
-        "submission": show("sub", row.submission_id),
-        "notification": show("ntf", row.notification_id),
-        "delivery": show("dlv", row.id),
+        **ids_of(row, row.notification_id, row.id),
         "channel": word.channel,
         "provider": word.provider,
         "told": word.kind,

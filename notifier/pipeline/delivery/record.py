@@ -17,7 +17,6 @@ from notifier.ground import logs, metrics
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
-from notifier.ground.ids import show
 from notifier.ledgers import scores, tallies
 from notifier.ledgers.moves import move_each
 from notifier.models import Address, Attempt, Capture, Delivery
@@ -25,6 +24,7 @@ from notifier.people import suppressions
 from notifier.people.profiles import known_ids
 from notifier.pipeline.delivery import alarm, kept_receipts, metering
 from notifier.pipeline.delivery.finished import Finished, finished
+from notifier.pipeline.delivery.said import ids_of
 from notifier.pipeline.delivery.task import Outcome, Task
 from notifier.pipeline.planning.routing import follow
 from notifier.providers import health
@@ -94,11 +94,10 @@ def record(tasks: Sequence[Task]) -> list[Outcome]:
 def _log(one: Finished) -> None:
     task, latest = one.task, one.latest
     event = {
-        "delivery": show("dlv", task.delivery.id),
+        **ids_of(task.notification, task.notification.id, task.delivery.id),
         "channel": task.delivery.channel,
         "provider": latest.adapter.name,
         "status": one.status,
-        "request_id": task.notification.request_id,
     }
     if latest.error is None:
         log.info("delivery.sent", **event, duration_ms=latest.duration_ms)

@@ -18,7 +18,7 @@ from notifier.catalogue.known import load_types, load_wordings
 from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient
 from notifier.core.worlds import has_inbox
-from notifier.ground import shapes, tracing
+from notifier.ground import logs, shapes, tracing
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import (
     DEADLOCK_DETECTED,
@@ -37,7 +37,7 @@ from notifier.models import EventType, IdempotencyKey
 from notifier.models import Submission as SubmissionRow
 from notifier.people.person import Person, as_reader, load_people, recall_readers
 from notifier.pipeline.intake.idempotency_keys import body_digest, in_progress
-from notifier.pipeline.intake.item import INLINE_LIMIT, Accepted, Item, Work, works_in
+from notifier.pipeline.intake.item import INLINE_LIMIT, Accepted, Item, Judged, Work, works_in
 from notifier.pipeline.intake.judge import goes_to_admins, judge, template_key
 from notifier.pipeline.intake.recipients import keep_people, targets_of
 from notifier.pipeline.intake.schema_check import Outdated, check_against_schemas
@@ -173,8 +173,32 @@ def _accept(batch: Sequence[Item], flooded: Collection[Trigger], *, is_last: boo
         audit.write_each(_noted(work.item.noted, answers[work.submission_id]) for work in fresh if work.item.noted)
     announce(stored)
     queueing.ring_expand(work.submission_id for work in fresh if work.is_expanded_later)
-    log.info("submissions.accepted", items=len(batch), stored=len(fresh), deliveries=len(stored.doorbells))
+    with logs.at_once():
+        for item, one in zip(batch, judged, strict=True):
+            _say(item, one, answers)
     return [_answered(one, answers) if isinstance(one, Work) else one for one in judged]
+
+
+def _say(item: Item, one: Judged, answers: Mapping[UUID, dict[str, Any]]) -> None:
+    """Most are for one person: such a line names the notification, too."""
+    named = _named(item)
+    if isinstance(one, Rejected):
+        log.info("submission.rejected", **named, code=one.code)
+        return
+    answer = _answered(one, answers) if isinstance(one, Work) else one
+    if answer.replayed:
+        log.info("submission.repeated", **named, submission=answer.answer["id"])
+        return
+    notifications = answer.answer["notifications"] or []
+    log.info(
+        "submission.accepted",
+        **named,
+        submission=answer.answer["id"],
+        notification=notifications[0]["id"] if len(notifications) == 1 else None,
+        type=item.submission.type,
+        recipients=len(item.submission.recipients),
+        deliveries=sum(len(notification["deliveries"]) for notification in notifications),
+    )
 
 
 def _answered(work: Work, answers: Mapping[UUID, dict[str, Any]]) -> Accepted:
