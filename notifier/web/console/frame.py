@@ -33,7 +33,6 @@ _GROUPS = (
             ("/admin/brand", "Brand"),
             ("/admin/subscriptions", "Webhooks"),
             ("/admin/providers", "Providers"),
-            ("/admin/keys", "Keys"),
         ),
     ),
     (
@@ -43,7 +42,6 @@ _GROUPS = (
             ("/admin/broadcasts", "Broadcasts"),
             ("/admin/accounts", "Accounts"),
             ("/admin/audit", "Audit"),
-            ("/admin/erasures", "Erasures"),
         ),
     ),
 )
