@@ -27,9 +27,7 @@ LOCKS = {  # those of tests and tools are no part of an installation; of a packa
 
 
 def text() -> str:
-    parts = list(
-        {part.bom_ref.value: part for part in reversed([*_of_python(), *_of_browsers()])}.values()
-    )  # once each
+    parts = list({part.bom_ref.value: part for part in reversed([*_of_python(), *_of_browsers()])}.values())
     bom = Bom(components=parts)
     bom.metadata.component = whole = Component(name="notifier", type=ComponentType.APPLICATION, bom_ref="notifier")
     bom.register_dependency(whole, parts)
@@ -40,7 +38,7 @@ def text() -> str:
 
 def _of_python() -> Iterator[Component]:
     for lock, scope in LOCKS.items():
-        for name, version in re.findall(r"^([\w.-]+)(?:\[\w+\])?==(\S+)", (ROOT / lock).read_text(), re.MULTILINE):
+        for name, version in re.findall(r"^([\w.-]+)(?:\[[\w,-]+\])?==(\S+)", (ROOT / lock).read_text(), re.MULTILINE):
             yield _component("pypi", None, name, version, scope, ())
 
 

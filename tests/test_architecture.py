@@ -624,7 +624,8 @@ def test_requirements_are_pinned() -> None:
 
 
 _PIN = re.compile(
-    r"(?P<name>[\w.-]+)(?:\[\w+\])?==(?P<version>[\w.+!-]+)(?: ; [^\n\\]+?)?(?: \\\n    --hash=sha256:[0-9a-f]{64})+\n"
+    r"(?P<name>[\w.-]+)(?:\[[\w,-]+\])?==(?P<version>[\w.+!-]+)(?: ; [^\n\\]+?)?"
+    r"(?: \\\n    --hash=sha256:[0-9a-f]{64})+\n"
 )
 
 

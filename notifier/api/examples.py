@@ -20,6 +20,19 @@ _OLD_ORDER = {"userId": "alice", "type": "EMAIL", "template": "ORDER_SHIPPED", "
 # component → a body
 BODIES: dict[str, dict[str, Any]] = {
     "AddressIn": {"channel": "webhook", "value": "https://example.com/hook", "label": "Home server"},
+    "AlertsIn": {
+        "version": "4",
+        "groupKey": '{}:{alertname="NotifierQueueIsLate"}',
+        "status": "firing",
+        "alerts": [
+            {
+                "status": "firing",
+                "labels": {"alertname": "NotifierQueueIsLate", "severity": "warning"},
+                "annotations": {"summary": "E-mails wait for more than a minute"},
+                "startsAt": "2026-12-01T09:00:00Z",
+            }
+        ],
+    },
     "BroadcastIn": {
         "name": "Spring sale",
         "type": "promotional_offer",

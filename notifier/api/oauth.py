@@ -29,7 +29,7 @@ from notifier.api import limits
 from notifier.api.answers import answer
 from notifier.api.auth import Door, client, public, use
 from notifier.api.openapi import takes
-from notifier.api.schemas.oauth import AccessTokenOut, JwksOut, MetadataOut, OAuthErrorOut
+from notifier.api.schemas.oauth import AccessTokenOut, JwksOut, MetadataOut, OAuthErrorOut, RevocationForm, TokenForm
 from notifier.core.errors import Rejected
 from notifier.ground.clock import now
 from notifier.ground.config import current_settings
@@ -66,7 +66,7 @@ def init_app(app: APIFlask) -> None:
 
 @bp.post("/oauth/token")
 @client
-@takes(_FORM, "grant_type=client_credentials&scope=notify")
+@takes(_FORM, {"grant_type": ClientCredentialsGrant.GRANT_TYPE, "scope": "notify"}, TokenForm)
 @bp.output(AccessTokenOut)
 @bp.doc(responses=_ERRORS)
 def issue_token() -> Response:
@@ -89,7 +89,7 @@ def issue_token() -> Response:
 
 @bp.post("/oauth/revoke")
 @client
-@takes(_FORM, "token=eyJ…")
+@takes(_FORM, {"token": "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9.…"}, RevocationForm)
 @bp.output({})
 @bp.doc(responses=_ERRORS)
 def revoke_token() -> Response:

@@ -59,11 +59,11 @@ View = TypeVar("View", bound=Callable[..., Any])
 bp = Door("api_openapi", __name__, url_prefix="/api", tag="Documentation")
 
 
-def takes(media_type: str, example: str) -> Callable[[View], View]:
-    """Describes the body of a call that takes something else than JSON."""
+def takes(media_type: str, example: Any, schema: type[BaseModel] | None = None) -> Callable[[View], View]:
+    """Describes the body of a call that takes no JSON: a form of that schema, or else the bytes of a file."""
 
     def decorate(view: View) -> View:
-        view.takes = {media_type: {"schema": {"type": "string"}, "example": example}}  # type: ignore[attr-defined]
+        view.takes = (media_type, example, schema)  # type: ignore[attr-defined]
         return view
 
     return decorate
@@ -133,9 +133,10 @@ def _complete(app: APIFlask, document: dict[str, Any]) -> dict[str, Any]:
                 described["content"][media_type] = {
                     "schema": schema if isinstance(schema, dict) else _register(document, schema)
                 }
-            taken = getattr(view, "takes", None)
-            if taken is not None:
-                operation["requestBody"] = {"content": taken}
+            if hasattr(view, "takes"):
+                media_type, example, model = view.takes
+                taken = _register(document, model) if model else {"type": "string", "format": "binary"}
+                operation["requestBody"] = {"content": {media_type: {"schema": taken, "example": example}}}
             _complete_operation(operation, access, rule.endpoint)
             _add_problems(components["responses"], operation, access, rule.endpoint, has_argument=bool(rule.arguments))
     document = _one_component_a_class(document)

@@ -2,9 +2,30 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from notifier.api.schemas.base import Answer
+
+
+class ClientForm(BaseModel):
+    """The client, where it does not show itself by HTTP Basic. (RFC 6749 has forms; Authlib reads them.)"""
+
+    client_id: str | None = Field(default=None, description="What the key begins with.")
+    client_secret: str | None = Field(default=None, description="The key.")
+
+
+class TokenForm(ClientForm):
+    """RFC 6749, section 4.4.2."""
+
+    grant_type: Literal["client_credentials"]
+    scope: str | None = Field(default=None, description="Separated by spaces; left out: all that the key has.")
+
+
+class RevocationForm(ClientForm):
+    """RFC 7009, section 2.1."""
+
+    token: str
+    token_type_hint: str | None = None
 
 
 class AccessTokenOut(Answer):
