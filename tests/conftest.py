@@ -76,7 +76,8 @@ structlog.configure(
 
 _KEPT = {"event_type", "template", "template_content", "installation_secret", "event_stream", "alembic_version"}
 _REMEMBERED = (  # what a process remembers for a moment
-    *("hints", "openid", "providers", "limited_types", "origins", "webhook_targets", "kept", "news", "signing_keys"),
+    *("hints", "openid", "providers", "limited_types", "origins", "kept", "news", "signing_keys"),
+    *("producer_limits", "new_phones"),
     *("sign_in_throttle", "sign_ins_waiting", "hook_health"),
 )
 CAST = ("alice", "bob", "carol", "dave")

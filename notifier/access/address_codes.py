@@ -35,11 +35,6 @@ CODE_MINUTES = 10
 MOST_TRIES = 5
 
 
-# How many codes: for one address, for one person, and for one address whoever asks, so that many accounts cannot
-# flood it.
-ALLOWANCES = {"own": "5/hour", "person": "10/hour", "address": "10/hour"}
-
-
 def is_addable(channel: str) -> bool:
     """Whether people can type in an address for this channel, and be sent its code."""
     known = channels.CHANNELS.get(channel)
@@ -165,17 +160,17 @@ def _is_flooded(address: Address) -> bool:
     nothing can count.
     """
     digest = address.digest.hex()
-    keys = {
-        "own": f"code:{digest}:{address.user_id}",
-        "person": f"codes-to-person:{address.user_id}",
-        "address": f"codes-to-address:{digest}",
+    uses = {
+        "code_own": f"code:{digest}:{address.user_id}",
+        "code_person": f"codes-to-person:{address.user_id}",
+        "code_address": f"codes-to-address:{digest}",
     }
     try:
-        used_up = flood.used_up({keys[name]: allowance for name, allowance in ALLOWANCES.items()})
+        used_up = flood.used_up(uses)
     except redis.RedisError:
         raise Rejected(
             "unavailable", N_("No codes can be sent at the moment. Try again in a minute."), retry_after=60
         ) from None
-    if used_up & {keys["own"], keys["person"]}:
+    if used_up & {"code_own", "code_person"}:
         raise Rejected("rate_limited", N_("You have asked for too many codes. Try again in an hour."), retry_after=3600)
-    return keys["address"] in used_up
+    return "code_address" in used_up

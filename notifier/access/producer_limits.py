@@ -1,4 +1,4 @@
-"""What an installation's admins allow a producer: the targets of webhooks.
+"""What an installation's admins allow a producer: targets of webhooks, countries of phones, money in a day.
 
 Called by the API, the console and the commands. A change holds in other processes within a few seconds.
 """
@@ -8,16 +8,20 @@ from typing import Any
 from uuid import UUID
 
 from notifier.core.errors import Fault, Rejected
+from notifier.core.spend import parse_amount, shown
+from notifier.ground.clock import now
+from notifier.ground.config import UNITS, current_settings
 from notifier.ground.database import transaction
+from notifier.ground.phone_countries import parse_countries
 from notifier.ground.target_lists import PRODUCER, TargetList
-from notifier.ledgers import audit
+from notifier.ledgers import audit, spend
 from notifier.models import Producer
-from notifier.queries import webhook_targets
+from notifier.queries import producer_limits
 
 
 def change(producer_id: UUID, given: Mapping[str, Any]) -> None:
-    """Sets those of `webhook_targets` (a list of texts, None: no list) that are given. Raises Rejected with every
-    fault; then nothing is changed.
+    """Sets those of `webhook_targets` and `phone_countries` (lists of texts) and `daily_spend` (`12.50`) that are
+    given; None lifts a limit. Raises Rejected with every fault; then nothing is changed.
     """
     values, faults = {}, list[Fault]()
     for name, value in given.items():
@@ -36,11 +40,35 @@ def change(producer_id: UUID, given: Mapping[str, Any]) -> None:
             setattr(producer, name, value)
         if values != before:
             audit.write("producer.limits_set", producer.name, before=before, after=values)
-    webhook_targets.forget_cached()
+    producer_limits.forget_cached()
 
 
 def _targets(texts: Sequence[str]) -> list[str]:
     return TargetList.parse(PRODUCER, texts).entries()
 
 
-_READ: Mapping[str, Callable[[Any], Any]] = {"webhook_targets": _targets}
+def _spend(text: str) -> int:
+    if len(current_settings().prices) < len(UNITS):
+        raise ValueError("a ceiling needs SMS_SEGMENT_PRICE and VOICE_CALL_PRICE to be set")
+    return parse_amount(text)
+
+
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "webhook_targets": _targets,
+    "phone_countries": parse_countries,
+    "daily_spend": _spend,
+}
+
+
+def raise_for_today(producer_id: UUID, amount: str) -> None:
+    """Lets a producer spend so much more until the day (UTC) ends. Raises Rejected."""
+    try:
+        more = _spend(amount)
+    except ValueError as error:
+        raise Rejected("validation_failed", str(error), (Fault("/amount", "invalid_amount", str(error)),)) from None
+    with transaction() as session:
+        producer = session.get(Producer, producer_id)
+        if producer is None:
+            raise Rejected("not_found", "there is no such producer")
+        spend.raise_today(producer_id, more, now())
+        audit.write("producer.spend_raised", producer.name, after={"amount": shown(more)})

@@ -23,7 +23,9 @@ from limits import RateLimitItem, parse
 from limits.storage import RedisStorage
 
 from notifier.core.errors import Rejected
+from notifier.core.limit_policies import default_of
 from notifier.core.networks import neighbourhood
+from notifier.ground import metrics
 from notifier.ground.clock import now
 from notifier.ground.encryption import vault
 from notifier.ground.extensions import redis_store
@@ -33,7 +35,7 @@ _PAUSE_S = 1.0
 _PARTS = 1_000  # of the limit, one of which a process takes at a time
 _KNOWN = 10
 _MOST_IN_HAND = 50_000  # keys and addresses that a process remembers
-_GUESSES = parse("60/minute")
+_GUESSES = parse(default_of("guess"))
 
 log = structlog.get_logger()
 
@@ -138,6 +140,7 @@ def _charge(limiter: Limiter, key: str, cost: int) -> None:
         return
     g.rate_limit = (limiter, max(0, limiter.item.amount - used), resets_in)
     if used > limiter.item.amount:
+        metrics.limited.labels(limiter.policy).inc()
         if cost > 1:
             limiter.count(key, -cost, window)  # a refused call costs nothing, so that a smaller one may pass
         raise Rejected("rate_limited", f"at most {_said(limiter.item)}; this call costs {cost}", retry_after=resets_in)

@@ -29,7 +29,10 @@ def change_producer(json_data: ProducerPatch) -> Response:
     A webhook address that a list leaves out is refused with 422 and the list's name; one that was stored before stays,
     and nothing is sent to it: the delivery is `skipped` with the reason `target_not_listed`. A name that is not listed
     itself is allowed at first where the list has networks: then the address that it leads to decides, each time a
-    connection is made, and a send that is refused fails with that code. A change takes effect within 3 seconds.
+    connection is made, and a send that is refused fails with that code.
+
+    SMS and calls to other countries are `skipped` with the reason `country_not_allowed`, those that cost more than is
+    left of the day's money with `spend_limit`; the admins are told once a day. A change takes effect within 3 seconds.
     """
     producer_limits.change(g.key.producer_id, json_data.model_dump(include=json_data.model_fields_set))
     return answer(queries.limits(g.key.producer_id))

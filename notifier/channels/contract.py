@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from notifier.channels.receipts import Event, HookRefused, HookRequest, Kind
@@ -106,6 +106,7 @@ class Channel:
     `every_address`: sent to each active address, not to the primary alone. `default_on`: on for a person who chose
     nothing. `borrows_from`: the channel whose addresses serve here too (a phone that takes SMS can be called).
     `by`: how it is called in a sentence ("by e-mail"), where that is not "by" and its label.
+    `charged_by`: what a message is paid for by, where it counts towards a producer's daily spend.
     `follows`: wherever a type uses that channel by itself, it goes here too, to whoever has an address here.
     """
 
@@ -119,6 +120,7 @@ class Channel:
     waits_when_quiet: bool = True
     borrows_from: str | None = None
     follows: str | None = None
+    charged_by: Literal["segment", "call"] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,14 @@ INAPP = Channel(
 )
 MAIL = Channel("email", N_("E-mail"), EMAIL, Shape(has_subject=True, has_html=True), by=N_("by e-mail"))
 # Ten segments of GSM-7
-SMS = Channel("sms", "SMS", PHONE, Shape(is_sms=True, longest_body=1530, fields=(PLAIN_SIGNS,)), default_on=False)
+SMS = Channel(
+    "sms",
+    "SMS",
+    PHONE,
+    Shape(is_sms=True, longest_body=1530, fields=(PLAIN_SIGNS,)),
+    default_on=False,
+    charged_by="segment",
+)
 PUSH = Channel("push", N_("Mobile push"), DEVICE_TOKEN, _PUSHED, by=N_("by mobile push"), every_address=True)
 WEB_PUSH = Channel(
     "webpush",
@@ -62,6 +69,7 @@ VOICE = Channel(
     by=N_("by voice call"),
     default_on=False,
     borrows_from="sms",
+    charged_by="call",
 )
 
 BUILT_IN = (INAPP, MAIL, SMS, PUSH, WEB_PUSH, WEBHOOK, SLACK, WHATSAPP, VOICE)

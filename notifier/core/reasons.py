@@ -6,6 +6,7 @@ from notifier.core.routing import (
 )
 
 DIGESTED = "digested"
+SPEND_LIMIT, NEW_PHONES, COUNTRY = "spend_limit", "new_phones", "country_not_allowed"
 NOT_LISTED = "target_not_listed"  # also the code of a send that was not made for that
 
 
@@ -32,6 +33,9 @@ REASONS: dict[str, str] = {
     "provider_down": "The provider is not working; it is tried again later.",
     "paced": "The provider's rate limit has been reached for the moment.",
     "recipient_limit": "Too many of these went to the person or the address in a short time.",
+    SPEND_LIMIT: "What its producer may spend on SMS and calls in a day has been spent.",
+    NEW_PHONES: "Too many new phone numbers of one block were reached in a short time.",
+    COUNTRY: "Phones in that country may not be reached.",
     NOT_LISTED: "The address is not on the list of targets that may be called.",
     "retry": "An attempt failed; the next one is due later.",
     "cancelled": "The producer cancelled it.",

@@ -15,7 +15,7 @@ MAX_AHEAD = timedelta(days=366)
 DEFAULT_EXPIRES_IN_S = 86_400
 RESERVED_NAME = "notification"  # in `data`
 OWN_TYPES = frozenset(
-    {"delivery_failure", "monitoring_alert", "subscription_disabled", "synthetic_alarm"}
+    {"delivery_failure", "limit_reached", "monitoring_alert", "subscription_disabled", "synthetic_alarm"}
 )  # raised by the product alone, though people choose about them
 
 

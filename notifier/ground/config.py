@@ -19,14 +19,17 @@ from flask import current_app
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from notifier.core.limit_policies import default_of
 from notifier.core.limits import Caps, parse_caps
 from notifier.core.retention import Retention, parse_retention
 from notifier.core.retry import DELAYS_S
 from notifier.core.segments import Price
+from notifier.core.spend import Ceiling, parse_ceiling
 from notifier.core.synthetic import Synthetic, parse_synthetic
 from notifier.ground import embedded_redis
 from notifier.ground.encryption import KeyRing
 from notifier.ground.openid import OpenIdProvider, read_local_sign_in, read_provider
+from notifier.ground.phone_countries import parse_countries
 from notifier.ground.secret_files import read_or_create
 from notifier.ground.sink_urls import SinkTarget, parse_sink
 from notifier.ground.target_lists import INSTALLATION, Lists, TargetList, leaves_out
@@ -41,6 +44,7 @@ INSTALLATION_HEADER = "Notifier-Installation"
 FORWARDED_HEADER = "Notifier-Forwarded"  # how many addresses X-Forwarded-For named
 COMMANDED = ("SECRET_KEY", "SECRET_KEY_FALLBACK", "ENCRYPTION_KEYS")  # a command may print them
 _CONTACT = re.compile(r"(mailto:[^\s@]+@[^\s@]+|https://\S+)", re.ASCII)
+UNITS = ("segment", "call")  # that messages are paid for by
 _ANYWHERE = ("0.0.0.0", "::")  # addresses to listen on, which no client can open
 
 
@@ -144,6 +148,18 @@ class Settings:
         "the synthetic person hears every event type this often (`5m`), and one through each account of a channel with "
         "an address (`5m email=canary@example.com`) (off)"
     )
+    voice_call_price: Price | None = _setting("what a voice call costs, such as `0.10 EUR` (unknown)")
+    spend_limit: Ceiling | None = _setting(
+        "what a producer may spend on SMS and calls in a day (UTC), such as `50 EUR`, unless its page says otherwise; "
+        "needs both prices (no limit)"
+    )
+    new_phones_limit: str = _setting(
+        "first-time phone numbers of one block of 10,000 that a producer may text or call, against SMS pumping "
+        "(`100/hour`)"
+    )
+    phone_countries: frozenset[str] | None = _setting(
+        "countries whose phones may be reached, such as `DE, AT, CH` (all)"
+    )
     second_factor: str | None = _setting(
         "who must have a second factor to work in the console: everybody from this role on, `viewer`, `operator` or "
         "`admin` (nobody)"
@@ -177,6 +193,12 @@ class Settings:
     @property
     def has_secure_cookies(self) -> bool:
         return self.public_url.startswith("https://")
+
+    @property
+    def prices(self) -> dict[str, Price]:
+        """By what channels are charged by (`Channel.charged_by`); those that are known."""
+        known = zip(UNITS, (self.sms_segment_price, self.voice_call_price), strict=True)
+        return {unit: price for unit, price in known if price is not None}
 
     @property
     def target_lists(self) -> Lists:
@@ -293,15 +315,19 @@ class _Reader(Variables):
             outbound_allow=self.networks("OUTBOUND_ALLOW"),
             webhook_targets=targets,
             retry_delays=self.delays(),
-            rate_limit=self.rate("RATE_LIMIT", "200000/minute"),
-            recipient_limit=self.rate("RECIPIENT_LIMIT", "30/10 minutes"),
-            phone_limit=self.rate("PHONE_LIMIT", "120/hour"),
-            address_limit=self.rate("ADDRESS_LIMIT", "6000/minute"),
+            rate_limit=self.rate("RATE_LIMIT", default_of("default")),
+            recipient_limit=self.rate("RECIPIENT_LIMIT", default_of("recipient")),
+            phone_limit=self.rate("PHONE_LIMIT", default_of("phone")),
+            address_limit=self.rate("ADDRESS_LIMIT", default_of("address")),
             caps=self.caps(),
             retention=self.retention(),
             events_sink=self.events_sink(targets),
-            sms_segment_price=self.segment_price(),
+            sms_segment_price=self.price("SMS_SEGMENT_PRICE"),
             synthetic=self.synthetic(),
+            voice_call_price=self.price("VOICE_CALL_PRICE"),
+            spend_limit=self.spend_limit(),
+            new_phones_limit=self.rate("NEW_PHONES_LIMIT", default_of("new_phones")),
+            phone_countries=self.phone_countries(),
             second_factor=self.second_factor(),
             oidc_issuer=openid_provider,
             local_sign_in=read_local_sign_in(self, has_provider=openid_provider is not None),
@@ -313,6 +339,7 @@ class _Reader(Variables):
             log_level=self.log_level(),
             environment=dict(self.environ),
         )
+        self.one_currency(settings.sms_segment_price, settings.voice_call_price)
         if self.faults:
             raise BadSettings(*self.faults)
         return settings
@@ -414,12 +441,40 @@ class _Reader(Variables):
         self.faults += [f"RETENTION: {fault}" for fault in faults]
         return retention
 
-    def segment_price(self) -> Price | None:
-        text = self.text("SMS_SEGMENT_PRICE", "")
+    def price(self, name: str) -> Price | None:
+        text = self.text(name, "")
         try:
             return Price.parse(text) if text else None
         except ValueError as error:
-            self.faults.append(f"SMS_SEGMENT_PRICE {error}")
+            self.faults.append(f"{name} {error}")
+            return None
+
+    def one_currency(self, *prices: Price | None) -> None:
+        if len({price.currency for price in prices if price}) > 1:
+            self.faults.append("SMS_SEGMENT_PRICE and VOICE_CALL_PRICE must be in the same currency")
+
+    def spend_limit(self) -> Ceiling | None:
+        """What no price is known for would pass it unseen."""
+        text = self.text("SPEND_LIMIT", "")
+        try:
+            ceiling = parse_ceiling(text) if text else None
+        except ValueError as error:
+            self.faults.append(f"SPEND_LIMIT {error}")
+            return None
+        prices = [self.text(name, "").strip() for name in ("SMS_SEGMENT_PRICE", "VOICE_CALL_PRICE")]
+        if ceiling and not all(price.endswith(f" {ceiling.currency}") for price in prices):
+            self.faults.append(
+                f"SPEND_LIMIT needs SMS_SEGMENT_PRICE and VOICE_CALL_PRICE in {ceiling.currency}; the price of what "
+                "is not used can be 0"
+            )
+        return ceiling
+
+    def phone_countries(self) -> frozenset[str] | None:
+        text = self.text("PHONE_COUNTRIES", "")
+        try:
+            return frozenset(parse_countries(text.split(","))) if text else None
+        except ValueError as error:
+            self.faults.append(f"PHONE_COUNTRIES: {error}")
             return None
 
     def events_sink(self, targets: TargetList | None) -> SinkTarget | None:

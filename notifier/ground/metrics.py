@@ -57,6 +57,7 @@ producer_requests = _counter("notifier_producer_requests", "Requests with a prod
 unchecked = _counter(
     "notifier_limits_unchecked", "Passed without checking a limit, since Redis was unavailable", "limit"
 )
+limited = _counter("notifier_limits_exceeded", "Calls and messages that a limit has stopped", "limit")
 
 # ---- notifications
 accepted = _counter("notifier_notifications_accepted", "Notifications stored, one a person", "type", "category")

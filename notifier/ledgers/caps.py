@@ -31,6 +31,7 @@ from notifier.core.decisions import Plan
 from notifier.core.facts import Facts
 from notifier.core.limits import LIMITED, Limit, limits_of
 from notifier.core.preferences import EVERY_CHANNEL
+from notifier.ground import metrics
 from notifier.ground.config import current_settings
 from notifier.ground.database import UNAVAILABLE, once_committed, undone_by
 from notifier.ground.extensions import db, redis_store
@@ -81,13 +82,13 @@ def count(planned: Sequence[Planned], now: datetime, *, is_rehearsal: bool) -> d
     if not questions:
         return {}
     if redis_store.is_away():
-        unchecked("cap")
+        unchecked("caps")
         return {}
     try:
         answers = _ask(questions, now, is_rehearsal)
     except redis.RedisError as error:
         log.warning("caps.redis_away", error=type(error).__name__)
-        unchecked("cap")
+        unchecked("caps")
         return {}
     over = [
         {channel: question.limits[number - 1] for channel, number in answer.items()}
@@ -95,6 +96,7 @@ def count(planned: Sequence[Planned], now: datetime, *, is_rehearsal: bool) -> d
     ]
     if not is_rehearsal:
         counted = [(one, one.due.keys() - beyond.keys()) for one, beyond in zip(questions, over, strict=True)]
+        metrics.limited.labels("caps").inc(sum(map(bool, over)))
         undone_by(partial(_give_back, [(one, channels) for one, channels in counted if channels]))
     return {question.index: channels for question, channels in zip(questions, over, strict=True) if channels}
 

@@ -21,6 +21,8 @@ from flask import current_app
 
 from notifier.channels import CHANNELS
 from notifier.channels.addresses import PRIMARY, digest_of
+from notifier.core.limit_policies import default_of
+from notifier.ground import metrics
 from notifier.ground.config import current_settings
 from notifier.ground.database import undone_by
 from notifier.ground.extensions import db, redis_store
@@ -30,6 +32,7 @@ from notifier.signals.queueing import unchecked
 
 _REFRESH_S = 5.0
 _PREFIX = "notifier:flood:"
+_BY_NUMBER = "phone:"
 _SIMULATED_MAIL, _SIMULATED_PHONE = "@sandbox.test", "+1555010000"
 _BY_PHONE = {name for name, channel in CHANNELS.items() if PRIMARY["phone"] in (name, channel.borrows_from)}
 
@@ -53,7 +56,9 @@ def over_limit(triggers: Sequence[Trigger]) -> Collection[Trigger]:
     limit = limits.parse(current_settings().recipient_limit)
     keys = {f"{type_}:{user_id}": (user_id, type_) for user_id, type_ in counted}
     counts = _try_to_count(dict.fromkeys(keys, limit), [counted[trigger] for trigger in keys.values()])
-    return {trigger for (key, trigger), count in zip(keys.items(), counts, strict=False) if count > limit.amount}
+    found = {trigger for (key, trigger), count in zip(keys.items(), counts, strict=False) if count > limit.amount}
+    metrics.limited.labels("recipient").inc(len(found))
+    return found
 
 
 def flooded(planned: Sequence[Planned], *, is_rehearsal: bool) -> dict[int, frozenset[tuple[str, bytes]]]:
@@ -78,6 +83,7 @@ def flooded(planned: Sequence[Planned], *, is_rehearsal: bool) -> dict[int, froz
     for index, place, key, _ in asked:
         if left[key] <= 0:
             over.setdefault(index, set()).add(place)
+            metrics.limited.labels("phone" if key.startswith(_BY_NUMBER) else "recipient").inc()
         left[key] -= 1
     return {index: frozenset(places) for index, places in over.items()}
 
@@ -103,16 +109,20 @@ def _asked(planned: Sequence[Planned]) -> Iterator[tuple[int, tuple[str, bytes],
             if is_pressing:
                 yield index, place, f"{type_.key}:{route.channel}:{address.digest.hex()}", of_type
             if type_.category == "transactional" and route.channel in _BY_PHONE:
-                yield index, place, f"phone:{address.digest.hex()}", of_phone
+                yield index, place, f"{_BY_NUMBER}{address.digest.hex()}", of_phone
 
 
-def used_up(allowances: Mapping[str, str]) -> set[str]:
-    """Counts one use of each allowance (`{"code:alice": "10/hour"}`), and names those that had none left. Raises
-    RedisError.
+def used_up(uses: Mapping[str, str]) -> set[str]:
+    """Counts one use of each limit by whom it counts (`{"code_person": "codes-to-person:alice"}`), and names those that
+    had none left. Raises RedisError.
     """
-    parsed = {key: limits.parse(text) for key, text in allowances.items()}
+    parsed = {uses[policy]: limits.parse(default_of(policy)) for policy in uses}
     counts = _count(parsed, [1] * len(parsed))
-    return {key for (key, limit), count in zip(parsed.items(), counts, strict=True) if count > limit.amount}
+    amounts = [limit.amount for limit in parsed.values()]
+    found = {policy for policy, count, most in zip(uses, counts, amounts, strict=True) if count > most}
+    for policy in found:
+        metrics.limited.labels(policy).inc()
+    return found
 
 
 def _try_to_count(keys: Mapping[str, limits.RateLimitItem], times: Sequence[int]) -> list[int]:

@@ -33,6 +33,7 @@ from notifier.models.policy import (
     Schedule,
 )
 from notifier.models.producer import ApiKey, Producer
+from notifier.models.spend import LimitStop, SpendDay, SpendEntry
 from notifier.models.submission import IdempotencyKey, Submission
 from notifier.models.subscription import Subscription, SubscriptionAttempt, SubscriptionRetry
 from notifier.models.synthetic import SyntheticTurn
@@ -82,6 +83,7 @@ __all__ = [
     "InboxState",
     "InstallationSecret",
     "Invitation",
+    "LimitStop",
     "Notification",
     "OpenIdIdentity",
     "Passkey",
@@ -98,6 +100,8 @@ __all__ = [
     "Schedule",
     "SignInLink",
     "SigningKey",
+    "SpendDay",
+    "SpendEntry",
     "Submission",
     "Subscription",
     "SubscriptionAttempt",

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, LargeBinary, String
+from sqlalchemy import BigInteger, ForeignKey, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from notifier.ground.clock import now
@@ -22,7 +22,9 @@ def label_of(producer_name: str, key_prefix: str) -> str:
 class Producer(Base):
     """`allowed_origins`: the sites whose pages may use its users' tokens, `https://shop.example` (None: any site).
     `webhook_targets`: what its people's and its own webhooks may lead to, as `TargetList.parse` reads it (None:
-    anything that the installation allows).
+    anything that the installation allows). `phone_countries`: where phones may be reached, as `DE` (None: as the
+    installation has it). `daily_spend`: for SMS and calls, in millionths of the currency (None: as the installation has
+    it).
     """
 
     __tablename__ = "producer"
@@ -31,6 +33,8 @@ class Producer(Base):
     name: Mapped[str] = mapped_column(String(200))
     allowed_origins: Mapped[list[str] | None] = mapped_column(PlainJSON)
     webhook_targets: Mapped[list[str] | None] = mapped_column(PlainJSON)
+    phone_countries: Mapped[list[str] | None] = mapped_column(PlainJSON)
+    daily_spend: Mapped[int | None] = mapped_column(BigInteger)
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 

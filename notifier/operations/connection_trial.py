@@ -18,7 +18,6 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ledgers import audit, flood
 from notifier.models import Provider
-from notifier.operations.provider_trial import ALLOWANCE
 from notifier.queries.providers import adapter_of
 
 LONGEST_S = 20.0
@@ -96,7 +95,7 @@ def _in_words(error: DeliveryError) -> str:
 
 def _count(user_id: str) -> None:
     try:
-        used_up = flood.used_up({f"connection-trial:{user_id}": ALLOWANCE})
+        used_up = flood.used_up({"trial": f"connection-trial:{user_id}"})
     except redis.RedisError:
         raise Rejected("unavailable", "Redis cannot be reached; try again in a minute", retry_after=60) from None
     if used_up:

@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session, scoped_session
 
 from notifier import channels
 from notifier.channels import serving
-from notifier.channels.addresses import digest_of
+from notifier.channels.addresses import PHONE, digest_of
 from notifier.channels.table import WEB_PUSH
 from notifier.channels.wire import standard_webhooks
 from notifier.core.errors import Fault, Rejected
+from notifier.core.reasons import COUNTRY
 from notifier.core.worlds import is_of_tests, shown_id
 from notifier.ground.clock import now
 from notifier.ground.database import retried, transaction
@@ -26,6 +27,7 @@ from notifier.models.user import PAGE
 from notifier.people import consent, staff
 from notifier.people.suppressions import forget_bounces
 from notifier.queries import webhook_targets
+from notifier.queries.producer_limits import country_refused
 
 MOST_ADDRESSES = 20
 LONGEST_LABEL = 100
@@ -174,6 +176,9 @@ def _checked(channel: str, value: str, producer_id: UUID | None = None) -> str:
         value = kind.parse(value)
     except ValueError as error:
         raise refused(Fault("/value", "invalid_address", str(error))) from None
+    refused_by = country_refused(value, producer_id) if kind is PHONE else None
+    if refused_by is not None:
+        raise refused(Fault("/value", COUNTRY, N_("Phones in this country may not be reached from here.")))
     barred = serving.registry().why_not(channel, value, webhook_targets.lists_of(producer_id))
     if barred is not None:
         raise refused(Fault("/value", barred.code, barred.sentence))

@@ -97,6 +97,7 @@ class GivenAddress:
     secret: None = None
     platform: None = None
     app: None = None
+    created_at: None = None
 
 
 def load_people(ids: Iterable[str]) -> dict[str, Person]:

@@ -24,7 +24,7 @@ from notifier.ground.config import Settings
 from notifier.ground.database import UNAVAILABLE
 from notifier.ground.extensions import db, redis_store
 from notifier.inbox import marks
-from notifier.ledgers import broadcast_counts, events, scores, tallies
+from notifier.ledgers import broadcast_counts, events, limit_stops, scores, spend, tallies
 from notifier.operations import broadcast_retries, bulk_actions, reencryption
 from notifier.people import uploads
 from notifier.pipeline.delivery import kept_receipts, outages
@@ -38,6 +38,7 @@ from notifier.pipeline.upkeep import (
     experiment_counts,
     ghosts,
     lapsed,
+    limit_alarms,
     lost,
     retention,
     summaries,
@@ -128,6 +129,9 @@ def tasks(name: str) -> list[Task]:
         Task("lay_ghosts", ghosts.Ghosts().lay, 5.0),
         Task("wake_snoozed", lambda: marks.wake_snoozed(now()), 2.0),
         Task("tell_of_disabled_subscriptions", subscriptions.tell_of_disabled, 5.0),
+        Task("tell_of_limits", limit_alarms.tell, 5.0, full=limit_alarms.BATCH),
+        Task("prune_spend", spend.prune, 3600.0),
+        Task("prune_limit_stops", limit_stops.prune, 3600.0),
         Task("advance_subscriptions", subscriptions.advance, 600.0),
         Task("prune_subscription_attempts", subscriptions.prune_attempts, 3600.0),
         Task("synthetic", synthetic.Watch().work, 1.0),

@@ -9,11 +9,14 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from notifier.core.errors import Rejected
+from notifier.core.spend import shown
 from notifier.ground.clock import now
 from notifier.ground.config import current_settings
 from notifier.ground.extensions import db
 from notifier.ground.ids import parse, show
-from notifier.models import ApiKey, Producer
+from notifier.models import ApiKey, LimitStop, Producer, SpendDay
+
+_STOPS_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +72,37 @@ def one(shown_id: str) -> tuple[Producer, Sequence[Key]]:
 def limits(producer_id: UUID) -> dict[str, Any]:
     """As the API shows them."""
     row = db.session.get_one(Producer, producer_id, populate_existing=True)
-    of_all = current_settings().webhook_targets
+    settings = current_settings()
+    targets, countries = settings.webhook_targets, settings.phone_countries
     return {
         "id": show("prd", row.id),
         "name": row.name,
+        "phone_countries": row.phone_countries,
+        "installation_phone_countries": None if countries is None else sorted(countries),
+        "daily_spend": None if row.daily_spend is None else shown(row.daily_spend),
+        "spend_today": _spend_today(row),
         "webhook_targets": row.webhook_targets,
-        "installation_webhook_targets": None if of_all is None else of_all.entries(),
+        "installation_webhook_targets": None if targets is None else targets.entries(),
     }
+
+
+def _spend_today(row: Producer) -> dict[str, Any]:
+    day, settings = now().date(), current_settings()
+    spent = db.session.get(SpendDay, (row.id, day), populate_existing=True)
+    of_all = settings.spend_limit.micros if settings.spend_limit else None
+    most = of_all if row.daily_spend is None else row.daily_spend
+    return {
+        "day": day.isoformat(),
+        "amount": shown(spent.amount if spent else 0),
+        "limit": None if most is None else shown(most + (spent.raised if spent else 0)),
+        "currency": next((price.currency for price in settings.prices.values()), None),
+    }
+
+
+def stops(producer_id: UUID) -> Sequence[LimitStop]:
+    """What limits have stopped lately, latest first."""
+    of_it = sa.select(LimitStop).where(LimitStop.producer_id == producer_id)
+    return db.session.scalars(of_it.order_by(LimitStop.at.desc(), LimitStop.id).limit(_STOPS_SHOWN)).all()
 
 
 def is_taken(name: str) -> bool:

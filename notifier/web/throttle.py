@@ -30,27 +30,28 @@ from weakref import WeakValueDictionary
 
 import structlog
 from flask import current_app
-from limits import RateLimitItemPerMinute
+from limits import RateLimitItem, parse
 from limits.errors import StorageError
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import FixedWindowRateLimiter
 
 from notifier.access import second_factor
+from notifier.core.limit_policies import default_of
 from notifier.core.networks import neighbourhood
+from notifier.ground import metrics
 from notifier.ground.clock import now
 from notifier.ground.encryption import vault
 from notifier.ground.extensions import redis_store
 from notifier.signals.queueing import unchecked
 from notifier.web.language import ngettext
 
-LINKS_PER_PAIR = RateLimitItemPerMinute(5, 15, namespace="sign-in-link-pair")
-LINKS_PER_ADDRESS = RateLimitItemPerMinute(50, 15, namespace="sign-in-link-address")
-LINKS_PER_MAILBOX = RateLimitItemPerMinute(5, 15, namespace="sign-in-link-mailbox")
+LINKS_PER_PAIR = parse(default_of("link_pair"))
+LINKS_PER_ADDRESS = parse(default_of("link_address"))
+LINKS_PER_MAILBOX = parse(default_of("link_mailbox"))
 # Beyond these: the latest has 12 minutes left at least
-FURTHER_LINKS = RateLimitItemPerMinute(1, 3, namespace="sign-in-link-further")
-CHALLENGES_PER_ADDRESS = RateLimitItemPerMinute(300, 15, namespace="challenge-address")
-
-LOOKS_AT_WALL = RateLimitItemPerMinute(60, namespace="wall")  # of one link
+FURTHER_LINKS = parse(default_of("link_further"))
+CHALLENGES_PER_ADDRESS = parse(default_of("challenge"))
+LOOKS_AT_WALL = parse(default_of("wall"))
 
 _KEPT_S = 4 * 3600  # what is known of an account, and of who tried at it
 _TOGETHER_KEPT_S = 24 * 3600
@@ -229,22 +230,35 @@ def may_ask_for_link(email: str, address: str) -> bool:
     """Counts a request for a link, whether or not anybody has that e-mail."""
     place = _key("address", neighbourhood(address))
     pair = _key("pair", email, neighbourhood(address, _SITE))
-    return _ask(lambda storage: _hit(storage, LINKS_PER_ADDRESS, place) and _hit(storage, LINKS_PER_PAIR, pair))
+    return _ask(
+        lambda storage: (
+            _hit(storage, "link_address", LINKS_PER_ADDRESS, place) and _hit(storage, "link_pair", LINKS_PER_PAIR, pair)
+        )
+    )
 
 
 def may_be_challenged(address: str) -> bool:
     """Counts a challenge for a passkey, which is stored, and a sign-in with a provider, which is asked."""
-    return _ask(lambda storage: _hit(storage, CHALLENGES_PER_ADDRESS, _key("address", neighbourhood(address))))
+    place = _key("address", neighbourhood(address))
+    return _ask(lambda storage: _hit(storage, "challenge", CHALLENGES_PER_ADDRESS, place))
 
 
 def may_send_link(email: str) -> bool:
     """Counts a link. False if the mailbox has had enough; it then has one that was sent within the last minutes."""
     mailbox = _key("mailbox", email)
-    return _ask(lambda storage: _hit(storage, LINKS_PER_MAILBOX, mailbox) or _hit(storage, FURTHER_LINKS, mailbox))
+    return _ask(
+        lambda storage: (
+            _hit(storage, "link_mailbox", LINKS_PER_MAILBOX, mailbox)
+            or _hit(storage, "link_further", FURTHER_LINKS, mailbox)
+        )
+    )
 
 
-def _hit(storage: Storage, limit: RateLimitItemPerMinute, key: str) -> bool:
-    return FixedWindowRateLimiter(storage).hit(limit, key)
+def _hit(storage: Storage, policy: str, limit: RateLimitItem, key: str) -> bool:
+    has_room = FixedWindowRateLimiter(storage).hit(limit, key)
+    if not has_room:
+        metrics.limited.labels(policy).inc()
+    return has_room
 
 
 def may_use_invitation(address: str) -> bool:
@@ -258,7 +272,7 @@ def note_failure(address: str) -> None:
 
 def may_look_at_wall(link: str) -> bool:
     """Counts a look: a few screens may share a link, and nobody can keep the database busy with it."""
-    return _ask(lambda storage: _hit(storage, LOOKS_AT_WALL, _key("wall", link)))
+    return _ask(lambda storage: _hit(storage, "wall", LOOKS_AT_WALL, _key("wall", link)))
 
 
 def seconds_left() -> int:

@@ -1,6 +1,7 @@
 """The calling producer over the API: its limits, who may change them, and what they refuse."""
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ import sqlalchemy as sa
 from apiflask import APIFlask
 
 from notifier.access import keys
+from notifier.core.segments import Price
+from notifier.ground.clock import now
 from notifier.ground.extensions import db
 from notifier.ground.target_lists import INSTALLATION, TargetList
 from notifier.models import Address, AuditEntry, Producer, Subscription
@@ -42,6 +45,10 @@ def test_targets_are_set_shown_and_lifted(api: Api) -> None:
         ({"webhook_targets": ["x" * 300]}, "/webhook_targets/0"),
         ({"webhook_targets": [f"h{i}.test" for i in range(101)]}, "/webhook_targets"),
         ({"webhook_targets": "hooks.test"}, "/webhook_targets"),
+        ({"phone_countries": ["Germany"]}, "/phone_countries/0"),
+        ({"phone_countries": ["XX"]}, "/phone_countries"),
+        ({"daily_spend": "12.50"}, "/daily_spend"),  # no price is known
+        ({"daily_spend": 12.5}, "/daily_spend"),
         ({"name": "Other"}, "/name"),
     ],
 )
@@ -56,6 +63,34 @@ def test_only_a_live_key_with_the_scope_admin_changes_limits(api: Api, app: APIF
     for scopes, is_test, status in ((("read",), False, 403), (("admin",), True, 403), (("admin",), False, 200)):
         _, key = keys.create_key(producer.id, scopes=scopes, is_test=is_test)
         assert Api(app.test_client(), key).patch(PATH, {"webhook_targets": []}).status_code == status
+
+
+def test_money_and_countries_are_set_shown_and_lifted(api: Api, app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> None:
+    price = Price(Decimal("0.10"), "EUR")
+    known = {"sms_segment_price": price, "voice_call_price": price, "phone_countries": frozenset({"DE"})}
+    monkeypatch.setitem(app.extensions, "settings", replace(app.extensions["settings"], **known))
+    changed = api.patch(PATH, {"phone_countries": ["us", "DE"], "daily_spend": "12.5"}).json
+    assert changed == api.get(PATH).json
+    assert (changed["phone_countries"], changed["installation_phone_countries"]) == (["DE", "US"], ["DE"])
+    assert changed["daily_spend"] == "12.50"
+    assert changed["spend_today"] == {
+        "day": now().date().isoformat(),
+        "amount": "0.00",
+        "limit": "12.50",
+        "currency": "EUR",
+    }
+    assert api.patch(PATH, {"daily_spend": None}).json["spend_today"]["limit"] is None
+
+
+def test_a_phone_in_another_country_is_no_address(
+    api: Api, cast: Any, app: APIFlask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limited = replace(app.extensions["settings"], phone_countries=frozenset({"DE"}))
+    monkeypatch.setitem(app.extensions, "settings", limited)
+    path = "/api/v1/users/dave/addresses"
+    answer = api.post(path, {"channel": "sms", "value": "+14155552671"})
+    assert (answer.status_code, answer.json["errors"][0]["code"]) == (422, "country_not_allowed")
+    assert api.post(path, {"channel": "sms", "value": "+4915112345678"}).status_code == 201
 
 
 @pytest.mark.parametrize("whose", ["installation", "producer"])

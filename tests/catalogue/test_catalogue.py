@@ -47,6 +47,7 @@ TABLE = {
     "address_code": ("system", "urgent", TYPED, "code", "minutes"),
     "provider_test": ("system", "urgent", f"{TYPED} push webpush", "account", ""),
     "delivery_failure": ("system", "urgent", "inapp email webhook", "channel failed", "provider since url"),
+    "limit_reached": ("system", "urgent", "inapp email webhook", "limit producer", "block since url"),
     "subscription_disabled": ("system", "high", "inapp email", "producer address reason", "since url"),
     "synthetic_alarm": ("system", "high", "inapp email", "channel failed", "provider url"),
     "monitoring_alert": ("system", "high", "inapp email webhook", "summary state", "description alert count since url"),
@@ -79,7 +80,14 @@ def test_only_these_are_mandatory_and_only_these_go_to_admins():
         "provider_test",
     }
     assert {key for key, entry in TYPES.items() if entry.is_mandatory} == mandatory
-    to_admins = {"fraud_alert", "delivery_failure", "monitoring_alert", "subscription_disabled", "synthetic_alarm"}
+    to_admins = {
+        "fraud_alert",
+        "delivery_failure",
+        "limit_reached",
+        "monitoring_alert",
+        "subscription_disabled",
+        "synthetic_alarm",
+    }
     assert {key for key, entry in TYPES.items() if entry.to_admins} == to_admins
 
 
@@ -95,7 +103,9 @@ def test_what_is_neither_mandatory_nor_the_products_own_is_left_out_when_repeate
         *("provider_test", "marketing_digest", "social_digest", "system_digest"),
     }
     others = {key: entry.dedupe_window_s for key, entry in TYPES.items() if key not in may_repeat}
-    alarms = dict.fromkeys(("delivery_failure", "monitoring_alert", "subscription_disabled", "synthetic_alarm"), 0)
+    alarms = dict.fromkeys(
+        ("delivery_failure", "limit_reached", "monitoring_alert", "subscription_disabled", "synthetic_alarm"), 0
+    )
     assert others == dict.fromkeys(others, 3_600) | alarms
     assert {TYPES[key].dedupe_window_s for key in may_repeat} == {None}
 

@@ -13,6 +13,7 @@ from sqlalchemy import make_url
 
 from notifier.core.limits import DEFAULT_CAPS, parse_caps
 from notifier.core.retention import DEFAULT_RETENTION, parse_retention
+from notifier.core.spend import Ceiling
 from notifier.ground import embedded_redis
 from notifier.ground.config import COMMANDED, BadSettings, Settings, setting_names
 from notifier.ground.database import sqlite_file
@@ -375,3 +376,31 @@ def test_an_openid_provider_that_makes_no_sense_is_refused(
     with pytest.raises(BadSettings) as caught:
         Settings.from_env({**home, **given})
     assert fault in str(caught.value)
+
+
+PRICES = {"SMS_SEGMENT_PRICE": "0.075 EUR", "VOICE_CALL_PRICE": "0.10 EUR"}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"SPEND_LIMIT": "50 EUR"}, "SPEND_LIMIT needs SMS_SEGMENT_PRICE and VOICE_CALL_PRICE in EUR"),
+        ({"SPEND_LIMIT": "50 USD", **PRICES}, "SPEND_LIMIT needs SMS_SEGMENT_PRICE and VOICE_CALL_PRICE in USD"),
+        ({"SPEND_LIMIT": "fifty EUR", **PRICES}, "SPEND_LIMIT must be an amount and a currency"),
+        ({"VOICE_CALL_PRICE": "x"}, "VOICE_CALL_PRICE must be an amount"),
+        ({"SMS_SEGMENT_PRICE": "0.1 EUR", "VOICE_CALL_PRICE": "0.1 USD"}, "must be in the same currency"),
+        ({"PHONE_COUNTRIES": "DE, Austria"}, "PHONE_COUNTRIES: AUSTRIA is no country"),
+        ({"NEW_PHONES_LIMIT": "often"}, "NEW_PHONES_LIMIT must be like 100/hour"),
+    ],
+)
+def test_limits_that_make_no_sense_are_named(tmp_path: Path, given: dict[str, str], said: str) -> None:
+    with pytest.raises(BadSettings, match=said):
+        Settings.from_env({"NOTIFIER_HOME": str(tmp_path), **given})
+
+
+def test_limits_of_money_and_countries_are_read(tmp_path: Path) -> None:
+    given = {"SPEND_LIMIT": "50 EUR", "PHONE_COUNTRIES": "de, AT", **PRICES}
+    settings = Settings.from_env({"NOTIFIER_HOME": str(tmp_path), **given})
+    assert settings.spend_limit == Ceiling(50_000_000, "EUR")
+    assert settings.phone_countries == {"AT", "DE"}
+    assert {unit: str(price.amount) for unit, price in settings.prices.items()} == {"segment": "0.075", "call": "0.10"}

@@ -13,14 +13,16 @@ from uuid import UUID
 import sqlalchemy as sa
 import structlog
 
-from notifier.channels import serving
+from notifier.channels import CHANNELS, serving
+from notifier.channels.addresses import PHONE
+from notifier.channels.sandbox import magic_word
 from notifier.channels.serving import Barred
 from notifier.core import broadcasts, lifecycle
 from notifier.core.decisions import Wait
 from notifier.core.questions import outlived
-from notifier.core.reasons import NOT_LISTED
+from notifier.core.reasons import COUNTRY, NOT_LISTED
 from notifier.core.routing import FALLBACK, PAUSED
-from notifier.ground import lifeline, logs, shapes
+from notifier.ground import lifeline, logs, metrics, shapes
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
@@ -38,6 +40,7 @@ from notifier.pipeline.planning.halted import halted
 from notifier.pipeline.planning.last_look import Behind, Drop
 from notifier.pipeline.planning.routing import follow, read_already, rivals
 from notifier.providers import pausing
+from notifier.queries.producer_limits import country_refused
 from notifier.signals.queueing import ring
 
 log = structlog.get_logger()
@@ -209,8 +212,23 @@ def _verdict(
         )
     if not claimed.adapters:
         return _Verdict(lifecycle.SKIPPED, "channel_off")
+    refused = _country_refused(claimed)
+    if refused is not None:
+        whose, country = refused
+        metrics.limited.labels("countries").inc()
+        return _Verdict(lifecycle.SKIPPED, COUNTRY, {"because": whose, "country": country})
     barred = _barred(claimed)
     return _Verdict(lifecycle.SKIPPED, NOT_LISTED, {"because": barred.whose}) if barred and barred.whose else None
+
+
+def _country_refused(claimed: Claimed) -> tuple[str, str] | None:
+    """Alerts to those who run the installation pass, and so do simulated phones."""
+    address, channel = claimed.address, CHANNELS[claimed.delivery.channel]
+    if channel.address is not PHONE or address is None or claimed.type.to_admins:
+        return None
+    if magic_word(channel, address.value):
+        return None
+    return country_refused(address.value, claimed.notification.producer_id)
 
 
 def _barred(claimed: Claimed) -> Barred | None:

@@ -20,6 +20,7 @@ from notifier.core.retry import fails_over
 from notifier.ground import metrics, tracing
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import UNAVAILABLE
+from notifier.pipeline.delivery import gate
 from notifier.pipeline.delivery.admit import admit
 from notifier.pipeline.delivery.claim import claim
 from notifier.pipeline.delivery.lease import renew
@@ -53,7 +54,8 @@ def begin(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
     admitted, postponed = admit(claimed)
     traces = (task.notification.traceparent for task in admitted)
     tracing.batch("deliver.batch", traces, begun, asked_for=len(ids), admitted=len(admitted))
-    return admitted, [*dropped, *postponed]
+    paid, stopped = gate.pay(admitted)
+    return paid, [*dropped, *postponed, *stopped]
 
 
 def send(task: Task) -> None:

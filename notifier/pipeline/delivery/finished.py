@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from notifier.core import lifecycle
 from notifier.core.errors import DeliveryError, RateLimited
@@ -47,6 +48,16 @@ class Finished:
         """Since it was wanted."""
         delivery = self.task.delivery
         return seconds_since(self.task.notification.created_at, delivery.due_at, delivery.failures, self.at)
+
+    @property
+    def may_have_gone_out(self) -> bool:
+        """By one of its tries, as far as anybody knows: then it has its price."""
+        return any(each.error is None or getattr(each.error, "ambiguous", False) for each in self.task.tries)
+
+    @property
+    def place(self) -> tuple[UUID, int]:
+        """In the ledger of what sends cost."""
+        return self.task.delivery.id, self.task.delivery.tries
 
     @property
     def is_live_success(self) -> bool:

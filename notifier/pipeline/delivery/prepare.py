@@ -56,7 +56,7 @@ _NOTIFICATION: tuple[sa.Column[Any], ...] = (
 )
 _ADDRESS: tuple[sa.Column[Any], ...] = (
     *(_address.id, _address.channel, _address.value, _address.secret, _address.digest),
-    *(_address.platform, _address.app),
+    *(_address.platform, _address.app, _address.created_at),
 )
 
 

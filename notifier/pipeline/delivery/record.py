@@ -17,7 +17,7 @@ from notifier.ground import logs, metrics
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
-from notifier.ledgers import scores, tallies
+from notifier.ledgers import scores, spend, tallies
 from notifier.ledgers.moves import move_each
 from notifier.models import Address, Attempt, Capture, Delivery
 from notifier.people import suppressions
@@ -63,6 +63,7 @@ def record(tasks: Sequence[Task]) -> list[Outcome]:
             if captures:
                 session.execute(sa.insert(Capture.__table__), captures)
             kept_receipts.foretell(ours)
+            spend.settle({one.place: one.may_have_gone_out for one in ours if one.task.is_reserved})
         tallies.count(event for one in ours for event in one.happened())
         scores.count_sent((one.task.notification.user_id, one.task.delivery.channel) for one in ours if one.is_trial)
         _switch_on([one.task for one in ours if one.revives_its_address])

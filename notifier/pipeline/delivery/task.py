@@ -76,3 +76,4 @@ class Task:
     tries: list[Try] = field(default_factory=list)
     # To the health of its providers: recording may have to be repeated, and must not count twice.
     is_reported: bool = False
+    is_reserved: bool = False  # its price, in the ledger (`ledgers.spend`)

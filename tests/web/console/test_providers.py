@@ -3,6 +3,7 @@
 import re
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,11 +13,11 @@ from aiosmtpd.controller import Controller
 from apiflask import APIFlask
 
 from notifier.core.errors import Rejected
+from notifier.core.limit_policies import POLICIES
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import AuditEntry, Flag, Provider
-from notifier.operations import connection_trial
 from notifier.people import addresses
 from notifier.providers import accounts as providers
 from notifier.signals import hook_health
@@ -235,7 +236,7 @@ def test_a_server_inside_the_network_is_tried_only_where_it_is_allowed(admin: Vi
 
 
 def test_connections_are_tried_so_often_and_no_oftener(admin: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_trial, "ALLOWANCE", "1/10 minutes")
+    monkeypatch.setitem(POLICIES, "trial", replace(POLICIES["trial"], default="1/10 minutes"))
     providers.add("spare", "smtp", {"SMTP_URL": f"smtp://127.0.0.1:{free_port()}"})
     for _ in range(2):
         admin.post("/admin/providers/spare/try")
