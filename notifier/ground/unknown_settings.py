@@ -1,4 +1,4 @@
-"""Variables that look like settings of ours and that nothing reads: misspelt, or of a later release.
+"""Variables that look like settings of ours and that nothing reads: misspelt, or of another release.
 
 Called by `programs.starting`, which logs them.
 """
@@ -11,7 +11,6 @@ from notifier.ground import openid
 from notifier.ground.config import COMMANDED, setting_names
 
 _LIKENESS = 0.86  # one letter of seven left out, added or replaced; two of them exchanged
-_OF_LATER_RELEASES = {"SYNTHETIC"}
 _OF_OPENTELEMETRY = "OTEL_"  # its library reads them
 # The variables that Kubernetes sets for a service named notifier
 _OF_KUBERNETES = re.compile(r"_SERVICE_HOST$|_(SERVICE_)?PORT(_|$)")
@@ -29,7 +28,7 @@ def unknown_settings(environ: Mapping[str, str], of_providers: Iterable[str]) ->
         if name.startswith(_OF_OPENTELEMETRY):
             continue
         nearest = difflib.get_close_matches(name, read, n=1, cutoff=_LIKENESS)
-        is_ours = name in _OF_LATER_RELEASES or (name.startswith("NOTIFIER_") and not _OF_KUBERNETES.search(name))
+        is_ours = name.startswith("NOTIFIER_") and not _OF_KUBERNETES.search(name)
         if nearest or is_ours:
             found[name] = nearest[0] if nearest else None
     return found

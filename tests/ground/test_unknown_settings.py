@@ -8,7 +8,6 @@ from notifier.ground.unknown_settings import unknown_settings
 @pytest.mark.parametrize(
     ("name", "found"),
     [
-        ("SYNTHETIC", {"SYNTHETIC": None}),
         ("NOTIFIER_COLOUR", {"NOTIFIER_COLOUR": None}),
         ("DATABSE_URL", {"DATABSE_URL": "DATABASE_URL"}),
         ("PUBLIC_URLS", {"PUBLIC_URLS": "PUBLIC_URL"}),
