@@ -3,7 +3,7 @@
 Called by the pages of sign-in and account. An account is found by issuer and subject alone. The e-mail counts once,
 when the two meet for the first time, and only if the provider has verified it: then it gives an account to somebody
 new, or leads to one that nothing else protects. An account with a password, a second factor or a role in the console
-is connected by its owner, signed in here (docs/accounts.md).
+is connected by its owner, signed in here, unless LOCAL_SIGN_IN keeps the owner from that (docs/accounts.md).
 """
 
 from typing import Final
@@ -11,7 +11,7 @@ from typing import Final
 import sqlalchemy as sa
 import structlog
 
-from notifier.access import roles, sessions, sign_in
+from notifier.access import accounts, roles, sessions, sign_in
 from notifier.access.invitations import new_user
 from notifier.access.openid import Identity
 from notifier.access.openid_provider import Refused
@@ -139,13 +139,13 @@ def _meet(identity: Identity, role: str) -> Account:
 
 
 def _is_protected(account: Account) -> bool:
-    """Whether it takes more than the mailbox, or gives more than an inbox."""
-    return (
-        account.password_hash is not None
-        or account.second_factor_at is not None
-        or account.role in CONSOLE_ROLES
-        or of_account(account.id) is not None
-    )
+    """Whether it takes more than the mailbox, or gives more than an inbox. Where the provider alone signs in, all but
+    the accounts for emergencies are its own: nobody could come to connect them.
+    """
+    if of_account(account.id) is not None:
+        return True
+    has_more = account.password_hash is not None or account.second_factor_at is not None
+    return (has_more or account.role in CONSOLE_ROLES) and accounts.may_sign_in_here(account.email)
 
 
 def _make(email: str, value: str, role: str) -> Account:

@@ -110,6 +110,7 @@ def _page(refusal: Refusal | None) -> ResponseReturnValue:
         has_app=second_factor.has_app(current_user.id),
         has_passkeys=bool(passkeys.of_account(current_user.id)),
         passkey_field=PASSKEY_FIELD,
+        takes_links=accounts.may_sign_in_here(current_user.email),
         provider=current_settings().oidc_issuer if openid_accounts.of_account(current_user.id) else None,
         provider_next=request.full_path.rstrip("?") if request.method == "GET" else None,
         minutes=int(sessions.PROVEN_FOR.total_seconds() // 60),

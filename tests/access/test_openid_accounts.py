@@ -1,6 +1,7 @@
 """Whose account somebody of the provider has here: who meets whom, and which role they have afterwards."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -95,6 +96,20 @@ def test_an_account_that_has_more_than_a_mailbox_is_not_taken_over_by_its_addres
     with pytest.raises(Refused, match=why):
         comes(somebody(groups=["admins"]), rule)
     assert ([(one.role, one.email) for one in rows(Account)], len(rows(OpenIdIdentity))) == before
+
+
+def test_where_the_provider_alone_signs_in_it_connects_all_but_accounts_for_emergencies(
+    app: APIFlask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has accepted an invitation, say, has no other way in."""
+    ann, root = make("admin"), make("admin", "correct horse battery", "root@acme.example", "root")
+    settings = replace(app.extensions["settings"], local_sign_in=frozenset({"root@acme.example"}))
+    monkeypatch.setitem(app.extensions, "settings", settings)
+    assert comes(somebody()).id == ann.id
+    with pytest.raises(Refused, match="protected"):
+        comes(somebody("2", root.email))
+    with pytest.raises(Refused, match="protected"):
+        comes(somebody("3"))  # it is connected with somebody
 
 
 def test_one_that_the_mailbox_alone_opens_is_connected_at_once(app: APIFlask) -> None:

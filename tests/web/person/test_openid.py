@@ -219,6 +219,8 @@ def test_with_local_sign_in_off_only_accounts_for_emergencies_sign_in_without_it
     assert "Sign in with Acme." in visitor.get("/login").text
     assert ann.post("/account/password", {"old": PASSWORD, "new": "x" * 12}).status_code == 403
     assert 'id="h-password"' not in ann.get("/account").text
+    with time_machine.travel(now() + sessions.PROVEN_FOR + timedelta(minutes=1)):
+        assert "/login/link" not in ann.get("/account/second-factor").text
     assert visitor.sign_in("root@example.test").location == "/inbox"
     with transaction() as session:  # her own second factor is beside the point here
         session.execute(sa.update(Account).values(second_factor_at=None))
