@@ -114,4 +114,4 @@ def _note(account: str, outcome: hook_health.Outcome, error: HookRefused) -> Non
 
 
 def _count(account: str, outcome: str) -> None:
-    metrics.hook_calls.labels(metrics.bounded("provider", account), outcome).inc()
+    metrics.series(metrics.hook_calls, metrics.bounded("provider", account), outcome).inc()

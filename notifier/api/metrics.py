@@ -142,11 +142,13 @@ def init_app(app: Flask) -> None:
     def count(response: Response) -> Response:
         endpoint = request.endpoint or "none"
         method = request.method if request.endpoint else "any"
-        metrics.requests.labels(endpoint, method, response.status_code).inc()
-        metrics.request_seconds.labels(endpoint).observe(time.perf_counter() - g.get("started_at", time.perf_counter()))
+        metrics.series(metrics.requests, endpoint, method, response.status_code).inc()
+        metrics.series(metrics.request_seconds, endpoint).observe(
+            time.perf_counter() - g.get("started_at", time.perf_counter())
+        )
         if (key := g.get("key")) is not None:
             producer = metrics.bounded("producer", key.producer)
-            metrics.producer_requests.labels(producer, response.status_code).inc()
+            metrics.series(metrics.producer_requests, producer, response.status_code).inc()
         return response
 
 

@@ -5,6 +5,7 @@ by `api.metrics`. No label holds a person, an address, a host or an id, and of n
 producers, accounts) the first MOST_NAMES are told apart: the number of series is bounded.
 """
 
+import functools
 import hmac
 import platform
 import shutil
@@ -12,6 +13,7 @@ import threading
 from collections import Counter as Occurrences
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, Summary
 from prometheus_client import disable_created_metrics as _disable_created_metrics
@@ -36,6 +38,8 @@ _OF_A_REQUEST_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _ITEMS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 REGISTRY = CollectorRegistry()
+
+M = TypeVar("M", Counter, Gauge, Histogram, Summary)
 
 
 def _counter(name: str, help: str, *labels: str) -> Counter:
@@ -131,6 +135,12 @@ class _Names:
 bounded = _Names().bounded
 
 
+@functools.cache  # of as many as there are series: looking one up takes longer than counting
+def series(metric: M, *labels: str | int) -> M:
+    """That of these labels."""
+    return metric.labels(*labels)
+
+
 def observe(histogram: Histogram, values: Iterable[float]) -> None:
     """All values of a batch, of one series."""
     for value in values:
@@ -140,7 +150,7 @@ def observe(histogram: Histogram, values: Iterable[float]) -> None:
 def count_accepted(notifications: Iterable[tuple[str, str]]) -> None:
     """(type, category) of each."""
     for (type_, category), number in Occurrences(notifications).items():
-        accepted.labels(bounded("type", type_), category).inc(number)
+        series(accepted, bounded("type", type_), category).inc(number)
 
 
 class Pool(Collector):

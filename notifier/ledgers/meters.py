@@ -39,11 +39,11 @@ def count_shown(shown: Sequence[Shown], now: datetime) -> None:
     for one in shown:
         took[one.channel, one.priority].append(max((now - one.since).total_seconds(), 0.0))
     for place, seconds in took.items():
-        metrics.observe(metrics.sent_seconds.labels(*place), seconds)
-        metrics.observe(metrics.delivered_seconds.labels(*place), seconds)
+        metrics.observe(metrics.series(metrics.sent_seconds, *place), seconds)
+        metrics.observe(metrics.series(metrics.delivered_seconds, *place), seconds)
     for channel, number in Counter(one.channel for one in shown).items():
         for outcome in (SENT, DELIVERED):
-            metrics.deliveries.labels(channel, channel, outcome).inc(number)
+            metrics.series(metrics.deliveries, channel, channel, outcome).inc(number)
     of_producers((one.producer_id, outcome) for one in shown for outcome in (SENT, DELIVERED))
 
 
@@ -52,7 +52,7 @@ def of_producers(happened: Iterable[tuple[UUID | None, str]] | Mapping[tuple[UUI
     counts = Counter(happened)
     _learn({key for key, _ in counts if key is not None and key not in _names})
     for (key, outcome), number in counts.items():
-        metrics.producer_deliveries.labels(_name(key), outcome).inc(number)
+        metrics.series(metrics.producer_deliveries, _name(key), outcome).inc(number)
 
 
 def _name(key: UUID | None) -> str:

@@ -75,11 +75,11 @@ class Task:
 
     def run(self) -> None:
         try:
-            with metrics.task_seconds.labels(self.name).time():
+            with metrics.series(metrics.task_seconds, self.name).time():
                 done = self.work()
         except Exception as error:
             self.failures += 1
-            metrics.task_failures.labels(self.name).inc()
+            metrics.series(metrics.task_failures, self.name).inc()
             self.due_at = time.monotonic() + max(self.every_s, min(0.25 * 2**self.failures, LONGEST_PAUSE_S))
             is_a_bug = not isinstance(error, OUTAGES)
             log.warning(

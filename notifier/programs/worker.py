@@ -125,7 +125,7 @@ def work_on(
 
 def count_served(ended: Sequence[Ended]) -> None:
     for name, number in Counter(one.job.queue for one in ended).items():
-        metrics.served.labels(name).inc(number)
+        metrics.series(metrics.served, name).inc(number)
 
 
 def source(name: str) -> Source:

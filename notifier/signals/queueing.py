@@ -75,7 +75,7 @@ class Doorbell:
 
 def unchecked(limit: str) -> None:
     """Counts, for `/metrics`, a call or message that passed because Redis could not be asked about this limit."""
-    metrics.unchecked.labels(limit).inc()
+    metrics.series(metrics.unchecked, limit).inc()
 
 
 def queue_name(channel: str, priority: str) -> str:
@@ -174,7 +174,7 @@ def _enqueue(function: str, by_queue: dict[str, list[str]]) -> bool:
             wake_workers(pipe, by_queue)
             pipe.execute()
         for name, ids in by_queue.items():
-            metrics.arrivals.labels(name).inc(len(ids))
+            metrics.series(metrics.arrivals, name).inc(len(ids))
     except redis.RedisError as error:
         log.warning("queue.ring_failed", error=type(error).__name__, jobs=sum(map(len, by_queue.values())))
         return False

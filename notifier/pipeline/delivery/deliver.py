@@ -49,7 +49,7 @@ def begin(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
     """→ the tasks to be sent now, and the outcomes of the other deliveries."""
     begun = clock_now()
     providers.refresh()
-    metrics.batch_items.labels("claim").observe(len(ids))
+    metrics.series(metrics.batch_items, "claim").observe(len(ids))
     claimed, dropped = claim(ids)
     admitted, postponed = admit(claimed)
     traces = (task.notification.traceparent for task in admitted)

@@ -38,7 +38,7 @@ def count_sends(finished: Iterable[Finished]) -> None:
         channel, provider = task.delivery.channel, ""
         for each in task.tries:
             if provider:
-                metrics.failovers.labels(channel, provider).inc()
+                metrics.series(metrics.failovers, channel, provider).inc()
             provider = metrics.bounded("provider", each.adapter.name)
             called[provider, _outcome(each)] += 1
             calls[provider].append(each.duration_ms / 1000)
@@ -51,14 +51,14 @@ def count_sends(finished: Iterable[Finished]) -> None:
             if one.status == lifecycle.DELIVERED:
                 delivered[place].append(one.took_s)
         elif isinstance(one.follows, RetryAt):
-            metrics.retries.labels(channel, provider).inc()
+            metrics.series(metrics.retries, channel, provider).inc()
     for of_call, number in called.items():
-        metrics.attempts.labels(*of_call).inc(number)
+        metrics.series(metrics.attempts, *of_call).inc(number)
     for provider, took in calls.items():
-        metrics.observe(metrics.attempt_seconds.labels(provider), took)
+        metrics.observe(metrics.series(metrics.attempt_seconds, provider), took)
     for histogram, groups in ((metrics.sent_seconds, sent), (metrics.delivered_seconds, delivered)):
         for place, took in groups.items():
-            metrics.observe(histogram.labels(*place), took)
+            metrics.observe(metrics.series(histogram, *place), took)
     _count_deliveries(reached)
     meters.of_producers(of_producers)
 
@@ -83,7 +83,7 @@ def count_told(told: Sequence[tuple[Any, Folded]], now: datetime) -> None:
         if folded.has_arrived:
             at = folded.times.get("delivered_at", now)
             took_s = seconds_since(row.created_at, row.due_at, row.failures, at)
-            metrics.delivered_seconds.labels(row.channel, row.priority).observe(took_s)
+            metrics.series(metrics.delivered_seconds, row.channel, row.priority).observe(took_s)
     _count_deliveries(reached)
     meters.of_producers((row.producer_id, outcome) for row, folded in told for outcome in _told(folded))
 
@@ -91,7 +91,7 @@ def count_told(told: Sequence[tuple[Any, Folded]], now: datetime) -> None:
 def count_receipts(words: Iterable[Word]) -> None:
     """Events that were stored just now."""
     for (provider, kind), number in Counter((word.provider, word.kind) for word in words).items():
-        metrics.receipts.labels(_provider(provider), kind).inc(number)
+        metrics.series(metrics.receipts, _provider(provider), kind).inc(number)
 
 
 def _told(folded: Folded) -> Iterator[str]:
@@ -107,7 +107,7 @@ def _told(folded: Folded) -> Iterator[str]:
 
 def _count_deliveries(reached: Counter[tuple[str, str, str]]) -> None:
     for of_delivery, number in reached.items():
-        metrics.deliveries.labels(*of_delivery).inc(number)
+        metrics.series(metrics.deliveries, *of_delivery).inc(number)
 
 
 def _provider(name: str) -> str:

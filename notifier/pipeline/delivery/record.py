@@ -84,7 +84,7 @@ def record(tasks: Sequence[Task]) -> list[Outcome]:
     if told:
         kept_receipts.apply_now(told)
     alarm.tell(happened, [one.task for one in ours])
-    metrics.batch_items.labels("record").observe(len(tasks))
+    metrics.series(metrics.batch_items, "record").observe(len(tasks))
     metering.count_sends(ours)
     with logs.at_once():
         for one in ours:

@@ -112,7 +112,7 @@ def follow(notifications: Iterable[Any]) -> list[Doorbell]:
             moved[row.id] = Move(row.id, row.notification_id, row.broadcast_id, lifecycle.WAITING, status, columns)
             has_begun = columns["reason"] is None  # a batch that is rolled back counts once more
             if has_begun and row.reason == FALLBACK and not routed[row.notification_id].is_test:
-                metrics.fallbacks.labels(row.channel).inc()
+                metrics.series(metrics.fallbacks, row.channel).inc()
     ours = _hold([key for key, one in moved.items() if one.new == lifecycle.SKIPPED])
     moved = {key: one for key, one in moved.items() if one.new != lifecycle.SKIPPED or key in ours}
     move_each(list(moved.values()))

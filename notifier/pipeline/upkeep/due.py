@@ -86,7 +86,7 @@ def ring_due() -> int:
     stored.doorbells += doorbells(queued)
     for delivery in queued:
         if delivery.reason == FALLBACK:  # of those that have waited for the end of an outage long enough
-            metrics.fallbacks.labels(delivery.channel).inc()
+            metrics.series(metrics.fallbacks, delivery.channel).inc()
     announce(stored)
     if due:
         log.info("due.released", queued=len(queued), inapp=len(ours), expired=len(expired), paused=len(held_up))

@@ -70,7 +70,7 @@ def _free(statement: "sa.Select[Delivery]") -> int:
     for d in unknown:
         if d.notification_id not in tests:
             provider = metrics.bounded("provider", d.provider or d.channel)
-            metrics.deliveries.labels(d.channel, provider, lifecycle.UNKNOWN).inc()
+            metrics.series(metrics.deliveries, d.channel, provider, lifecycle.UNKNOWN).inc()
     publish.hint(publish.OVERVIEW, publish.QUEUES, publish.FAILED)
     log.warning("leases.lapsed", again=len(again), unknown=len(unknown))
     return len(lapsed)
