@@ -5,6 +5,7 @@ Called by `web.console.wall`. The secret is shown once; the database holds its S
 
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from hashlib import sha256
 from uuid import UUID
@@ -13,7 +14,7 @@ import sqlalchemy as sa
 
 from notifier.core.errors import Rejected
 from notifier.ground.clock import now
-from notifier.ground.database import transaction
+from notifier.ground.database import UNAVAILABLE, transaction
 from notifier.ground.extensions import db
 from notifier.ledgers import audit
 from notifier.models import WallLink
@@ -39,7 +40,10 @@ def find(secret: str) -> WallLink | None:
     link = db.session.scalar(sa.select(WallLink).where(WallLink.digest == _digest(secret)))
     if link is not None and (link.used_at is None or link.used_at < now() - _NOTED_EVERY):
         db.session.expunge(link)
-        with transaction() as session:
+        with (
+            suppress(*UNAVAILABLE),
+            transaction() as session,
+        ):  # a wall hangs before a database that takes no writes, too
             session.execute(sa.update(WallLink).where(WallLink.id == link.id).values(used_at=now()))
     return link
 

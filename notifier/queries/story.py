@@ -184,7 +184,7 @@ def _events(
     request = f"request {submission.request_id}" if submission and submission.request_id else ""
     yield Event(
         submission.created_at if submission else row.created_at,
-        f"Submitted by {by}{' with a test key' if row.is_test else ''}",
+        f"Submitted by {by}{' with a test key' if row.is_test and row.producer_id else ''}",
         request,
     )
     yield Event(

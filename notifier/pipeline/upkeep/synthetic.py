@@ -20,14 +20,24 @@ from notifier.channels import CHANNELS
 from notifier.core.errors import Rejected
 from notifier.core.routing import ALL
 from notifier.core.submission import InlineRecipient, Submission
-from notifier.core.synthetic import BAD, FAILED, MISSING, Delivered, Result, Synthetic, judge, patience
+from notifier.core.synthetic import BAD, FAILED, OFF, Delivered, Result, Synthetic, judge, patience
 from notifier.core.worlds import SYNTHETIC
 from notifier.ground.clock import now as clock_now
 from notifier.ground.config import current_settings
 from notifier.ground.database import look_again, transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import first_at, parse
-from notifier.models import Delivery, EventType, InboxItem, InboxState, Notification, SyntheticTurn, User
+from notifier.models import (
+    Address,
+    Delivery,
+    EventType,
+    InboxItem,
+    InboxState,
+    Notification,
+    Suppression,
+    SyntheticTurn,
+    User,
+)
 from notifier.models import Submission as SubmissionRow
 from notifier.people import cache as people_cache
 from notifier.pipeline.delivery import alarm
@@ -98,7 +108,9 @@ def say_next(asked: Synthetic) -> bool:
         [answer] = own.submit(submission, is_test=True).answer["notifications"]
     except Rejected as error:
         log.warning("synthetic.refused", type=type_.key, account=account, code=error.code)
-        _close(key, None, [Result(name, FAILED, why=error.code) for name in type_.channels])
+        # Sample data that do not fit a type's own schema are no fault of anything that sends
+        state = OFF if error.code == "validation_failed" else FAILED
+        _close(key, None, [Result(name, state, why=error.code) for name in type_.channels])
         return True
     notification_id = parse("ntf", answer["id"])
     with transaction() as session:
@@ -179,7 +191,7 @@ def _judged(turn: SyntheticTurn, rows: Sequence[Any], now: datetime, seen: Mappi
     assert turn.triggered_at is not None
     assert turn.priority is not None
     if not rows:
-        return [Result("", MISSING, why="deleted")]
+        return []  # somebody has deleted it
     settled = {one.channel: one for one in map(Result.unpack, turn.so_far) if not one.is_open}
     found: dict[str, Result] = {}
     for row in rows:
@@ -214,10 +226,10 @@ def _raise_alarm(key: str) -> None:
     failing = db.session.scalars(sa.select(SyntheticTurn).where(_t.bad >= ALARM_AFTER)).all()
     db.session.close()
     this = next((turn for turn in failing if turn.key == key), None)
-    if this is None or not alarm.is_first("synthetic", ALARM_ONCE_IN_S):
+    channels = [one.channel for one in map(Result.unpack, this.results if this else ()) if one.state in BAD]
+    if this is None or not channels or not alarm.is_first("synthetic", ALARM_ONCE_IN_S):
         return
-    [bad, *_] = [one for one in map(Result.unpack, this.results) if one.state in BAD]
-    data = {"channel": bad.channel, "failed": len(failing), "url": current_settings().link("admin", "")}
+    data = {"channel": channels[0], "failed": len(failing), "url": current_settings().link("admin", "")}
     through = {"provider": this.account} if this.account else {}
     try:
         own.submit(Submission(ALARM, (InlineRecipient("admins"),), {**data, **through}))
@@ -257,6 +269,8 @@ def _leave() -> bool:
     with transaction() as session:
         people_cache.changing([SYNTHETIC], is_consent=True)
         session.execute(sa.delete(_turns))
+        theirs = sa.select(Address.digest).where(Address.user_id == SYNTHETIC)
+        session.execute(sa.delete(Suppression.__table__).where(Suppression.digest.in_(theirs)))
         session.execute(sa.delete(User).where(User.id == SYNTHETIC))  # with addresses and inbox
     log.info("synthetic.left")
     return False

@@ -76,7 +76,8 @@ def _keep_turns(asked: Synthetic) -> None:
         for account, adapter in serving.registry().accounts()
         if adapter.channel.name in asked.addresses
     }
-    keys = [*db.session.scalars(sa.select(EventType.key).order_by(EventType.key)), *sorted(accounts)]
+    types = db.session.execute(sa.select(EventType.key, EventType.channels).order_by(EventType.key))
+    keys = [*(row.key for row in types if row.channels), *sorted(accounts)]
     there = {row.key: row.due_at for row in db.session.execute(sa.select(_t.key, _t.due_at))}
     now = clock_now()
     new = [key for key in keys if key not in there]

@@ -1,7 +1,7 @@
 """The synthetic person hears every type, is watched, counts nowhere, and leaves without a trace."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -223,3 +223,22 @@ def test_switched_off_nothing_is_left_behind(ask: Ask) -> None:
         watch.work()
     of_them = [count(User, User.id == SYNTHETIC), count(Address, Address.user_id == SYNTHETIC)]
     assert [*of_them, *(count(table) for table in (SyntheticTurn, Notification, Submission, InboxState))] == [0] * 6
+
+
+@pytest.fixture
+def coded(app: APIFlask) -> Iterator[str]:
+    """A type whose schema no sample fits."""
+    code = {"type": "string", "pattern": "^[0-9]{6}$"}
+    schema = {"type": "object", "properties": {"code": code}, "required": ["code"]}
+    row = {"titles": {"en": "Coded"}, "category": "system", "priority": "high", "channels": ["email"]}
+    with transaction() as session:
+        session.add(EventType(key="coded", schema=schema, **row))
+    yield "coded"
+    with transaction() as session:
+        session.execute(sa.delete(EventType).where(EventType.key == "coded"))
+
+
+def test_a_type_whose_sample_its_schema_refuses_is_no_failure(ask: Ask, coded: str) -> None:
+    ask("5m")
+    say_all(coded)
+    assert (states(coded), turns()[coded].bad, count(Notification)) == ({"email": "off"}, 0, 0)
