@@ -31,6 +31,7 @@ _OF_ONE_REQUEST = ("key", "scopes_wanted", "rate_limit", "body_is_optional")
 _ANYONE = "anyone"  # the rule of routes that need no caller
 # Routes that machines call all the time and must get an answer from
 _UNLIMITED = ("static", "api_health.healthz", "api_health.readyz")
+_KEY_PREFIX = re.compile(r"ntf_(live|test)_[A-Za-z0-9_-]{0,7}")
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -167,13 +168,14 @@ def _admit(access: Access) -> None:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
-        raise Rejected("unauthenticated", "send the key, or an access token, as 'Authorization: Bearer <key>'")
+        seen = "; 'Bearer' is missing" if scheme.startswith("ntf_") else ""
+        raise Rejected("unauthenticated", f"send the key, or an access token, as 'Authorization: Bearer <key>'{seen}")
     key = keys.find_key(token)
     if key is None:
         limits.charge_guess()
         if tokens.open_user_token(token) is not None:
             raise Rejected("user_token_refused", "this is a user's token; this call needs a producer's key")
-        raise Rejected("invalid_key", "the key is unknown, expired or revoked")
+        raise Rejected("invalid_key", f"the key is unknown, expired or revoked; {_seen(token)}")
     use(key)
     if key.scopes.isdisjoint(access.scopes):
         g.scopes_wanted = access.scopes
@@ -185,6 +187,14 @@ def _admit(access: Access) -> None:
     if request.view_args and "user_id" in request.view_args:
         request.view_args["user_id"] = stored_id(request.view_args["user_id"])  # every path, also of a route to come
     audit.acting_as(key.label, request.remote_addr)
+
+
+def _seen(token: str) -> str:
+    """As much of a key as the console shows of it."""
+    matched = _KEY_PREFIX.match(token)
+    if matched is None:
+        return "it does not begin with ntf_live_ or ntf_test_, as keys do"
+    return f"it begins with {matched[0]}"
 
 
 def _refuse_unstorable_names() -> None:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from notifier.api.fields import MOST_FAULTS, STEPS
+from notifier.api.misspelt import meant_by
 from notifier.core.errors import Fault, Rejected
 from notifier.core.faults import sentence
 from notifier.core.pointers import pointer_to
@@ -107,6 +108,8 @@ _API_PATHS = (
     "/metrics",
 )
 
+_MOST_HELPED = 5  # faults of a body with a guess at what was meant
+
 log = structlog.get_logger()
 
 
@@ -164,11 +167,14 @@ def from_validation(error: ValidationError) -> Rejected:
             continue
         path = [part for part in found["loc"] if part not in STEPS]
         code = found["type"]
+        meant = None
+        if code == "extra_forbidden" and len(faults) < _MOST_HELPED:
+            meant = meant_by(error.title, path)
         faults.append(
             Fault(
                 pointer_to(*path),
                 _FAULTS.get(code, "wrong_type" if code.endswith("_type") else code),
-                sentence(code, context),
+                sentence(code, context) + (f"; did you mean {meant!r}?" if meant else ""),
             )
         )
     return Rejected(

@@ -41,6 +41,16 @@ def _read_types(keys: set[str]) -> dict[str, EventType]:
     return found
 
 
+def type_keys() -> Sequence[str]:
+    """Of all types that producers may know of, in order of the alphabet."""
+    return kept("type_keys", [""], _read_type_keys)[""]
+
+
+def _read_type_keys(_: set[str]) -> dict[str, Sequence[str]]:
+    keys = sa.select(EventType.key).where(EventType.is_internal.is_(False)).order_by(EventType.key)
+    return {"": db.session.scalars(keys).all()}
+
+
 def load_wordings(names: Iterable[str]) -> dict[str, Wording]:
     """`order_shipped` → its published version; `order_shipped@3` → that version, unless it is a draft, and no
     experiment: it was asked for. At most one query.

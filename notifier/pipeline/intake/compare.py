@@ -3,6 +3,7 @@
 Called by `judge`, inside its caller's transaction, with what each item is by itself.
 """
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
@@ -13,6 +14,8 @@ from notifier.people.person import Person, recall_people
 from notifier.pipeline.intake.idempotency_keys import body_digest, mismatch
 from notifier.pipeline.intake.item import INLINE_LIMIT, Item, Judged, Key, Work, refused, works_in
 from notifier.pipeline.intake.recipients import may_change, shared_out, staff_among
+
+_PHONE = re.compile(r"\+?\d[\d ()-]{5,20}")
 
 
 def compare(batch: Sequence[Item], alone: Sequence[Judged]) -> tuple[list[Judged], dict[str, Person]]:
@@ -66,12 +69,22 @@ def _beside(
 
 def _unknown_people(item: Item, unknown: set[str]) -> list[Fault]:
     named = (
-        (index, recipient.id) for index, recipient in enumerate(item.submission.recipients) if recipient.id in unknown
+        (index, shown_id(recipient.id))
+        for index, recipient in enumerate(item.submission.recipients)
+        if recipient.id in unknown
     )
     return [
-        Fault(f"/recipients/{index}", "unknown_user", f"there is no user {shown_id(user_id)!r}")
+        Fault(f"/recipients/{index}", "unknown_user", f"there is no user {user_id!r}{_how_to_create(user_id)}")
         for index, user_id in named
     ]
+
+
+def _how_to_create(user_id: str) -> str:
+    """Many begin with the address where the id belongs."""
+    kind = "email" if "@" in user_id else "phone" if _PHONE.fullmatch(user_id) else None
+    if kind is None:
+        return ""
+    return f'; to create one in the same call, send {{"id": "…", "{kind}": "…"}} instead'
 
 
 def _with_unknown_people(rejected: Rejected, item: Item, known: Collection[str]) -> Rejected:

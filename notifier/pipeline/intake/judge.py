@@ -29,6 +29,7 @@ from notifier.pipeline.intake.idempotency_keys import first_answers, key_of
 from notifier.pipeline.intake.item import Item, Judged, Work, refused
 from notifier.pipeline.intake.recipients import once_each
 from notifier.pipeline.intake.schema_check import Checked, Outdated
+from notifier.pipeline.intake.suggest import with_types
 from notifier.pipeline.planning.orders import (
     Order,
     admin_user_ids,
@@ -56,7 +57,7 @@ def judge(batch: Sequence[Item], now: datetime, checked: Sequence[Checked]) -> t
     admins = admin_user_ids() if any(t.to_admins for t in types.values()) else []
     answered = first_answers(batch)
     alone = [answered.get(i) or _judge(item, checked[i], types, templates, admins, now) for i, item in enumerate(batch)]
-    return compare(batch, alone)
+    return compare(batch, with_types(batch, alone))
 
 
 def template_key(template: str | None) -> str:
