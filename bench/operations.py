@@ -135,6 +135,7 @@ PAGES = (
     "/admin/subscriptions",
     "/admin/templates",
     "/admin/types",
+    "/admin/walls",
     "/metrics",
 )
 

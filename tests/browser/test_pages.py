@@ -56,6 +56,7 @@ PAGES = [
         "/admin/users/ada",
         "/admin/accounts?show=all",
         "/admin/audit",
+        "/admin/walls",
     ),
 ]
 
