@@ -26,7 +26,7 @@ from notifier.ledgers import audit
 from notifier.models import EncryptionKey, InstallationSecret, Reencryption
 from notifier.models.types import purposes_of
 
-CHUNK = 500  # rows looked at in a transaction
+CHUNK = 200  # rows looked at in a transaction: SQLite has one writer at a time
 MOST_BYTES = 2 * 1024 * 1024  # encrypted in one
 ROUND_PAUSE = timedelta(seconds=10)
 _HEAD = 34  # bytes at most before the nonce: version, length of the key's id, its id
@@ -195,7 +195,8 @@ def _encrypt(table: sa.Table, stale: Sequence[Sequence[Any]], run: Reencryption)
     run.encrypted += len(changes)
     if changes:
         of_row = [key == sa.bindparam(f"of_{key.name}", type_=key.type) for key in keys]
-        new_values = {name: sa.bindparam(f"new_{name}", type_=sa.LargeBinary()) for name in names}
+        new_values: dict[str, Any] = {column.name: column for column in table.columns if column.onupdate}  # as they are
+        new_values |= {name: sa.bindparam(f"new_{name}", type_=sa.LargeBinary()) for name in names}
         bound = [*(f"of_{key.name}" for key in keys), *(f"new_{name}" for name in names)]
         db.session.connection().execute(
             sa.update(table).where(*of_row).values(new_values),

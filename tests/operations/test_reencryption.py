@@ -15,10 +15,11 @@ from notifier.ground.config import Settings
 from notifier.ground.database import transaction
 from notifier.ground.encryption import KeyRing, KeysDoNotFit, key_id_of, vault
 from notifier.ground.extensions import db
-from notifier.models import Address, AuditEntry, InstallationSecret, Notification, Reencryption
+from notifier.models import Address, AuditEntry, InstallationSecret, Notification, Provider, Reencryption
 from notifier.models.types import purposes_of
 from notifier.operations import encryption_keys, installation, reencryption
 from notifier.people import addresses
+from notifier.providers import accounts as providers
 from tests.conftest import Statements
 
 OLD_KEY, NEW_KEY = KeyRing.generate(), KeyRing.generate()
@@ -121,6 +122,17 @@ def test_everything_is_encrypted_with_the_first_key_and_the_other_may_go(rotate:
         "reencryption.started",
         "reencryption.finished",
     ]
+
+
+def test_nothing_but_the_ciphertext_changes(rotate: Any) -> None:
+    providers.add("mail", "smtp", {"SMTP_URL": "smtp://127.0.0.1:25"})
+    changed_at = sa.select(Provider.changed_at)
+    before = db.session.scalar(changed_at)
+    rotate()
+    reencryption.begin()
+    with time_machine.travel(now() + timedelta(hours=1)):
+        run_to_the_end()
+    assert db.session.scalar(changed_at) == before
 
 
 def test_large_rows_make_small_chunks(rotate: Any, monkeypatch: Any) -> None:
