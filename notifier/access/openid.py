@@ -33,6 +33,7 @@ _SCOPES = "openid email profile"
 _CLOCK: Final = N_("The clocks of %(name)s and of this site differ too much. Tell an admin.")
 CANCELLED: Final = N_("%(name)s has not signed you in.")
 NOT_AGAIN: Final = N_("%(name)s has not asked you again who you are. Confirm it another way.")
+TOO_OFTEN: Final = N_("Too many attempts. Try again in a quarter of an hour.")
 STALE: Final = N_("That took too long, or was begun in another window. Try again.")
 
 

@@ -140,7 +140,7 @@ def tasks(name: str) -> list[Task]:
         Task("prune_notifications", retention.prune_notifications, 60.0, full=retention.BATCH),
         Task("prune_sign_in_links", sign_in.prune, 3600.0),
         Task("prune_sessions", sessions.prune, 3600.0),
-        Task("prune_passkey_challenges", passkeys.prune, 3600.0),
+        Task("prune_passkey_challenges", passkeys.prune, 300.0),
         Task("prune_access_tokens", access_tokens.prune, 3600.0),
         Task("rotate_signing_keys", signing_keys.rotate, 3600.0),
         Task("prune_invitations", invitations.prune, 3600.0),

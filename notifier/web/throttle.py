@@ -89,7 +89,7 @@ _CODE_WAIT_S = second_factor.WAIT.total_seconds()
 PER_CODE = Waits(free=5, first_s=_CODE_WAIT_S, longest_s=_CODE_WAIT_S)  # of one browser, or session
 PER_CODE_TOGETHER = Waits(free=20, first_s=_CODE_WAIT_S, longest_s=_CODE_WAIT_S)  # of all addresses, in a day
 PER_ADDRESS = Waits(free=30, first_s=0.05, longest_s=1, doubled_every=20)  # late, not refused
-MOST_FAILURES = 100  # of an address, at links that are no invitations
+MOST_FAILURES = 100  # of an address, at links that are no invitations, and at coming back from the provider
 
 
 @dataclass(slots=True)
@@ -238,7 +238,7 @@ def may_ask_for_link(email: str, address: str) -> bool:
 
 
 def may_be_challenged(address: str) -> bool:
-    """Counts a challenge for a passkey, which is stored, and a sign-in with a provider, which is asked."""
+    """Counts a challenge for a passkey, which is stored."""
     place = _key("address", neighbourhood(address))
     return _ask(lambda storage: _hit(storage, "challenge", CHALLENGES_PER_ADDRESS, place))
 
@@ -261,8 +261,10 @@ def _hit(storage: Storage, policy: str, limit: RateLimitItem, key: str) -> bool:
     return has_room
 
 
-def may_use_invitation(address: str) -> bool:
-    """Whether the address may try another link. Counts nothing: see `note_failure`."""
+def may_try_again(address: str) -> bool:
+    """Whether the address may try another link, or come back from the provider once more. Counts nothing: see
+    `note_failure`.
+    """
     return _ask(lambda storage: storage.get(_key("address", neighbourhood(address))) <= MOST_FAILURES)
 
 

@@ -78,7 +78,7 @@ def show(secret: str) -> ResponseReturnValue:
     link = wall_links.find(secret)
     if link is None:
         throttle.note_failure(address)
-        response = make_response(error_page(404 if throttle.may_use_invitation(address) else 429))
+        response = make_response(error_page(404 if throttle.may_try_again(address) else 429))
     elif not throttle.may_look_at_wall(link.shown_id):
         response = make_response(error_page(429))
         response.headers["Retry-After"] = str(EVERY_S)

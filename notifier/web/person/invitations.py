@@ -85,7 +85,7 @@ def _address() -> str:
 
 
 def _page(found: invitations.Found | None, form: Accept, status: int = 200) -> ResponseReturnValue:
-    if found is None and not throttle.may_use_invitation(_address()):
+    if found is None and not throttle.may_try_again(_address()):
         refused = make_response(error_page(429))
         refused.headers["Retry-After"] = str(throttle.seconds_left())
         return refused

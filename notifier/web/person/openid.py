@@ -52,12 +52,16 @@ def come_back() -> ResponseReturnValue:
     begun = session.pop(_FLOW, None)
     if begun is None or now().timestamp() - begun["at"] > _KEPT_S:
         return _refuse(Refused(openid.STALE, "stale"), begun)
+    address = request.remote_addr or "unknown"
+    if not throttle.may_try_again(address):
+        return _refuse(Refused(openid.TOO_OFTEN, "too_often"), begun)
     flow = openid.Flow(**begun["flow"])
     db.session.close()  # nothing is held while the provider is asked; what was read stays readable
     try:
         identity = openid.redeem(flow, request.args.to_dict())
         return _GO_ON[begun["purpose"]](identity, begun)
     except Refused as error:
+        throttle.note_failure(address)  # each may have cost the provider a question
         return _refuse(error, begun)
 
 
@@ -93,8 +97,6 @@ def words_of(error: Refused) -> str:
 def _go(purpose: str) -> ResponseReturnValue:
     if current_settings().oidc_issuer is None:
         abort(404)
-    if not throttle.may_be_challenged(request.remote_addr or "unknown"):
-        abort(429)
     begun: dict[str, Any] = {"purpose": purpose, "at": now().timestamp()}
     target = request.args.get("next")
     begun["next"] = target if is_local(target) else None

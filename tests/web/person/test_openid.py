@@ -17,6 +17,7 @@ from notifier.access import sessions
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.models import Account, AccountSession, OpenIdIdentity, SignInLink
+from notifier.web import throttle
 from tests.access.test_second_factor import set_up
 from tests.openid import Provider, acme_id, use  # noqa: F401 (a fixture)
 from tests.stored import rows
@@ -76,6 +77,17 @@ def test_only_the_browser_that_has_begun_comes_in_and_once(acme: Provider, app: 
     assert visitor.get(BACK, query_string=answer).location == "/inbox"
     visitor.post("/logout")
     assert visitor.get(BACK, query_string=answer).location == "/login"
+
+
+def test_one_address_does_not_ask_the_provider_without_end(
+    acme: Provider, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(throttle, "MOST_FAILURES", 1)
+    for _ in range(4):
+        answer = acme.authorize(visitor.get(BEGIN).location)
+        assert visitor.get(BACK, query_string={**answer, "code": "guessed"}).location == "/login"
+    assert acme.asked.count("/token") == 2
+    assert "Too many attempts." in visitor.get("/login").text
 
 
 def test_what_has_begun_ends_after_ten_minutes(acme: Provider, visitor: Visitor) -> None:
