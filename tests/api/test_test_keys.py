@@ -162,6 +162,11 @@ CALLS: dict[str, list[Call]] = {
     "POST /api/v1/subscriptions/<subscription_id>/replay": [
         Call({"since": "2026-01-01T00:00:00Z", "until": "2026-01-02T00:00:00Z"}, (404,))
     ],
+    "GET /api/v1/producer": [Call(codes=(200,))],
+    "PATCH /api/v1/producer": [Call({}, (REFUSED,))],
+    "POST /api/v1/alerts": [
+        Call({"status": "firing", "alerts": [{"status": "firing", "labels": {"alertname": "A"}}]}, (REFUSED,))
+    ],
     "GET /api/v1/sandbox": [Call(codes=(200,)), Call(codes=(200,), query="?user=alice")],
 }
 
