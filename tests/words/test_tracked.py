@@ -26,7 +26,7 @@ SHOP = "https://shop.test/o/1"
 def _context(tmp_path: Path) -> Iterator[None]:
     """No database: tokens need a key, links the address of the site."""
     app = Flask(__name__)
-    app.config["SECRET_KEY"] = "test-secret-key"
+    app.config.update(SECRET_KEY="test-secret-key", SECRET_KEY_FALLBACKS=[])
     app.extensions["settings"] = Settings.from_env({"NOTIFIER_HOME": str(tmp_path), "PUBLIC_URL": "http://notify.test"})
     app.extensions["process_pools"] = {}
     with app.app_context():
