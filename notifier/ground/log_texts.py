@@ -7,6 +7,7 @@ can be read. Some kinds are known to speak of code alone, or to have been cleane
 
 import re
 import traceback
+from collections.abc import Iterator
 from types import TracebackType
 
 from sqlalchemy.exc import DBAPIError
@@ -24,24 +25,21 @@ _TOKEN = re.compile(r"(?<![\w~=+/-])(?=[\w~=+/-]*\d)[\w~=+/-]{20,}")
 def trace_of(error: BaseException) -> str:
     """As the interpreter prints it, causes first, without the texts."""
     parts: list[str] = []
-    seen: set[int] = set()
-    links: list[tuple[BaseException, str]] = []
-    current: BaseException | None = error
-    joint = ""
-    while current is not None and id(current) not in seen and len(links) < _MOST_CAUSES:
-        seen.add(id(current))
-        links.append((current, joint))
-        if current.__cause__ is not None:
-            current, joint = current.__cause__, "The above was the direct cause of:"
-        elif current.__context__ is not None and not current.__suppress_context__:
-            current, joint = current.__context__, "During the handling of the above there was:"
-        else:
-            current = None
-    for one, joint_below in reversed(links):
-        parts.append(_one(one))
-        if joint_below:
-            parts.append(joint_below)
+    for one, joint in reversed(list(_causes(error))):
+        parts += [joint, _one(one)] if joint and parts else [_one(one)]
     return "\n".join(parts)
+
+
+def _causes(error: BaseException) -> Iterator[tuple[BaseException, str]]:
+    """It and what led to it, the latest first; with the words that stand between each and its cause."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen and len(seen) < _MOST_CAUSES:
+        seen.add(id(current))
+        cause = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+        joint = "The above was the direct cause of:" if current.__cause__ else "While it was handled, this happened:"
+        yield current, joint if cause else ""
+        current = cause
 
 
 def _one(error: BaseException) -> str:

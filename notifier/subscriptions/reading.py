@@ -1,17 +1,19 @@
 """What a subscription is to be told next: events that wait for another try, new ones, and those of a replay."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 
 from notifier.core.subscriptions import PING
 from notifier.core.timestamps import timestamp
+from notifier.ground import tracing
 from notifier.ground.extensions import db
-from notifier.models import SubscriptionRetry
+from notifier.models import Submission, SubscriptionRetry
 from notifier.queries import events as stream
 from notifier.queries.events import Wanted
 from notifier.subscriptions.lease import Turn
@@ -87,8 +89,9 @@ def read(turn: Turn, now: datetime) -> Batch:
     rows = {row.id: row for row in stream.by_ids([key for key in again if key not in fresh])} | fresh
     order = [*(key for key in again if key in rows), *(key for key in fresh if key not in again)]
     shown = stream.shown([rows[key] for key in order])
+    traces = _traces([rows[key] for key in order])
     db.session.close()
-    items = [_item(rows[key], event, again.get(key)) for key, event in zip(order, shown, strict=True)]
+    items = [_item(rows[key], event, again.get(key), traces) for key, event in zip(order, shown, strict=True)]
     if turn.ping is not None:
         items.insert(0, _ping(turn.ping, now))
     gone = [(row.event_id, row.webhook_id, row.kind) for row in due if row.event_id not in rows]
@@ -130,10 +133,24 @@ def _retries(turn: Turn, now: datetime, size: int) -> "tuple[Sequence[sa.Row[Any
     return db.session.execute(due.limit(size)).all(), count, first
 
 
-def _item(row: "sa.Row[Any]", event: dict[str, Any], again: "sa.Row[Any] | None") -> Item:
+def _traces(rows: Sequence["sa.Row[Any]"]) -> Mapping[UUID | None, str]:
+    """By submission, of those that are followed. Only where traces are on."""
+    if not tracing.is_on():
+        return {}
+    about = {row.submission_id for row in rows if row.submission_id}
+    followed = sa.select(Submission.id, Submission.traceparent).where(
+        Submission.id.in_(about), Submission.traceparent.is_not(None)
+    )
+    return {row.id: row.traceparent for row in db.session.execute(followed)}
+
+
+def _item(
+    row: "sa.Row[Any]", event: dict[str, Any], again: "sa.Row[Any] | None", traces: Mapping[UUID | None, str]
+) -> Item:
     body = json.dumps({name: event[name] for name in ("type", "timestamp", "data")}, separators=(",", ":"))
     tries, first_at = (0, None) if again is None else (again.tries, again.first_at)
-    return Item(event["id"], row.id, row.kind, row.delivery_id, body, tries, first_at)
+    traceparent = traces.get(row.submission_id)
+    return Item(event["id"], row.id, row.kind, row.delivery_id, body, tries, first_at, traceparent)
 
 
 def _ping(webhook_id: str, now: datetime) -> Item:

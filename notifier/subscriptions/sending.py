@@ -48,6 +48,7 @@ class Item:
     body: str
     tries: int = 0
     first_at: datetime | None = None
+    traceparent: str | None = None  # of its submission, where that is followed
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,9 @@ class _Batch:
         at, begun, error = clock_now(), time.monotonic(), None
         try:
             with self.http.within(self.turn.lists):
-                standard_webhooks.post(self.http, item.webhook_id, item.body, self.turn.url, self.turn.secrets)
+                standard_webhooks.post(
+                    self.http, item.webhook_id, item.body, self.turn.url, self.turn.secrets, item.traceparent
+                )
         except DeliveryError as failure:
             error = failure
         except Exception as bug:

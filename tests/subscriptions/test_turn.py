@@ -36,6 +36,7 @@ from notifier.pipeline.intake import expand
 from notifier.pipeline.upkeep import broadcasts as upkeep
 from notifier.subscriptions import due, lease, reading, record, registered, sending, turn
 from notifier.subscriptions.registered import Rights
+from tests import tracing
 from tests.conftest import Api
 from tests.stored import rows
 from tests.subscriptions.conftest import Call, Subscriber, happened, stored
@@ -75,6 +76,30 @@ def test_an_event_is_posted_signed_in_the_form_of_the_stream(
     assert data["delivery"]["channel"] == "inapp"
     [line] = api.get("/api/v1/events").text.splitlines()
     assert f'"id":"{call.id}"' in line.replace(": ", ":")
+
+
+def test_who_is_told_can_go_on_with_the_trace_of_a_request_that_is_recorded(
+    api: Api,
+    cast: Any,
+    subscriber: Subscriber,
+    subscribe: Subscribe,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    api.post("/api/v1/subscriptions", {"url": subscriber.url(), "events": ["delivery.*"]})
+    order = {"type": "order_shipped", "recipients": ["alice"], "channels": ["inapp"], "dedupe": False}
+    collector = tracing.Collector()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+    with tracing.traced(collector.url, environment):
+        for flags in ("01", "00"):
+            traceparent = f"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-{flags}"
+            body = {**order, "data": {"order_id": flags}}
+            api.post("/api/v1/notifications", body, headers={"traceparent": traceparent})
+        turn.take(rows(Subscription)[0].id)
+    collector.close()
+    accept = collector.only("accept")
+    told = [call.headers.get("traceparent", "").split("-")[1:3] for call in subscriber.calls]
+    assert sorted(told) == [[], [accept.trace, accept.id]]
 
 
 def test_a_broadcasts_own_producer_hears_that_it_was_paused_and_has_finished(
