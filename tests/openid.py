@@ -1,6 +1,7 @@
 """An OpenID provider on this machine, as strict as real ones, that tells what it is told to: also what is not true."""
 
 import base64
+import functools
 import hashlib
 import json
 import threading
@@ -24,6 +25,11 @@ from notifier.ground.openid import OpenIdProvider
 CLIENT, SECRET = "notifier", "s:e c/r%t of thirty-two bytes or more"
 
 
+@functools.cache
+def _key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
 @dataclass
 class Provider:
     """`claims` are about whoever signs in next. The rest makes it another provider than it should be."""
@@ -33,7 +39,7 @@ class Provider:
     userinfo: dict[str, Any] | None = None
     discovery: dict[str, Any] = field(default_factory=dict)
     header: dict[str, Any] = field(default_factory=dict)
-    key: Any = field(default_factory=lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048))
+    key: Any = field(default_factory=_key)
     published: list[Any] = field(default_factory=list)
     algorithm: str = "RS256"
     date: str | None = None

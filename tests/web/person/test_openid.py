@@ -130,7 +130,7 @@ def test_it_says_which_claim_is_missing_and_who_has_no_access(
 
 
 def test_an_account_is_connected_by_its_owner_who_sees_with_whom(
-    acme: Provider, app: APIFlask, signed_in: Callable[..., Visitor]
+    acme: Provider, app: APIFlask, signed_in: Callable[..., Visitor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ann = signed_in("admin", "ann")
     assert ann.post("/account/provider/connect").location == "/account"  # nobody has been found
@@ -141,6 +141,10 @@ def test_an_account_is_connected_by_its_owner_who_sees_with_whom(
     ann.post("/account/provider/connect")
     assert "You can sign in with Acme from now on." in ann.get("/account").text
     assert come_back(Visitor(app), acme, f"{BEGIN}?next=/admin/").location == "/admin/"
+    use(app, monkeypatch, acme.issuer, "groups: ops=operator")
+    page = signed_in("admin").get(f"/admin/accounts/{rows(Account)[0].shown_id}").text
+    assert "Acme, a password or an e-mailed link" in page
+    assert "Acme gives them a role at each sign-in" in page
     ann.post("/account/provider/disconnect")
     assert rows(OpenIdIdentity) == []
 
