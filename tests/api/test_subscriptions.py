@@ -45,6 +45,7 @@ def test_a_subscription_is_made_shown_changed_and_deleted(api: Api) -> None:
         "disabled": False,
         "disabled_at": None,
         "disabled_reason": None,
+        "left_out_by": None,
         "failing_since": None,
         "waiting": 0,
         "replay": None,
