@@ -24,8 +24,8 @@ class LimitsForm(ConsoleForm):
     has_targets = BooleanField("Webhooks may lead only to these networks and hosts")
     webhook_targets = TextAreaField("Networks and hosts, one a line", [Length(max=20_000)])
     has_countries = BooleanField("SMS and calls go only to these countries")
-    phone_countries = StringField("Countries", [Length(max=2_000)])
-    daily_spend = StringField("SMS and calls in a day", [Length(max=24)], filters=[stripped])
+    phone_countries = StringField("Their codes", [Length(max=2_000)])
+    daily_spend = StringField("Money for SMS and calls in a day", [Length(max=24)], filters=[stripped])
 
     def given(self) -> dict[str, Any]:
         """As `producer_limits.change` takes it."""
