@@ -50,7 +50,6 @@ def test_a_subscription_is_made_shown_changed_and_deleted(api: Api) -> None:
         "waiting": 0,
         "replay": None,
         "previous_secret_until": None,
-        "left_out_by": None,
         "created_at": shown["created_at"],
     }
     one = f"{PATH}/{shown['id']}"
