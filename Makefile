@@ -39,7 +39,7 @@ statements: install install-dev assets  ## which tests need SQLite only (tests/o
 
 # Takes some minutes; tests/faults/installation.py says how much longer it can be.
 faults: install install-dev assets  ## kills and restarts real processes under load
-	@$(BIN)/python -m pytest tests/faults $(ARGS)
+	@$(BIN)/python -m pytest -n 2 tests/faults $(ARGS)
 
 fuzz: install install-dev assets  ## holds a running installation to its OpenAPI document
 	@$(BIN)/python -m pytest tests/contract $(ARGS)

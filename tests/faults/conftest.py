@@ -151,6 +151,17 @@ def tell() -> Callable[[str], None]:
     return _told.append
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """What one of several processes has to tell is printed by the first."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["told"] = _told
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    _told.extend(getattr(node, "workeroutput", {}).get("told", ()))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     if _told:
         terminalreporter.section("faults")
