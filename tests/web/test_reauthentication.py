@@ -31,11 +31,13 @@ COVERED = {
     "passkeys": {"ask_to_add", "add", "remove"},
     "openid": {"begin_connecting", "connect", "disconnect"},
     "encryption": {"encrypt"},
-    "producer_limits": {"save"},
+    "producer_limits": {"save", "raise_today"},
+    "walls": {"create"},
     # roles
     "accounts": {"invite", "send_again", "change_role", "set_state", "remove_factor"},
     # erasure
     "preferences": {"erase"},
+    "people_data": {"export_person"},  # what is known of a person
     "account": {"go_on"},  # to a page of those above
 }
 
