@@ -7,7 +7,7 @@ import pytest
 from apiflask import APIFlask
 
 from tests.web.conftest import Visitor
-from tests.web.test_roles import console
+from tests.web.test_access import console
 
 
 @pytest.fixture
