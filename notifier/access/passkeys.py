@@ -46,6 +46,7 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import parse
 from notifier.ground.languages import N_
+from notifier.ground.log_texts import without_secrets
 from notifier.models import Account, Passkey, PasskeyChallenge
 
 MOST = 20  # of an account
@@ -115,7 +116,7 @@ def add(account_id: UUID, challenge: object, answer: str, name: str, *, here: st
             require_user_verification=True,
         )
     except Exception as error:  # the library's own, and of what it reads bytes with
-        log.info("passkey.refused", error=str(error)[:200])
+        log.info("passkey.refused", error=without_secrets(str(error)))
         raise Rejected("validation_failed", N_("That is no passkey that can be used here.")) from None
     row = Passkey(
         account_id=account_id,
@@ -177,7 +178,7 @@ def use(challenge: object, answer: str) -> UUID | None:
         )
     except Exception as error:  # as in `add`
         # A count that goes back may be that of a copied device
-        log.warning("passkey.refused", passkey=passkey.shown_id, error=str(error)[:200])
+        log.warning("passkey.refused", passkey=passkey.shown_id, error=without_secrets(str(error)))
         return None
     # Of two answers at once with the same count, one is not the device's
     unchanged = (Passkey.id == passkey.id, Passkey.sign_count == passkey.sign_count)

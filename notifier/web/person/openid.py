@@ -19,6 +19,7 @@ from notifier.access.openid_provider import Refused, provider
 from notifier.ground.clock import now
 from notifier.ground.config import current_settings
 from notifier.ground.extensions import db
+from notifier.ground.log_texts import without_secrets
 from notifier.web import throttle
 from notifier.web.access import ANYONE, allow, is_local, page_blueprint
 from notifier.web.language import gettext
@@ -157,7 +158,7 @@ def found_here() -> str | None:
 
 def _refuse(error: Refused, begun: Mapping[str, Any] | None) -> ResponseReturnValue:
     """The callback's address holds a code, so the words are said elsewhere."""
-    log.warning("openid.refused", why=error.why, claim=error.claim, detail=error.detail)
+    log.warning("openid.refused", why=error.why, claim=error.claim, detail=without_secrets(error.detail))
     if current_settings().oidc_issuer is None:
         abort(404)
     flash(words_of(error), "error")
