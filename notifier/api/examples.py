@@ -1,4 +1,4 @@
-"""Examples for the OpenAPI document: one for each body, each answer and each parameter.
+"""Examples for the OpenAPI document: one for each body, each answer and each part of a path.
 
 Bodies are written down here, for a person reads and copies them. Answers are made of their schemas, field by field:
 by a field's own `examples`, else by its name. A new call without an example fails a test.
@@ -209,7 +209,7 @@ _DEEPEST = 30  # levels: nothing is nested deeper, unless in itself
 
 
 def add_to(document: dict[str, Any]) -> None:
-    """Puts an example beside every schema of a body, an answer or a parameter that has none."""
+    """Puts an example beside every schema of a body, an answer or a part of a path that has none."""
     schemas = document["components"]["schemas"]
     for operation in (operation for path in document["paths"].values() for operation in path.values()):
         for media in operation.get("requestBody", {}).get("content", {}).values():
@@ -221,14 +221,10 @@ def add_to(document: dict[str, Any]) -> None:
                 text = _TEXTS.get(media_type)
                 media.setdefault("example", text or _of_schema(schemas, media["schema"], "", "", 0))
         for parameter in operation.get("parameters", ()):
-            parameter.setdefault("example", _of_parameter(parameter))
-
-
-def _of_parameter(parameter: dict[str, Any]) -> Any:
-    if parameter["name"] == "Idempotency-Key":
-        return "order-A123-shipped"
-    schema = parameter["schema"]
-    return schema["default"] if schema.get("default") is not None else _of_schema({}, schema, parameter["name"], "", 0)
+            if parameter.get(
+                "required"
+            ):  # the API's page fills in examples: of what need not be sent, it would send them
+                parameter.setdefault("example", _of_schema({}, parameter["schema"], parameter["name"], "", 0))
 
 
 def _of_schema(schemas: dict[str, Any], schema: dict[str, Any], field: str, owner: str, depth: int) -> Any:
