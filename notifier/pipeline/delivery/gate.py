@@ -17,6 +17,7 @@ from notifier.ground import metrics
 from notifier.ground.clock import now as clock_now
 from notifier.ground.config import current_settings
 from notifier.ground.database import transaction
+from notifier.ground.extensions import db
 from notifier.ledgers import limit_stops, new_phones, spend
 from notifier.ledgers.limit_stops import Stop
 from notifier.ledgers.moves import Move, move_each
@@ -85,6 +86,7 @@ def _not_afforded(tasks: Sequence[Task], stopped: dict[UUID, str], charged: Sequ
         for task in tasks
         if prices or ceilings[_producer(task)] is not None
     ]
+    db.session.close()  # the ceilings may have been read: no transaction is open while sending
     if not charges and not stopped:
         return {}
     with transaction():

@@ -24,7 +24,7 @@ from notifier.core.spend import MOST, Ceiling
 from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
-from notifier.ground.extensions import redis_store
+from notifier.ground.extensions import db, redis_store
 from notifier.models import Delivery, LimitStop, Notification, SpendDay, SpendEntry, User
 from notifier.people import preferences, profiles
 from notifier.pipeline.delivery import deliver as delivering
@@ -247,6 +247,15 @@ def test_a_batch_costs_the_same_statements_whatever_its_size(
             delivering.deliver(ids)
         counts.append(len(statements))
     assert counts[0] == counts[1]
+
+
+def test_no_transaction_is_open_while_sending(app: APIFlask, submit: Submit, twilio: Twilio) -> None:
+    submit(met(ONE), **SMS)
+    ids = [row.id for row in deliveries() if row.status == "queued"]
+    claimed, _ = delivering.claim(ids)
+    app.extensions.pop("producer_limits")  # they are read anew
+    assert delivering.gate.pay(claimed) == (claimed, [])
+    assert not db.session().in_transaction()
 
 
 def test_many_new_numbers_of_one_block_are_stopped(
