@@ -65,7 +65,10 @@ def test_a_request_and_all_that_follows_from_it_are_one_trace(
     assert (accept.parent, sent.parent, receipt.parent) == (PARENT, accept.id, accept.id)
     batch = collector.only("deliver.batch")
     assert (batch.trace == TRACE, batch.links) == (False, (TRACE,))
-    ids = {name: sent.facts[name] for name in ("request_id", "submission", "notification", "delivery", "channel")}
+    ids = {
+        name: sent.facts[name]
+        for name in ("request_id", "producer", "submission", "notification", "delivery", "channel")
+    }
     assert ids == {name: receipt.facts[name] for name in ids}
     assert (ids["delivery"], ids["submission"]) == (delivery, accept.facts["submission"])
     assert {**sent.facts, **ids} == {**ids, "provider": "acme", "attempt": 1}
