@@ -41,6 +41,7 @@ EVERYTHING: dict[str, Any] = {
     "count": 1, "more": 1, "role": "operator", "days": 1, "invited_by": "mira@shop.example", "account": "smtp-backup",
     "summary": "No worker runs", "state": "firing", "description": "Nothing is sent.", "alert": "NotifierNoWorkers",
     "name": "Firefox & Co", "by": "mira@shop.example",
+    "limit": "new_phones", "block": "+491511234",
     "producer": "Shop & Co", "address": "https://shop.example.com/…",
 }  # fmt: skip
 
