@@ -79,6 +79,7 @@ def test_a_key_is_found_with_what_it_may_do(app: APIFlask) -> None:
         expires_at=until,
         label=f"Shop, key {plain[:16]}…",
         prefix=plain[:16],
+        producer="Shop",
     )
 
 
