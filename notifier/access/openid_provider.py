@@ -24,7 +24,7 @@ from notifier.ground.openid import OpenIdProvider
 
 _KEPT_S = 3600.0
 _AWAY: Final = N_("%(name)s cannot be reached at the moment. Try again in a minute.")
-ODD: Final = N_("%(name)s has answered something that cannot be trusted. An admin finds the reason with `doctor`.")
+ODD: Final = N_("%(name)s has answered something that cannot be trusted. An admin finds the reason in the log.")
 
 
 class Refused(Exception):

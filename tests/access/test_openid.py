@@ -14,7 +14,8 @@ from notifier.access.openid_provider import Refused
 from notifier.ground.clock import now
 from tests.openid import SECRET, Provider, acme_id, use  # noqa: F401 (a fixture)
 
-EMAIL = {"email": "ann@acme.example", "email_verified": True}
+ANN = "ann@acme.example"
+EMAIL = {"email": ANN, "email_verified": True}
 
 
 def come(provider: Provider, **answer: str) -> openid.Identity:
@@ -117,6 +118,13 @@ def test_a_code_works_once_and_with_its_own_verifier_only(acme_id: Provider) -> 
         ({**EMAIL, "email_verified": "true"}, None, "ann@acme.example"),
         ({**EMAIL, "email_verified": False}, None, None),
         ({**EMAIL, "email_verified": "false"}, None, None),
+        # Entra ID says it by a claim of its own, in either form, and at /userinfo just the e-mail
+        ({"email": ANN, "xms_edov": True}, {"sub": "ann", "email": ANN}, ANN),
+        ({"email": ANN, "xms_edov": "1"}, None, ANN),
+        ({"email": ANN, "xms_edov": False}, {"sub": "ann", "email": ANN}, None),
+        ({**EMAIL, "email_verified": False, "xms_edov": True}, None, None),
+        ({"email": ANN}, {"sub": "ann", "email": "root@acme.example", "xms_edov": True}, "root@acme.example"),
+        ({"email": ANN, "xms_edov": True}, {"sub": "ann", "email": ANN, "email_verified": False}, ANN),
         ({"email": "ann@acme.example"}, {"sub": "ann"}, None),
         ({}, {"sub": "ann", **EMAIL}, "ann@acme.example"),
         # Verified is what is said in the same breath
@@ -132,6 +140,18 @@ def test_an_e_mail_counts_if_the_provider_vouches_for_it(
 ) -> None:
     acme_id.claims, acme_id.userinfo = claims, userinfo
     assert come(acme_id).email == email
+
+
+def test_who_is_asked_for_roles_does_not_vouch_for_anothers_word(
+    acme_id: Provider,  # noqa: F811
+    app: APIFlask,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    use(app, monkeypatch, acme_id.issuer, "groups: ops=admin")
+    acme_id.claims = {"email": ANN, "xms_edov": False}
+    acme_id.userinfo = {"sub": "ann", "groups": ["ops"], **EMAIL}
+    found = come(acme_id)
+    assert (found.email, found.claims["groups"]) == (None, ["ops"])
 
 
 def test_a_new_key_is_fetched_and_old_ones_are_kept_for_an_hour(acme_id: Provider) -> None:  # noqa: F811
