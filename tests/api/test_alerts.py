@@ -61,7 +61,7 @@ def test_an_alert_is_in_the_inbox_of_every_admin(alerting: Api) -> None:
 # What is said → priority, title
 SAID = [
     (TOLD, "urgent", "Alert: No worker runs"),
-    (OVER, "medium", "Over: No worker runs"),
+    (OVER, "medium", "Resolved: No worker runs"),
     ({**TOLD, "alerts": [{**ALERT, "labels": {"alertname": "A", "severity": "warning"}}]}, "high", None),
     ({**TOLD, "alerts": [{**ALERT, "annotations": {}}]}, "urgent", "Alert: NotifierNoWorkers"),
     ({**TOLD, "alerts": [ALERT, ALERT, OVER["alerts"][0]]}, "urgent", "Alert: No worker runs (2 alerts)"),
@@ -87,7 +87,7 @@ def test_what_is_said_decides_how_pressing_it_is(
 def test_what_is_over_takes_the_place_of_what_nobody_has_read(alerting: Api) -> None:
     for told in (TOLD, TOLD, OVER):
         alerting.post("/api/v1/alerts", told)
-    assert [title for title, *_ in items()] == ["Over: No worker runs"]
+    assert [title for title, *_ in items()] == ["Resolved: No worker runs"]
 
 
 # the annotation `page` → where the notification leads
