@@ -113,7 +113,9 @@ class Settings:
     retry_delays: Mapping[str, tuple[float, ...]] = _setting(
         "seconds between tries, for every priority, such as `1,2,4`; each varies by ±20 %"
     )
-    rate_limit: str = _setting("requests allowed per producer key (`200000/minute`)")
+    rate_limit: str = _setting(
+        "notifications that a producer key may ask for; a call counts as at least one (`200000/minute`)"
+    )
     recipient_limit: str = _setting(
         "how often one person, or one address, may be sent the same urgent or mandatory type, such as one-time codes "
         "(`30/10 minutes`)"

@@ -67,6 +67,10 @@ def test_compose_takes_the_file(tmp_path: Path) -> None:
         "-q",
     ]
     run(*command, env={"PATH": "/usr/bin:/bin", "PUBLIC_URL": "https://notifier.example.com"})
+    # As docs/deployment.md has it: `docker compose exec` needs it as much as `up`
+    (tmp_path / "deploy" / ".env").write_text("PUBLIC_URL=https://notifier.example.com\n")
+    run(*command, env={"PATH": "/usr/bin:/bin"})
+    (tmp_path / "deploy" / ".env").unlink()
     refused = subprocess.run(command, capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"}, timeout=60)
     assert refused.returncode != 0
     assert "say where people will open it" in refused.stderr
