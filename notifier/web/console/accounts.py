@@ -9,7 +9,7 @@ from wtforms import EmailField, SelectField
 from wtforms.fields import SelectChoice
 from wtforms.validators import InputRequired, Length
 
-from notifier.access import invitations, notices, openid_accounts, roles, second_factor
+from notifier.access import accounts, invitations, notices, openid_accounts, passkeys, roles, second_factor
 from notifier.core.errors import Rejected
 from notifier.ground.config import current_settings
 from notifier.ground.ids import parse
@@ -116,7 +116,12 @@ def one(account_id: str) -> ResponseReturnValue:
 
 def _page(account: Account, form: RoleForm) -> str:
     provider = current_settings().oidc_issuer if openid_accounts.of_account(account.id) else None
-    return render_template("admin/account.html", account=account, form=form, provider=provider)
+    ways = [provider.name] if provider else []
+    if accounts.may_sign_in_here(account.email):
+        ways += ["a password"] if account.password_hash else []
+        ways += ["an e-mailed link", *(["a passkey"] if passkeys.of_account(account.id) else [])]
+    shown = " or ".join(filter(None, (", ".join(ways[:-1]), *ways[-1:])))
+    return render_template("admin/account.html", account=account, form=form, provider=provider, ways=shown)
 
 
 @pages.post("/<account_id>/role")

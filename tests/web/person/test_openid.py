@@ -223,8 +223,11 @@ def test_with_local_sign_in_off_only_accounts_for_emergencies_sign_in_without_it
 ) -> None:
     ann = connected(signed_in, acme)
     device = add(ann)
-    signed_in("admin", "root")
+    root = signed_in("admin", "root")
+    anns = next(f"/admin/accounts/{one.shown_id}" for one in rows(Account) if one.email == ANN)
+    assert "<dd>Acme, a password, an e-mailed link or a passkey</dd>" in root.get(anns).text
     use(app, monkeypatch, acme.issuer, local_sign_in=frozenset({"root@example.test"}))
+    assert "<dd>Acme</dd>" in root.get(anns).text
 
     assert "in an emergency" in visitor.get("/login").text
     refused = visitor.sign_in(ANN)
