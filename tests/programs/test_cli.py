@@ -214,6 +214,7 @@ def test_migrate_makes_the_folder_of_the_database_in_production_too(run: Run, tm
         "NOTIFIER_HOME": str(home),
         "DATABASE_URL": "",
         "PUBLIC_URL": "https://notifier.example",
+        "TRUSTED_PROXIES": "1",
     }
     migrated = run("migrate", **anew)
     assert (migrated.returncode, (home / "notifier.db").exists()) == (0, True), migrated.stderr

@@ -42,7 +42,7 @@ def test_it_says_what_it_waits_for(settings: Settings, tmp_path: Path, stands_at
 
 def test_a_setting_that_nothing_reads_is_logged_once(settings: Settings, app: APIFlask) -> None:
     odd = replace(
-        settings, environment={**settings.environment, "SYNTHETIC": "5m", "PUBLIC_ULR": "https://example.test"}
+        settings, environment={**settings.environment, "NOTIFIER_COLOUR": "blue", "PUBLIC_ULR": "https://example.test"}
     )
 
     with structlog.testing.capture_logs() as logs:
@@ -50,6 +50,6 @@ def test_a_setting_that_nothing_reads_is_logged_once(settings: Settings, app: AP
 
     told = [line for line in logs if line["event"] == "settings.not_read"]
     assert [(line["setting"], line.get("did_you_mean")) for line in told] == [
+        ("NOTIFIER_COLOUR", None),
         ("PUBLIC_ULR", "PUBLIC_URL"),
-        ("SYNTHETIC", None),
     ]

@@ -107,7 +107,7 @@ def test_it_is_filtered_by_type_and_time(viewer: Visitor, send: Send, given: str
         send("zoe", type="order_shipped", data=ORDER, email="zoe@example.test", channels=("email",))
     send("zoe", type="comment", data={"actor": "Grace", "text": "Hello"}, channels=("email",))
     page = viewer.get(f"/admin/sandbox?{given}").text
-    words = {"comment": "Grace", "order_shipped": "4711"}
+    words = {"comment": "Grace", "order_shipped": "Your order 4711"}  # the number alone may be in any id
     assert {type for type, word in words.items() if word in page} == found
 
 
