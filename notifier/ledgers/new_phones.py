@@ -25,6 +25,20 @@ POLICY = "new_phones"
 _PREFIX = "notifier:new-phones:"
 _BLOCK = 4  # digits at the end of a number that the numbers of a block differ in
 _MOST_SETS = 10_000  # that a process counts by itself
+# In one step: a number that is refused is in no set meanwhile, or the same number beside it would pass as a repeat.
+# KEYS: the set of each number. ARGV: how many a set may have; how long it is kept (s); the numbers.
+_ADD = """
+local found = {}
+for i, key in ipairs(KEYS) do
+  local member = ARGV[i + 2]
+  found[i] = redis.call('SISMEMBER', key, member)
+  if found[i] == 0 and redis.call('SCARD', key) < tonumber(ARGV[1]) then
+    found[i] = redis.call('SADD', key, member)
+    redis.call('EXPIRE', key, ARGV[2])
+  end
+end
+return found
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +61,17 @@ def over_limit(phones: Sequence[NewPhone]) -> set[int]:
     window = int(now().timestamp() // limit.get_expiry())
     keys = [f"{_PREFIX}{phone.producer_id.hex}:{phone.block}:{window}" for phone in phones]
     members = [phone.digest[:8] for phone in phones]
-    counts = _count(keys, members, limit.get_expiry())
-    over = {index for index, (is_new, count) in enumerate(counts) if is_new and count > limit.amount}
-    _take_out([(keys[index], members[index]) for index in over])
-    return over
+    may_go = _count(keys, members, limit)
+    return {index for index, one in enumerate(may_go) if not one}
 
 
-def _count(keys: Sequence[str], members: Sequence[bytes], expiry_s: int) -> list[tuple[bool, int]]:
-    """→ for each whether it was not in its set, and how many the set has with it."""
+def _count(keys: Sequence[str], members: Sequence[bytes], limit: limits.RateLimitItem) -> list[bool]:
+    """→ for each whether it is in its set now: it was, or there was room."""
     if not redis_store.is_away():
-        with contextlib.suppress(redis.RedisError), redis_store.client.pipeline(transaction=False) as pipe:
-            for key, member in zip(keys, members, strict=True):
-                pipe.sadd(key, member)
-                pipe.scard(key)
-                pipe.expire(key, expiry_s)
-            answers = pipe.execute()
-            return [(bool(new), count) for new, count in zip(answers[::3], answers[1::3], strict=True)]
+        with contextlib.suppress(redis.RedisError):
+            return list(
+                map(bool, redis_store.client.eval(_ADD, len(keys), *keys, limit.amount, limit.get_expiry(), *members))
+            )
     unchecked(POLICY)
     own = _own_sets()
     if len(own) > _MOST_SETS:
@@ -70,21 +79,10 @@ def _count(keys: Sequence[str], members: Sequence[bytes], expiry_s: int) -> list
     found = []
     for key, member in zip(keys, members, strict=True):
         known = own.setdefault(key, set())
-        is_new = member not in known
-        known.add(member)
-        found.append((is_new, len(known)))
+        if len(known) < limit.amount:
+            known.add(member)
+        found.append(member in known)
     return found
-
-
-def _take_out(refused: Sequence[tuple[str, bytes]]) -> None:
-    """They were not reached: a repeat is one too many again."""
-    for key, member in refused:
-        _own_sets().get(key, set()).discard(member)
-    if refused and not redis_store.is_away():
-        with contextlib.suppress(redis.RedisError), redis_store.client.pipeline(transaction=False) as pipe:
-            for key, member in refused:
-                pipe.srem(key, member)
-            pipe.execute()
 
 
 def _own_sets() -> dict[str, set[bytes]]:

@@ -266,6 +266,7 @@ def test_many_new_numbers_of_one_block_are_stopped(
     block = [f"+4915112340{number:03}" for number in range(5)]
     assert text(submit, *block[:3]) == [GONE, GONE, NEW]
     assert text(submit, block[0], block[2], "+4915198760001") == [GONE, NEW, GONE]
+    assert text(submit, block[2], block[2]) == [NEW, NEW]  # at once, which makes it no repeat
     other = replace(caller, producer_id=keys.create_producer("Other").id)
     assert text(submit, block[3], caller=other) == [GONE]
     [stop] = rows(LimitStop)
@@ -283,9 +284,9 @@ def test_without_redis_each_process_guards_by_itself(
         raise redis.ConnectionError
 
     allow(new_phones_limit="2/hour")
-    monkeypatch.setattr(redis_store.client, "pipeline", away)
+    monkeypatch.setattr(redis_store.client, "eval", away)
     block = [f"+4915112340{number:03}" for number in range(4)]
-    assert text(submit, *block) == [GONE, GONE, NEW, NEW]
+    assert text(submit, *block, block[3]) == [GONE, GONE, NEW, NEW, NEW]
     assert text(submit, block[0], block[3]) == [GONE, NEW]
 
 
