@@ -20,6 +20,7 @@ from notifier.core.pointers import pointer_to
 from notifier.core.timestamps import parse_time
 from notifier.ground.fast_json import encoded
 from notifier.ground.zones import is_zone
+from notifier.people.consent import check_version_of_others
 
 # What pydantic puts into the path of a fault, and is no part of the body.
 STEPS = (OF_A_NAME, BY_CHANNEL, WHOLE) = ("[key]", "[by channel]", "[whole]")
@@ -146,6 +147,9 @@ UserId = Annotated[
     ),
 ]
 Time = Annotated[datetime, BeforeValidator(_custom("invalid_time", parse_time), json_schema_input_type=datetime)]
+TextVersion = Annotated[
+    str, Field(min_length=1, max_length=64), AfterValidator(_custom("version_taken", check_version_of_others))
+]
 Zone = Annotated[str, AfterValidator(_custom("unknown_time_zone", _parse_zone)), Field(examples=["Europe/Berlin"])]
 Locale = Annotated[str, AfterValidator(_custom("invalid_locale", parse_locale)), Field(examples=["de", "pt-BR"])]
 Email = Annotated[str, AfterValidator(_custom("invalid_email", _parse_email)), Field(examples=["alice@example.com"])]

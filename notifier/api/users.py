@@ -29,6 +29,8 @@ from notifier.ground import tokens
 from notifier.ground.database import transaction
 from notifier.ground.ids import parse
 from notifier.ground.shapes import timestamp
+from notifier.ledgers import audit
+from notifier.models.producer import label_of
 from notifier.people import addresses, erasures, profiles
 from notifier.queries import person_export, valid_tokens
 from notifier.queries import users as queries
@@ -111,9 +113,11 @@ def list_erasures(user_id: str) -> Response:
     """Certificates of erasure
 
     Of all who have had this id, newest first: what was erased, by class and count, and what is kept in a form that
-    nobody can read. They name nobody.
+    nobody can read. They name nobody: whose key or account it was is in them for the scope `admin`, and where it was a
+    key of the calling producer or the person themselves.
     """
-    return answer({"data": erasures.of_person(existing_user_id(user_id)), "next": None})
+    found = erasures.of_person(existing_user_id(user_id))
+    return answer({"data": [{**one, "by": _shown_actor(one["by"])} for one in found], "next": None})
 
 
 @bp.get("/<user_id>/export")
@@ -226,6 +230,12 @@ def end_tokens(user_id: str) -> Response:
     if not profiles.end_tokens(existing_user_id(user_id)):
         raise _nobody(user_id)
     return Response(status=204)
+
+
+def _shown_actor(actor: str) -> str | None:
+    """Who runs this, and which other producers there are, is not the caller's."""
+    is_own = actor == audit.THEMSELVES or actor.startswith(label_of(g.key.producer, "").removesuffix("…"))
+    return actor if is_own or "admin" in g.key.scopes else None
 
 
 def _nobody(user_id: str) -> Rejected:

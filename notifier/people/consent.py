@@ -7,6 +7,7 @@ follows from its language and text.
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import datetime
@@ -17,6 +18,9 @@ from notifier.ground.extensions import db
 from notifier.ledgers import audit
 from notifier.models import ConsentEvent, ConsentText
 from notifier.models.user import API, CONSOLE
+
+_LENGTH = 16
+_OURS = re.compile(f"[0-9a-f]{{{_LENGTH}}}")
 
 Wording = Callable[[str], tuple[str, str]]  # a choice → language, the words beside it
 
@@ -35,6 +39,15 @@ def told(version: str | None) -> Iterator[None]:
     """What is chosen inside was asked with this version of a producer's own words (None: it has not said)."""
     with _asking(version):
         yield
+
+
+def check_version_of_others(version: str) -> str:
+    """A version of a producer's own words. Raises ValueError for one that might be ours: the ledger would say that
+    somebody was asked with words which they have never seen.
+    """
+    if _OURS.fullmatch(version):
+        raise ValueError(f"{_LENGTH} hexadecimal digits are a version of Notifier's own words: put a name before them")
+    return version
 
 
 @contextlib.contextmanager
@@ -81,6 +94,6 @@ def _version(choice: str, texts: dict[str, dict[str, Any]], at: datetime) -> str
     if asked is None or isinstance(asked, str):
         return asked
     language, text = asked(choice)
-    version = hashlib.sha256(f"{language}\0{text}".encode()).hexdigest()[:16]
+    version = hashlib.sha256(f"{language}\0{text}".encode()).hexdigest()[:_LENGTH]
     texts[version] = {"version": version, "language": language, "text": text, "since": at}
     return version

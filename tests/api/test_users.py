@@ -19,7 +19,7 @@ from notifier.ground.extensions import db
 from notifier.ground.ids import parse
 from notifier.ledgers import audit
 from notifier.models import Address, AuditEntry, ConsentEvent, Delivery, Notification, Suppression, User
-from notifier.people import consent, preferences, uploads
+from notifier.people import consent, preferences, profiles, uploads
 from notifier.people.person import GIVEN
 from notifier.people.profiles import FIELDS
 from notifier.pipeline.delivery.deliver import deliver
@@ -393,6 +393,22 @@ def test_an_erasure_has_a_certificate_that_names_nobody(api: Any, cast: Any) -> 
     assert api.get("/api/v1/users/nobody/erasures").json["data"] == []
 
 
+def test_a_certificate_tells_a_producer_of_its_own_keys_and_of_nobody_elses(api: Any, cast: Any) -> None:
+    other = key_with(api, "users")
+    other.delete("/api/v1/users/alice")
+    api.delete("/api/v1/users/bob")
+    with audit.acting_as("root@example.test"):
+        profiles.erase("carol")
+    with audit.acting_as(audit.THEMSELVES):
+        profiles.erase("dave")
+
+    def by(who: Any) -> list[str | None]:
+        return [who.get(f"/api/v1/users/{user}/erasures").json["data"][0]["by"] for user in cast]
+
+    assert by(other) == [f"Other, key {other.key[:16]}…", None, None, audit.THEMSELVES]
+    assert None not in by(api)
+
+
 def test_whose_address_wants_no_advertising_stays_silent_when_given_again(api: Any, cast: Any) -> None:
     api.patch("/api/v1/users/alice/preferences", {"categories": {"marketing": {"email": False}}})
     api.delete("/api/v1/users/alice")
@@ -410,6 +426,8 @@ def test_the_ledger_says_who_chose_from_where_and_with_which_words(api: Any, cas
 
     document = api.get("/api/v1/users/alice/export").json
     by_page, by_api = document["consent"][:2]
+    forged = api.patch("/api/v1/users/alice/preferences", {**asked, "text_version": by_page["text_version"]})
+    assert (forged.status_code, forged.json["errors"][0]["code"]) == (422, "version_taken")
     assert (by_page["by"], by_page["origin"], by_page["source"]) == (None, "192.0.2.7", "page")
     words = {"language": "en", "text": "Words beside categories.social.*"}
     assert document["consent_texts"][by_page["text_version"]] == words

@@ -15,6 +15,7 @@ from notifier.api.fields import (
     Part,
     Phone,
     ShortText,
+    TextVersion,
     Time,
     UserId,
     Zone,
@@ -113,7 +114,7 @@ class PreferencesIn(Body):
         default=None, description="Opens and clicks are neither asked for nor recorded, whatever the type says."
     )
     time_zone: Zone | None = None
-    text_version: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
+    text_version: TextVersion | None = Field(
         default=None,
         description="Which version of your own words the person was asked with; kept with these changes as proof of "
         "their consent, and no choice itself.",
@@ -170,7 +171,7 @@ class TokenOut(Answer):
 class ErasureOut(Answer):
     id: str
     at: str
-    by: str = Field(description="Whose key or account it was, or the person themselves.")
+    by: str | None = Field(description="Whose key or account it was, or the person themselves; null: not the caller's.")
     erased: dict[str, int] = Field(description="Class → how many.", examples=[{"addresses": 2, "inbox_items": 14}])
     kept: dict[str, int] = Field(
         description="What stays: notifications as figures, and suppressed addresses as keyed digests."
