@@ -11,6 +11,7 @@ from flask_login import current_user
 from notifier.access import accounts, notices, passkeys, sessions
 from notifier.core import devices
 from notifier.core.errors import Rejected
+from notifier.ground.clock import now
 from notifier.web import challenges
 from notifier.web.access import ANYONE, allow, page_blueprint
 from notifier.web.forms import is_storable
@@ -40,10 +41,12 @@ def sign_in() -> ResponseReturnValue:
     if account is None:
         flash(gettext("That passkey was not accepted. Try again, or sign in another way."), "error")
         return redirect(url_for("login.ask_for_code" if halfway else "login.form"), 303)
-    if not accounts.may_sign_in_here(account.email):
-        return login.refuse_local()
     target = halfway[2] if halfway else login.target()
-    login.enter(account, sessions.PASSKEY)
+    # After the provider it is the second factor, and no way in of its own
+    is_second = halfway is not None and (halfway[0].id, halfway[1]) == (account.id, sessions.PROVIDER)
+    if not is_second and not accounts.may_sign_in_here(account.email):
+        return login.refuse_local()
+    login.enter(account, sessions.PROVIDER if is_second else sessions.PASSKEY, proven_at=now())
     return redirect(target, 303)
 
 

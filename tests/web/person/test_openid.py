@@ -7,7 +7,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
-import sqlalchemy as sa
 import time_machine
 from apiflask import APIFlask
 from oidc_provider_mock import User, run_server_in_thread
@@ -15,7 +14,6 @@ from werkzeug.test import TestResponse
 
 from notifier.access import sessions
 from notifier.ground.clock import now
-from notifier.ground.database import transaction
 from notifier.models import Account, AccountSession, OpenIdIdentity, SignInLink
 from notifier.web import throttle
 from tests.access.test_second_factor import set_up
@@ -241,9 +239,10 @@ def test_with_local_sign_in_off_only_accounts_for_emergencies_sign_in_without_it
     with time_machine.travel(now() + sessions.PROVEN_FOR + timedelta(minutes=1)):
         assert "/login/link" not in ann.get("/account/second-factor").text
     assert visitor.sign_in("root@example.test").location == "/inbox"
-    with transaction() as session:  # her own second factor is beside the point here
-        session.execute(sa.update(Account).values(second_factor_at=None))
-    assert come_back(Visitor(app), acme).location == "/inbox"
+    came = Visitor(app)  # then her passkey is the second factor, and no way in
+    assert come_back(came, acme, f"{BEGIN}?next=/preferences").location == "/login/code"
+    assert came.post("/login/passkey", {"passkey": answer_of(came, device)}).location == "/preferences"
+    assert rows(AccountSession)[-1].way == sessions.PROVIDER
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of that provider's
