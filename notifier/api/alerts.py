@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from flask import Response
 
-from notifier.api import auth
+from notifier.api import auth, limits
 from notifier.api.answers import answer
 from notifier.api.auth import Door, allow
 from notifier.api.schemas.alerts import AlertIn, AlertsIn, AlertsOut
@@ -33,6 +33,7 @@ def take_alerts(json_data: AlertsIn) -> Response:
     place of what nobody has read yet.
     """
     auth.refuse_test_keys("a test key has no admins to tell")
+    limits.charge_alert()
     db.session.close()  # no connection is held while others have their turn
     own.submit(_submission(json_data))
     return answer({"status": "accepted"}, 202)

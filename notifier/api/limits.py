@@ -103,12 +103,20 @@ def init_app(app: APIFlask) -> None:
         "known": Limiter(type(of_address)(of_address.amount * _KNOWN, of_address.multiples), storage, "known"),
         "guess": Limiter(_GUESSES, storage, "guess"),
     }
+    app.extensions["alerts_limiter"] = Limiter(parse(default_of("alerts")), storage, "alerts")
 
 
 def charge(cost: int) -> None:
     """Counts `cost` notifications against the caller's key. Raises `Rejected('rate_limited')`."""
     if cost > 0:
         _charge(current_app.extensions["limiter"], g.key.key_id.hex, cost)
+
+
+def charge_alert() -> None:
+    """Counts an alert against the caller's key: whoever has stolen it shall not ring admins' phones all night, since no
+    other limit holds for what they are told. Raises `Rejected('rate_limited')`; a monitoring comes again.
+    """
+    _charge(current_app.extensions["alerts_limiter"], f"alerts:{g.key.key_id.hex}", 1)
 
 
 def charge_address(*, known: bool) -> None:

@@ -36,6 +36,7 @@ _POLICIES = (
         *("known", "calls of signed-in people, by network address", "60000/minute"),
         *("ADDRESS_LIMIT", f"{_REFUSED}; ten times `address`", _PASSES),
     ),
+    Policy("alerts", "alerts of a monitoring, by its key", "100/10 minutes", None, _REFUSED, _PASSES),
     Policy("guess", "invalid keys and tokens, by network address", "60/minute", None, _REFUSED, _PASSES),
     Policy("link_pair", "sign-in links, by mailbox and network", "5/15 minutes", None, _REFUSED, _OWN_COUNT),
     Policy("link_address", "sign-in links, by network address", "50/15 minutes", None, _REFUSED, _OWN_COUNT),

@@ -3,10 +3,13 @@
 from typing import Any
 
 import pytest
+import time_machine
 from apiflask import APIFlask
+from limits import parse
 
 from notifier.access import accounts
 from notifier.access.keys import create_key, create_producer
+from notifier.ground.clock import now
 from notifier.models import InboxItem, Notification
 from tests.conftest import Api
 from tests.stored import row_counts, rows
@@ -123,6 +126,16 @@ def test_what_alertmanager_does_not_say_is_refused_and_stores_nothing(alerting: 
     before = row_counts()
     assert alerting.post("/api/v1/alerts", told).status_code == 422
     assert row_counts() == before
+
+
+def test_a_stolen_key_does_not_ring_all_night(alerting: Api, app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app.extensions["alerts_limiter"], "item", parse("2/10 minutes"))
+    with time_machine.travel(now(), tick=False):
+        told = [alerting.post("/api/v1/alerts", {**TOLD, "groupKey": str(number)}) for number in range(3)]
+    assert [answer.status_code for answer in told] == [202, 202, 429]
+    assert told[-1].headers["RateLimit-Policy"] == '"alerts";q=2;w=600'
+    assert int(told[-1].headers["Retry-After"]) <= 600
+    assert len(rows(Notification)) == 2
 
 
 def test_a_test_key_may_not_tell_anybody(client: Any, app: APIFlask) -> None:
