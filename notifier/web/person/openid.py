@@ -101,10 +101,14 @@ def _go(purpose: str) -> ResponseReturnValue:
     begun: dict[str, Any] = {"purpose": purpose, "at": now().timestamp()}
     target = request.args.get("next")
     begun["next"] = target if is_local(target) else None
+    address = request.remote_addr or "unknown"
+    if not throttle.may_try_again(address):
+        return _refuse(Refused(openid.TOO_OFTEN, "too_often"), begun)
     db.session.close()  # as in `come_back`
     try:
         url, flow = openid.begin(again=purpose == _AGAIN)
     except Refused as error:
+        throttle.note_failure(address)  # nothing is remembered of a provider that is away
         return _refuse(error, begun)
     session[_FLOW] = {**begun, "flow": {"state": flow.state, "nonce": flow.nonce, "verifier": flow.verifier}}
     return redirect(url)

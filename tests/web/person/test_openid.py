@@ -78,13 +78,23 @@ def test_only_the_browser_that_has_begun_comes_in_and_once(acme: Provider, app: 
 
 
 def test_one_address_does_not_ask_the_provider_without_end(
+    acme: Provider, app: APIFlask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(throttle, "MOST_FAILURES", 1)
+    browsers = [Visitor(app) for _ in range(4)]
+    for browser, answer in [(one, acme.authorize(one.get(BEGIN).location)) for one in browsers]:
+        assert browser.get(BACK, query_string={**answer, "code": "guessed"}).location == "/login"
+    assert acme.asked.count("/token") == 2
+    assert "Too many attempts." in browsers[-1].get("/login").text
+
+
+def test_nor_does_it_by_beginning_again_and_again_while_the_provider_is_away(
     acme: Provider, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(throttle, "MOST_FAILURES", 1)
-    for _ in range(4):
-        answer = acme.authorize(visitor.get(BEGIN).location)
-        assert visitor.get(BACK, query_string={**answer, "code": "guessed"}).location == "/login"
-    assert acme.asked.count("/token") == 2
+    acme.is_away = True
+    assert [visitor.get(BEGIN).location for _ in range(4)] == ["/login"] * 4
+    assert len(acme.asked) == 2
     assert "Too many attempts." in visitor.get("/login").text
 
 
