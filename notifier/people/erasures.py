@@ -37,9 +37,11 @@ from notifier.models import (
     Suppression,
     UploadMember,
 )
+from notifier.models.account import ROLES
 
 KIND = "era"
 _MOST = 200  # shown at once
+_OF_PEOPLE = ("person.", "address.", "preferences.")  # actions whose subject is somebody's id
 
 
 def begin(user_id: str) -> Erasure:
@@ -123,15 +125,23 @@ def _is_off(document: Mapping[str, Any], category: str, channel: str) -> bool:
 def _leave_the_trail(user_id: str, name: str) -> int:
     """Replaces them in what others have done to them; → in how many lines. What they did as somebody with a role in the
     console stays theirs.
+
+    An id may be any name, and who gives it chooses it: lines about channels, templates or accounts of that name are
+    none about the person.
     """
     email = db.session.scalar(sa.select(Account.email).where(Account.user_id == user_id))
     subject: Any = AuditEntry.subject
     if db.engine.dialect.name == "postgresql":
         subject = sa.collate(AuditEntry.subject, "C")
-    theirs = sa.or_(
-        subject.in_([user_id, *([email] if email else [])]),
-        sa.and_(subject > f"{user_id} ", subject < f"{user_id}!"),  # "alice email a…@example.test"
+    action = AuditEntry.action
+    by_signing_in = sa.and_(action == "account.created", AuditEntry.after["role"].as_string() == ROLES[0])
+    is_theirs = sa.or_(
+        sa.and_(subject == user_id, sa.or_(*(action.startswith(kind) for kind in _OF_PEOPLE), by_signing_in)),
+        sa.and_(subject == (email or ""), action.startswith("account.")),
+        # "alice email a…@example.test"
+        sa.and_(subject > f"{user_id} ", subject < f"{user_id}!", action == "suppression.lifted"),
     )
+    theirs = sa.and_(is_theirs, AuditEntry.subject.not_like("era!_%", escape="!"))  # each is replaced once
     values = {"subject": name, "after": sa.case((AuditEntry.action == "account.created", None), else_=AuditEntry.after)}
     changed = sa.update(AuditEntry).where(theirs).values(values).execution_options(synchronize_session=False)
     return db.session.execute(changed).rowcount  # type: ignore[attr-defined, no-any-return]

@@ -393,6 +393,33 @@ def test_an_erasure_has_a_certificate_that_names_nobody(api: Any, cast: Any) -> 
     assert api.get("/api/v1/users/nobody/erasures").json["data"] == []
 
 
+@pytest.mark.parametrize(
+    ("action", "name", "after"),
+    [
+        ("channel.paused", "sms", None),
+        ("template.saved", "order_shipped@3", None),
+        ("account.created", "root@example.test", {"role": "admin", "user": "root"}),
+        ("account.role_changed", "root@example.test", {"role": "admin"}),
+    ],
+)
+def test_erasing_somebody_of_that_name_hides_nothing_else_in_the_trail(
+    api: Any, action: str, name: str, after: dict[str, str] | None
+) -> None:
+    with transaction():
+        audit.write(action, name, after=after)
+    other = key_with(api, "users")
+    assert other.put(f"/api/v1/users/{name}", {"name": "N"}).status_code == 201
+    assert other.delete(f"/api/v1/users/{name}").status_code == 204
+    trail = db.session.scalars(sa.select(AuditEntry).order_by(AuditEntry.id)).all()
+    assert [(one.subject, one.after) for one in trail if one.action == action] == [(name, after)]
+    assert name not in [one.subject for one in trail if one.action == "person.created"]
+
+
+def test_somebody_with_the_id_of_a_certificate_can_be_erased(api: Any) -> None:
+    api.put("/api/v1/users/era_1", {"name": "N"})
+    assert api.delete("/api/v1/users/era_1").status_code == 204
+
+
 def test_a_certificate_tells_a_producer_of_its_own_keys_and_of_nobody_elses(api: Any, cast: Any) -> None:
     other = key_with(api, "users")
     other.delete("/api/v1/users/alice")
