@@ -37,13 +37,15 @@ def get_type(key: str) -> Response:
 def put_type(key: str, json_data: TypeIn) -> Response:
     """Create an event type or replace it as a whole
 
-    201 for a new one. A type without a template is shown by its title. Mandatory types, types of category system (also
-    if they are only becoming so), and types that the key may not submit need the scope `admin`.
+    201 for a new one. A type without a template is shown by its title. Mandatory types, types of category system and
+    those that go to the admins (also if they are only becoming so), and types that the key may not submit need the
+    scope `admin`.
     """
     if not event_types.KEY.match(key):
         message = "the key of a type is 1 to 64 of a-z 0-9 _ and begins with a letter"
         raise Rejected("validation_failed", message, (Fault("/key", "invalid_key", message),))
-    becomes_everybodys = json_data.mandatory or json_data.category == "system"
+    # No limit holds for what goes to admins: neither of the person nor of money
+    becomes_everybodys = json_data.mandatory or json_data.category == "system" or json_data.to_admins
     auth.may_change(key, is_everybodys=becomes_everybodys or key in queries.keys_of_everybody())
     renamed = {"key", "schema_", "mandatory", "dedupe_window", "escalate_after", "tracking"}
     fields = json_data.model_dump(exclude=renamed)

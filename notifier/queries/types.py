@@ -50,11 +50,18 @@ def internal_keys() -> set[str]:
 
 
 def keys_of_everybody() -> set[str]:
-    """The types whose messages reach everybody: the product's own, mandatory ones, and those of category system."""
+    """The types whose messages reach people whatever they chose: the product's own, mandatory ones, those of category
+    system, and those that go to the admins.
+    """
     return set(
         db.session.scalars(
             sa.select(EventType.key).where(
-                sa.or_(EventType.is_internal, EventType.is_mandatory, EventType.category == "system")
+                sa.or_(
+                    EventType.is_internal,
+                    EventType.is_mandatory,
+                    EventType.category == "system",
+                    EventType.to_admins,
+                )
             )
         )
     )

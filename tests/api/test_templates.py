@@ -179,7 +179,7 @@ def test_whose_words_and_types_a_key_may_change(app: APIFlask, client: FlaskClie
         )
 
 
-@pytest.mark.parametrize("change", [{"mandatory": True}, {"category": "system"}], ids=["mandatory", "system"])
+@pytest.mark.parametrize("change", [{"mandatory": True}, {"category": "system"}, {"to_admins": True}], ids=str)
 def test_nobody_makes_a_type_everybodys_without_the_scope_admin(
     app: APIFlask, client: FlaskClient, change: Any
 ) -> None:
