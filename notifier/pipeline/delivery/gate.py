@@ -45,8 +45,12 @@ def pay(tasks: Sequence[Task]) -> tuple[list[Task], list[Outcome]]:
 
 
 def _is_charged(task: Task) -> bool:
-    """Alerts to those who run the installation pass, whatever has been spent."""
-    if CHANNELS[task.delivery.channel].charged_by is None or task.notification.is_test or task.type.to_admins:
+    """What the product itself tells those who run the installation passes, whatever has been spent. Producers may
+    alert them, too, as often as they like: that costs them as all else does.
+    """
+    if CHANNELS[task.delivery.channel].charged_by is None or task.notification.is_test:
+        return False
+    if task.type.to_admins and task.notification.producer_id is None:
         return False
     return not task.adapters[0].is_sandbox and not isinstance(task.message, str)
 

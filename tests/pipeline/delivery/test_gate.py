@@ -21,7 +21,7 @@ from notifier.channels import serving
 from notifier.channels.serving import Account
 from notifier.core.segments import Price
 from notifier.core.spend import MOST, Ceiling
-from notifier.core.submission import InlineRecipient
+from notifier.core.submission import InlineRecipient, Submission
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db, redis_store
@@ -29,6 +29,7 @@ from notifier.models import Delivery, LimitStop, Notification, SpendDay, SpendEn
 from notifier.people import preferences, profiles
 from notifier.pipeline.delivery import deliver as delivering
 from notifier.pipeline.delivery.record import record
+from notifier.pipeline.intake import own
 from notifier.pipeline.intake.item import Caller
 from notifier.pipeline.upkeep import lapsed, limit_alarms
 from tests.stored import deliveries, rows, sent_statements
@@ -220,6 +221,20 @@ def test_two_workers_never_both_use_the_last_of_a_ceiling(
         thread.join()
     assert sorted(row.status for row in deliveries()) == ["sent"] * 5 + ["skipped"] * 5
     assert (spent(), len(twilio.taken)) == ([50 * CENTS], 5)
+
+
+def test_a_producers_alerts_to_admins_cost_it_and_the_products_own_pass(
+    app: APIFlask, submit: Submit, twilio: Twilio, allow: Callable[..., None]
+) -> None:
+    allow(spend_limit=Ceiling(0, "EUR"))
+    accounts.create_account("root@x.test", None, role="admin", user_id=met(ONE))
+    submit(met(ONE), type="fraud_alert", data={"order_id": "A1", "reason": "velocity"}, channels=("sms",))
+    send()
+    assert [(row.status, row.reason) for row in deliveries()] == [STOPPED]
+    told = {"summary": "No worker runs", "state": "firing"}
+    own.submit(Submission("monitoring_alert", (InlineRecipient("admins"),), told, channels=("sms",)))
+    send()
+    assert twilio.taken == [ONE]
 
 
 def test_without_a_known_price_a_ceiling_lets_nothing_pass(
