@@ -31,11 +31,13 @@ from notifier.models import (
     Notification,
     OpenIdIdentity,
     Passkey,
+    Producer,
     Receipt,
     Suppression,
     Upload,
     UploadMember,
 )
+from notifier.models.producer import label_of
 from notifier.models.user import CONSOLE
 from notifier.queries import events, preferences, users
 from notifier.queries.captures import capture_json
@@ -57,7 +59,7 @@ def export(user_id: str, sight: Sight) -> dict[str, Any]:
         "user": users.profile(user_id),
         "addresses": _addresses(user_id, sight),
         "preferences": preferences.choices(user_id),
-        **_consent(user_id, sees_all=sees_all),
+        **_consent(user_id, sight),
         "notifications": _notifications(user_id, sight),
         "inbox": _inbox(user_id, sight),
         "events": _events(user_id, sight),
@@ -83,8 +85,12 @@ def _addresses(user_id: str, sight: Sight) -> list[dict[str, Any]]:
     return [{**address, "held_back": held.get(address["id"], [])} for address in found]
 
 
-def _consent(user_id: str, *, sees_all: bool) -> dict[str, Any]:
-    """The lines, newest first, and the words they name. From which network address is for those who see everything."""
+def _consent(user_id: str, sight: Sight) -> dict[str, Any]:
+    """The lines, newest first, and the words they name. From which network address, and by which keys of others, is for
+    those who see everything.
+    """
+    own = sa.select(Producer.name).where(Producer.id == sight.producer_id)
+    its_keys = "" if sight.producer_id is None else label_of(db.session.scalar(own) or "", "").removesuffix("…")
     lines = sa.select(ConsentEvent).where(ConsentEvent.user_id == user_id).order_by(ConsentEvent.id.desc())
     rows = db.session.scalars(lines).all()
     return {
@@ -93,9 +99,10 @@ def _consent(user_id: str, *, sees_all: bool) -> dict[str, Any]:
                 "at": _time(row.at),
                 "source": row.source,
                 **row.change,
-                "by": row.actor if row.source != CONSOLE else None,  # whoever runs this is not the person's
+                # Whoever runs this is not the person's
+                "by": row.actor if row.source != CONSOLE and (row.actor or "").startswith(its_keys) else None,
                 "text_version": row.text_version,
-                **({"origin": row.origin} if sees_all else {}),
+                **({} if its_keys else {"origin": row.origin}),
             }
             for row in rows
         ],

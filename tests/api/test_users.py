@@ -460,6 +460,10 @@ def test_the_ledger_says_who_chose_from_where_and_with_which_words(api: Any, cas
     assert document["consent_texts"][by_page["text_version"]] == words
     assert (by_api["choice"], by_api["to"], by_api["text_version"]) == ("categories.marketing.*", True, "checkout-7")
     assert by_api["by"].endswith(f"key {api.key[:16]}…")
+    other = key_with(api, "users")
+    other.patch("/api/v1/users/alice/preferences", {"categories": {"social": True}})
+    by = [line["by"] for line in other.get("/api/v1/users/alice/export").json["consent"][:3]]
+    assert by == [f"Other, key {other.key[:16]}…", None, None]  # of no other producer's keys
     with pytest.raises(DBAPIError, match="append-only"), transaction() as session:
         session.execute(sa.update(ConsentEvent).values(source="api"))
 
