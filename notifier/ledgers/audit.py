@@ -24,6 +24,7 @@ COMMAND_LINE = "command line"
 THEMSELVES = "the person themselves"  # their e-mail could not be erased here
 ITSELF = "Notifier"
 
+_OF_PEOPLE = ("person.", "address.", "preferences.", "suppression.")  # actions
 _LONGEST_TEXT = 1000
 _MOST_ITEMS = 100
 _SECRET_NAME = re.compile(
@@ -92,6 +93,29 @@ def write_each(entries: Iterable[Entry]) -> None:
     ]
     if rows:
         db.session.execute(sa.insert(AuditEntry.__table__), rows)
+
+
+def about_person(user_id: str, email: str | None = None) -> "sa.ColumnElement[bool]":
+    """The lines about a person (`email`: that their account is known by). Only of actions whose subject is a person:
+    producers choose people's ids, and one may be called like a channel, a type or an admin's e-mail.
+    """
+    subject: Any = AuditEntry.subject
+    if db.engine.dialect.name == "postgresql":
+        subject = sa.collate(AuditEntry.subject, "C")
+    is_of_people = sa.or_(*(AuditEntry.action.startswith(kind) for kind in _OF_PEOPLE))
+    # Of somebody without a role, whose e-mail could not be erased there
+    has_no_role = sa.and_(
+        AuditEntry.after["role"].as_string() == "person", AuditEntry.after["user"].as_string().is_(None)
+    )
+    # Side by side, so that each is found by the index
+    lines = [
+        sa.and_(subject == user_id, is_of_people),
+        sa.and_(subject > f"{user_id} ", subject < f"{user_id}!", is_of_people),  # "alice email a…@example.test"
+        sa.and_(subject == user_id, AuditEntry.action == "account.created", has_no_role),
+    ]
+    if email is not None:
+        lines.append(sa.and_(subject == email, AuditEntry.action.startswith("account.")))
+    return sa.or_(*lines)
 
 
 def _row(

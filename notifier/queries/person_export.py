@@ -12,6 +12,7 @@ from notifier.ground import shapes
 from notifier.ground.clock import now
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
+from notifier.ledgers import audit
 from notifier.models import (
     Account,
     AccountSession,
@@ -223,7 +224,7 @@ def _of_nobody(user_id: str) -> dict[str, Any]:
         .where(ExperimentPerson.user_id == user_id)
         .order_by(Experiment.id)
     )
-    trail = sa.select(AuditEntry).where(AuditEntry.subject == user_id).order_by(AuditEntry.id)
+    trail = sa.select(AuditEntry).where(audit.about_person(user_id)).order_by(AuditEntry.id)
     return {
         "account": account and _account(account),
         "sessions": [_session(row) for row in db.session.scalars(sessions)],

@@ -26,6 +26,7 @@ from notifier.pipeline.delivery.deliver import deliver
 from notifier.queries import valid_tokens
 from tests.channels.pushing import Browser
 from tests.conftest import Api
+from tests.stored import rows
 
 ERIN = {
     "name": "Erin",
@@ -434,6 +435,28 @@ def test_a_certificate_tells_a_producer_of_its_own_keys_and_of_nobody_elses(api:
 
     assert by(other) == [f"Other, key {other.key[:16]}…", None, None, audit.THEMSELVES]
     assert None not in by(api)
+@pytest.mark.parametrize("person", ["sms", "boss@example.test", "3", "order_shipped", "era_1", "ERA_1"])
+def test_erasing_somebody_takes_nothing_but_people_out_of_the_trail(api: Any, person: str) -> None:
+    """Whatever they are called."""
+    with transaction():
+        audit.write("account.created", "boss@example.test", after={"role": "admin", "user": "boss"})
+        for action, subject in (
+            ("account.role_changed", "boss@example.test"),
+            ("channel.paused", "sms"),
+            ("delivery.retried", "3 deliveries"),
+            ("type.saved", "order_shipped"),
+            ("provider.added", "era_1"),
+        ):
+            audit.write(action, subject, after={"told": True})
+    others = [(entry.action, entry.subject, entry.after) for entry in rows(AuditEntry)]
+    api.put(f"/api/v1/users/{person}", {"name": "Somebody"})
+
+    assert api.delete(f"/api/v1/users/{person}").status_code == 204
+
+    kept = [(entry.action, entry.subject, entry.after) for entry in rows(AuditEntry)]
+    assert [line for line in kept if not line[0].startswith("person.")] == others
+    # What looks like the name of an erasure cannot be replaced
+    assert (("person.created", person) in [line[:2] for line in kept]) is person.lower().startswith("era_")
 
 
 def test_whose_address_wants_no_advertising_stays_silent_when_given_again(api: Any, cast: Any) -> None:
