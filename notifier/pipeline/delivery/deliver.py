@@ -63,7 +63,11 @@ def send(task: Task) -> None:
     for adapter in task.adapters:
         latest = _call(task, adapter)
         task.tries.append(latest)
-        if latest.error is None or not fails_over(latest.error, safe_to_repeat=adapter.is_safe_to_repeat):
+        if (
+            latest.error is None
+            or task.obstacle
+            or not fails_over(latest.error, safe_to_repeat=adapter.is_safe_to_repeat)
+        ):
             return
 
 
@@ -72,6 +76,8 @@ def _call(task: Task, adapter: Adapter) -> Try:
     latest, begun = Try(task.delivery.tries + len(task.tries), adapter, clock_now()), time.monotonic()
     span = _span(task, latest)
     try:
+        if task.obstacle is not None:
+            raise task.obstacle
         if isinstance(task.message, str):
             raise Permanent(task.message, code="template_error")
         message = replace(task.message, try_number=latest.number, traceparent=span.traceparent)

@@ -8,15 +8,18 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
+import structlog
+
 from notifier.channels import CHANNELS
 from notifier.core import lifecycle
+from notifier.core.errors import Retryable
 from notifier.core.reasons import NEW_PHONES, SPEND_LIMIT
 from notifier.core.segments import segments
 from notifier.core.spend import micros
 from notifier.ground import metrics
 from notifier.ground.clock import now as clock_now
 from notifier.ground.config import current_settings
-from notifier.ground.database import transaction
+from notifier.ground.database import UNAVAILABLE, transaction
 from notifier.ground.extensions import db
 from notifier.ledgers import limit_stops, new_phones, spend
 from notifier.ledgers.limit_stops import Stop
@@ -32,12 +35,34 @@ NOBODY = UUID(int=0)  # the product itself, in the place of a producer
 NEW_FOR = timedelta(days=1)
 _POLICY_OF = {NEW_PHONES: "new_phones", SPEND_LIMIT: "spend"}
 
+log = structlog.get_logger()
+
 
 def pay(tasks: Sequence[Task]) -> tuple[list[Task], list[Outcome]]:
-    """→ those that may be sent, and what became of the others."""
+    """→ those that may be sent, and what became of the others.
+
+    They are claimed already: were an error to escape, nobody could tell later that none of them had gone out. So what
+    cannot be counted is held up (`Task.obstacle`), and tried again as after any failure.
+    """
     charged = [task for task in tasks if _is_charged(task)]
     if not charged:
         return list(tasks), []
+    try:
+        return _pay(tasks, charged)
+    except Exception as error:
+        log.warning(
+            "delivery.not_counted",
+            deliveries=len(charged),
+            error=type(error).__name__,
+            exc_info=not isinstance(error, UNAVAILABLE),
+        )
+        db.session.close()
+        for task in charged:
+            task.obstacle = Retryable("what it costs could not be counted", code="internal_error")
+        return list(tasks), []
+
+
+def _pay(tasks: Sequence[Task], charged: Sequence[Task]) -> tuple[list[Task], list[Outcome]]:
     stopped = _too_many_new(charged)
     stopped |= _not_afforded([task for task in charged if task.delivery.id not in stopped], stopped, charged)
     outcomes = _skip([task for task in charged if task.delivery.id in stopped], stopped)

@@ -76,4 +76,5 @@ class Task:
     tries: list[Try] = field(default_factory=list)
     # To the health of its providers: recording may have to be repeated, and must not count twice.
     is_reported: bool = False
+    obstacle: DeliveryError | None = None  # why no provider is called
     is_reserved: bool = False  # its price, in the ledger (`ledgers.spend`)

@@ -31,7 +31,7 @@ from notifier.pipeline.delivery import deliver as delivering
 from notifier.pipeline.delivery.record import record
 from notifier.pipeline.intake import own
 from notifier.pipeline.intake.item import Caller
-from notifier.pipeline.upkeep import lapsed, limit_alarms
+from notifier.pipeline.upkeep import due, lapsed, limit_alarms
 from tests.stored import deliveries, rows, sent_statements
 
 Submit = Callable[..., Any]
@@ -200,6 +200,28 @@ def test_a_worker_that_dies_leaves_its_try_counted_once(
     send()
     assert [row.status for row in deliveries()] == ["sent"]
     assert (spent(), len(rows(SpendEntry)), len(twilio.taken)) == ([20 * CENTS], 1, 1)
+
+
+def test_what_cannot_be_counted_is_held_up_and_tried_again(
+    app: APIFlask, submit: Submit, twilio: Twilio, allow: Callable[..., None]
+) -> None:
+    """It has been claimed, and has surely not gone out; a neighbour that costs nothing does go out."""
+    allow(spend_limit=Ceiling(100 * CENTS, "EUR"))
+    submit(met(ONE, email="eve@sandbox.test"), **{**SMS, "channels": ("sms", "email")})
+    with db.engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE spend_entry RENAME TO spend_elsewhere"))
+    try:
+        send()
+    finally:
+        with db.engine.begin() as connection:
+            connection.execute(sa.text("ALTER TABLE spend_elsewhere RENAME TO spend_entry"))
+    found = {row.channel: (row.status, row.reason, row.code) for row in deliveries()}
+    assert found == {"sms": ("waiting", "retry", "internal_error"), "email": ("delivered", None, None)}
+    assert (twilio.taken, spent()) == ([], [])
+    with time_machine.travel(now() + timedelta(minutes=5), tick=False):
+        due.ring_due()
+        send()
+    assert (twilio.taken, spent(), rows(SpendEntry)) == ([ONE], [10 * CENTS], [])
 
 
 def test_two_workers_never_both_use_the_last_of_a_ceiling(
