@@ -1,7 +1,9 @@
 """Tells every admin that a limit has stopped messages of a producer, once a day each."""
 
 import sqlalchemy as sa
+import structlog
 
+from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.ground import shapes
 from notifier.ground.clock import now
@@ -15,6 +17,8 @@ from notifier.pipeline.intake import own
 TYPE = "limit_reached"
 BATCH = 50
 _ITSELF = "Notifier"
+
+log = structlog.get_logger()
 
 
 def tell() -> int:
@@ -38,7 +42,10 @@ def tell() -> int:
             "url": current_settings().link(*page),
             **({"block": row.subject} if row.subject else {}),
         }
-        own.submit(Submission(TYPE, (InlineRecipient("admins"),), data))
+        try:
+            own.submit(Submission(TYPE, (InlineRecipient("admins"),), data))
+        except Rejected as error:  # by a schema that somebody has changed, say: the others are told of
+            log.warning("limits.not_told", limit=row.policy, producer=shown, code=error.code)
         with transaction() as session:
             session.execute(sa.update(LimitStop.__table__).where(LimitStop.id == row.id).values(told_at=now()))
     return len(rows)

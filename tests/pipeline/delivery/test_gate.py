@@ -22,10 +22,11 @@ from notifier.channels.serving import Account
 from notifier.core.segments import Price
 from notifier.core.spend import MOST, Ceiling
 from notifier.core.submission import InlineRecipient, Submission
+from notifier.ground import kept
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db, redis_store
-from notifier.models import Delivery, LimitStop, Notification, SpendDay, SpendEntry, User
+from notifier.models import Delivery, EventType, LimitStop, Notification, SpendDay, SpendEntry, User
 from notifier.people import preferences, profiles
 from notifier.pipeline.delivery import deliver as delivering
 from notifier.pipeline.delivery.record import record
@@ -364,3 +365,20 @@ def test_admins_are_told_once_of_what_was_stopped(
     with time_machine.travel(now() + timedelta(days=1), tick=False):
         text(submit, THREE)
         assert limit_alarms.tell() == 1
+
+
+def test_what_admins_cannot_be_told_of_is_not_tried_for_ever(
+    app: APIFlask, submit: Submit, caller: Caller, twilio: Twilio, allow: Callable[..., None]
+) -> None:
+    """By a schema of the type that somebody has changed: the next limits are told of."""
+    allow(spend_limit=Ceiling(0, "EUR"))
+    text(submit, ONE)
+    [type_] = rows(EventType, key="limit_reached")
+    with transaction() as session:
+        schema = {**type_.schema, "required": ["a name that nobody knows"]}
+        session.execute(sa.update(EventType).where(EventType.key == type_.key).values(schema=schema))
+    kept.forget()
+    assert [limit_alarms.tell() for _ in range(2)] == [1, 0]
+    with transaction() as session:
+        session.execute(sa.update(EventType).where(EventType.key == type_.key).values(schema=type_.schema))
+    kept.forget()
