@@ -10,7 +10,9 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -30,6 +32,8 @@ BIND_AGAIN_S = 5.0
 MOST_CONNECTIONS = 16
 _CHILD_ANSWERS_S = 2.0
 _CLIENT_SAYS_S = 5.0
+# By no proxy of the environment's: it would be given the token, and has no way here
+_DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 log = structlog.get_logger()
 
@@ -145,20 +149,25 @@ class Children(Collector):
 
     def collect(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("notifier_process_up", "Whether the process has answered", labels=["process"])
-        answers = {}
-        for name, url in self._urls().items():
-            try:
-                answers[name] = self._ask(url)
-            except OSError as error:
-                log.warning("metrics.process_silent", process=name, error=type(error).__name__)
+        urls = self._urls()
+        # All at once: a scrape that waited for one silent process after the other would come to nothing
+        with ThreadPoolExecutor(max(1, len(urls))) as threads:
+            asked = dict(zip(urls, threads.map(self._ask, urls, urls.values()), strict=True))
+        answers = {name: text for name, text in asked.items() if text is not None}
+        for name in urls:
             up.add_metric([name], name in answers)
         yield up
         yield from joined(answers)
 
-    def _ask(self, url: str) -> str:
+    def _ask(self, name: str, url: str) -> str | None:
+        """None: it has not answered, or has ended before the end of its answer."""
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_CHILD_ANSWERS_S) as answer:
-            return str(answer.read().decode())
+        try:
+            with _DIRECTLY.open(urllib.request.Request(url, headers=headers), timeout=_CHILD_ANSWERS_S) as answer:
+                return str(answer.read().decode())
+        except (OSError, HTTPException) as error:
+            log.warning("metrics.process_silent", process=name, error=type(error).__name__)
+            return None
 
     def exposition(self) -> bytes:
         return generate_latest(self)

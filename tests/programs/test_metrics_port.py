@@ -3,9 +3,10 @@
 import contextlib
 import dataclasses
 import socket
+import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -128,13 +129,38 @@ def test_the_metrics_of_several_are_joined_by_family_and_told_apart_by_process()
     assert len(families[1].samples) == 8
 
 
-def test_a_process_that_does_not_answer_is_down_and_the_others_are_told(served: Callable[..., str]) -> None:
+def test_a_process_that_does_not_answer_is_down_and_the_others_are_told(
+    served: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is a proxy asked for any, and given the token."""
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
     up = served(lambda: ONE.encode(), metrics_token=TOKEN)
     down = f"http://127.0.0.1:{free_port()}/metrics"
-    text = Children(lambda: {"worker": up, "scheduler": down}, TOKEN).exposition().decode()
+    with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nsends") as dying, answering(b"") as silent:
+        urls = {"worker": up, "scheduler": down, "web": dying, "sink": silent}
+        text = Children(lambda: urls, TOKEN).exposition().decode()
     found = {family.name: family.samples for family in text_string_to_metric_families(text)}
-    assert {s.labels["process"]: s.value for s in found["notifier_process_up"]} == {"worker": 1, "scheduler": 0}
+    alive = {s.labels["process"]: s.value for s in found["notifier_process_up"]}
+    assert alive == {"worker": 1, "scheduler": 0, "web": 0, "sink": 0}
     assert [s.labels["process"] for s in found["sends"]] == ["worker"]
+
+
+@contextlib.contextmanager
+def answering(words: bytes) -> Iterator[str]:
+    """The URL of a process that says no more than this, and dies."""
+
+    def answer() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(10_000)
+            connection.sendall(words)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(30)
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/metrics"
+        thread.join()
 
 
 def test_a_child_inherits_the_socket_of_its_metrics(settings: Settings) -> None:
