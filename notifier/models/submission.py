@@ -67,6 +67,6 @@ class IdempotencyKey(Base):
     # A rehearsal with a test key must not swallow the real call
     is_test: Mapped[bool] = mapped_column(primary_key=True)
     body_digest: Mapped[bytes] = mapped_column(LargeBinary(32))
-    submission_id: Mapped[UUID | None] = mapped_column(ForeignKey("submission.id", ondelete="CASCADE"))
+    submission_id: Mapped[UUID | None] = mapped_column(ForeignKey("submission.id", ondelete="CASCADE"), index=True)
     answer: Mapped[dict[str, Any]] = mapped_column(PlainJSON)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
