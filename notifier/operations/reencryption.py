@@ -56,6 +56,7 @@ class Progress:
 @retried
 def begin() -> None:
     """Raises Rejected('conflict') while one with the same key is under way. After one that has ended it looks again."""
+    total = _rows()  # which takes its time: SQLite counts
     with transaction() as session:
         running = session.scalar(sa.select(Reencryption).with_for_update())
         if running is not None and running.finished_at is None and running.target == vault.key_id:
@@ -63,7 +64,7 @@ def begin() -> None:
         if running is not None:
             session.delete(running)
             session.flush()
-        session.add(Reencryption(target=vault.key_id, actor=audit.actor()[:200], total=_rows()))
+        session.add(Reencryption(target=vault.key_id, actor=audit.actor()[:200], total=total))
         audit.write("reencryption.started", vault.key_id)
 
 

@@ -257,3 +257,20 @@ def test_what_cannot_be_read_is_counted_and_its_key_stays_needed(rotate: Any, se
     assert state_of(old) == (True, False)
     with pytest.raises(KeysDoNotFit, match=lost.partition(":")[0]):
         encryption_keys.take_up()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
+def test_nobody_waits_while_rows_are_counted(app: APIFlask, rotate: Any) -> None:
+    rotate()
+    counted_by_writers = []
+
+    def look(connection: sa.Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        if "count(*)" in statement:
+            counted_by_writers.append(bool(connection.get_execution_options().get("writes")))
+
+    sa.event.listen(db.engine, "before_cursor_execute", look)
+    try:
+        reencryption.begin()
+    finally:
+        sa.event.remove(db.engine, "before_cursor_execute", look)
+    assert counted_by_writers == [False]
