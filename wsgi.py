@@ -48,7 +48,7 @@ from notifier.ground.ids import new_hex
 from notifier.programs import guard, heads, incoming, listening
 from notifier.programs.starting import wait_for_app
 
-DRAIN_S = 9.0
+DRAIN_S = 9.0  # in all: `up` kills this process after ten
 # Behind proxies: for so long every answer says that its connection ends, before idle ones are closed. A proxy that
 # sends a request on one at that very moment cannot know whether it was heard, and answers 502.
 FAREWELL_S = 1.0
@@ -108,12 +108,14 @@ def serve() -> int:
     trampoline(stop, read=True)
     log.info("web.stopping")
     pool.may_be_left = True
+    left_s = DRAIN_S
     if settings.trusted_proxies:
         Protocol.stops_soon = True
         eventlet.sleep(FAREWELL_S)
+        left_s -= FAREWELL_S
     eventlet.kill(server)  # idle connections and WebSockets end now, requests in flight when answered
     listener.close()
-    with eventlet.Timeout(DRAIN_S, False), suppress(GreenletExit, OSError):
+    with eventlet.Timeout(left_s, False), suppress(GreenletExit, OSError):
         server.wait()
     tracing.stop()
     log.info("web.stopped")

@@ -45,7 +45,14 @@ _POLICIES = (
         *("none is sent, but as `link_further` allows", _OWN_COUNT),
     ),
     Policy("link_further", "further links, by mailbox", "1/3 minutes", None, "none is sent", _OWN_COUNT),
-    Policy("challenge", "sign-ins begun with a passkey, by address", "300/15 minutes", None, _REFUSED, _OWN_COUNT),
+    Policy(
+        "challenge",
+        "sign-ins with a passkey and new passkeys that are begun, by address",
+        "300/15 minutes",
+        None,
+        _REFUSED,
+        _OWN_COUNT,
+    ),
     Policy(
         *("password", "tries at a password or code, by account and network", "5, then a second, two, four …"),
         *(None, _REFUSED, _OWN_COUNT),

@@ -20,14 +20,20 @@ _KEPT = "passkey_challenge"
 
 def ask_to_use(account_id: UUID | None) -> ResponseReturnValue:
     """What the browser hands to a device. `account_id`: whose passkey it has to be, if that is known."""
-    if not throttle.may_be_challenged(request.remote_addr or "unknown"):
-        return refuse(gettext("Too many attempts. Try again in a quarter of an hour."), 429)
-    return _keep(*passkeys.begin_using(account_id))
+    return _too_many() or _keep(*passkeys.begin_using(account_id))
 
 
 def ask_to_add(account: Account) -> ResponseReturnValue:
     """Raises Rejected."""
-    return _keep(*passkeys.begin_adding(account))
+    return _too_many() or _keep(*passkeys.begin_adding(account))
+
+
+def _too_many() -> ResponseReturnValue | None:
+    """Each challenge is stored."""
+    if throttle.may_be_challenged(request.remote_addr or "unknown"):
+        return None
+    body, status, headers = refuse(gettext("Too many attempts. Try again in a quarter of an hour."), 429)
+    return body, status, {**headers, "Retry-After": str(throttle.CHALLENGES_PER_ADDRESS.get_expiry())}
 
 
 def used(answer: str) -> UUID | None:
@@ -40,7 +46,7 @@ def take() -> object:
     return session.pop(_KEPT, None)
 
 
-def refuse(words: str, status: int) -> ResponseReturnValue:
+def refuse(words: str, status: int) -> tuple[dict[str, str], int, dict[str, str]]:
     """For static/js/passkeys.js, which shows the words."""
     return {"error": words}, status, {"Cache-Control": "no-store"}
 

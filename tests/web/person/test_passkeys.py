@@ -110,10 +110,15 @@ def test_adding_one_says_what_is_wrong(signed_in: Callable[..., Visitor], monkey
     assert (full.status_code, full.json["error"].startswith("You have as many")) == (409, True)
 
 
-def test_one_address_is_given_so_many_challenges(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_address_is_given_so_many_challenges(
+    visitor: Visitor, signed_in: Callable[..., Visitor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = signed_in("person", "ann")
     few = type(throttle.CHALLENGES_PER_ADDRESS)(2, 15, namespace="few")
     monkeypatch.setattr(throttle, "CHALLENGES_PER_ADDRESS", few)
     assert [visitor.post(OPTIONS).status_code for _ in range(3)] == [200, 200, 429]
+    refused = ann.post(f"{PAGE}/passkeys/options")
+    assert (refused.status_code, refused.headers.get("Retry-After")) == (429, str(few.get_expiry()))
 
 
 def test_where_browsers_know_none_the_page_says_so(
