@@ -13,6 +13,7 @@ from notifier.core.worlds import is_of_tests
 from notifier.ground import tokens
 from notifier.ground.config import current_settings
 from notifier.ground.extensions import db
+from notifier.ground.ids import show
 from notifier.ground.tokens import PreferenceLink
 from notifier.ledgers import audit
 from notifier.models import Address
@@ -43,5 +44,6 @@ def send(user_id: str) -> str:
     submission = Submission(
         TYPE, (InlineRecipient(user_id),), {"url": link}, channels=(_CHANNEL,), address_id=address_id
     )
-    own.submit(submission, noted=audit.Entry("person.preference_link_sent", user_id, {"to": masked}))
+    noted = audit.Entry("person.preference_link_sent", user_id, {"address": show("adr", address_id)})
+    own.submit(submission, noted=noted)
     return masked

@@ -70,5 +70,5 @@ def send(key: UUID, caller_for: Callable[[UUID], Caller], once: str) -> str:
         variant_id=notification.variant_id,
         idempotency=(f"resend:{delivery.shown_id}:{once}", delivery.id.hex),
     )
-    noted = audit.Entry("delivery.resent", delivery.shown_id)  # whose it is, an erasure could not take out
+    noted = audit.Entry("delivery.resent", delivery.shown_id)  # without the person, who may be erased
     return str(accept_one(Item(caller, submission, noted)).answer["notifications"][0]["id"])

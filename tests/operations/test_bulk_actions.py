@@ -268,6 +268,15 @@ def test_start_end_and_cancelling_stand_in_the_audit_log(dead: Dead) -> None:
     ]
 
 
+def test_the_audit_log_does_not_keep_whose_jobs_they_were(dead: Dead) -> None:
+    """They may be erased, and what stands there cannot be."""
+    dead(3)
+    bulk_actions.start("retry", Filter(user="ann", channel="email"))
+    done()
+    [started] = db.session.scalars(sa.select(AuditEntry).where(AuditEntry.action == "bulk.started"))
+    assert (started.after["filter"]["channel"], started.after["filter"]["user"]) == ("email", "one person")
+
+
 def test_a_repair_notes_nothing_until_redis_has_it(dead: Dead, app: APIFlask, request: pytest.FixtureRequest) -> None:
     dead(3)
     action = bulk_actions.start("repair", Filter())

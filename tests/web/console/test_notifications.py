@@ -413,7 +413,7 @@ def test_an_operator_sends_a_message_again_once(
     told = db.session.execute(
         sa.select(AuditEntry.subject, AuditEntry.actor, AuditEntry.after).filter_by(action="delivery.resent")
     ).all()
-    after = {"notification": again.shown_id}
+    after = {"notification": again.shown_id}  # and not whom: they may be erased
     assert [tuple(row) for row in told] == [(sent, "operator@example.test", after)]
 
 

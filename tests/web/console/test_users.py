@@ -119,7 +119,7 @@ def test_their_link_is_sent_to_the_e_mail_they_have_confirmed_and_shown_to_nobod
     assert (sent.user_id, sent.data["url"] in answer.text) == ("dave", False)
     assert Visitor(current_app).get(urlsplit(sent.data["url"]).path).status_code == 200
     [noted] = [row for row in rows(AuditEntry) if row.action == "person.preference_link_sent"]
-    assert (noted.actor, noted.subject, noted.after["to"]) == ("operator@example.test", "dave", "d…@example.test")
+    assert (noted.actor, noted.subject, "example" in str(noted.after)) == ("operator@example.test", "dave", False)
     assert signed_in("viewer").post("/admin/users/dave/preference-link/send").status_code == 403
 
 
