@@ -88,6 +88,20 @@ def test_who_holds_connections_open_takes_the_process_no_more_than_so_many(serve
     eventually(lambda: _answers(url))
 
 
+def test_room_is_not_used_up_while_no_thread_can_be_started(
+    served: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    url = served(lambda: b"a 1\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        for _ in range(metrics_port.MOST_CONNECTIONS):
+            assert not _answers(url)
+    eventually(lambda: _answers(url))
+
+
 def is_hung_up_on(address: tuple[str, int]) -> bool:
     with socket.create_connection(address, timeout=30) as connection, contextlib.suppress(ConnectionResetError):
         connection.settimeout(0.5)
