@@ -8,7 +8,6 @@ Whoever calls `use` limits the tries (`web.throttle`).
 import base64
 import hmac
 import secrets
-from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -29,7 +28,6 @@ from notifier.models.account import CONSOLE_ROLES
 
 ISSUER = "Notifier"
 STEP_S = 30
-WAIT = timedelta(minutes=15)  # between tries, once there were many
 
 _SECRET_BYTES = 20  # as RFC 4226 recommends
 _DIGITS = 6

@@ -1,5 +1,5 @@
-"""Slows down password guessing at the sign-in, more and more, by account and by network address; and requests for
-sign-in links.
+"""Slows down guessing at the sign-in, more and more, by account and by network address; and limits what strangers may
+ask for there: sign-in links, challenges for passkeys, ways back from the OpenID provider, looks at a wall.
 
 Nobody can use up another person's tries of a right password, or the links in their mailbox.
 
@@ -35,7 +35,6 @@ from limits.errors import StorageError
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import FixedWindowRateLimiter
 
-from notifier.access import second_factor
 from notifier.core.limit_policies import default_of
 from notifier.core.networks import neighbourhood
 from notifier.ground import metrics
@@ -67,12 +66,13 @@ Storage = RedisStorage | MemoryStorage
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """`free` tries; after each further one it takes twice as long, `longest_s` at most."""
+    """`free` tries; after each further one it takes twice as long, `longest_s` at most. `policy`: the limit's name."""
 
     free: int
     first_s: float
     longest_s: float
     doubled_every: int = 1
+    policy: str = "password"
 
     def after(self, tries: int) -> float:
         """Seconds until the next one."""
@@ -85,9 +85,10 @@ PER_PAIR = Waits(free=5, first_s=1, longest_s=900)
 PER_PAIR_UNDER_ATTACK = Waits(free=5, first_s=_KEPT_S, longest_s=_KEPT_S)
 ATTACKED_AFTER = 100  # failures of strangers at one account
 PER_DEVICE = Waits(free=10, first_s=1, longest_s=900)
-_CODE_WAIT_S = second_factor.WAIT.total_seconds()
-PER_CODE = Waits(free=5, first_s=_CODE_WAIT_S, longest_s=_CODE_WAIT_S)  # of one browser, or session
-PER_CODE_TOGETHER = Waits(free=20, first_s=_CODE_WAIT_S, longest_s=_CODE_WAIT_S)  # of all addresses, in a day
+_CODE_WAIT_S = 15 * 60
+# Of one browser, or session; and of all addresses, in a day
+PER_CODE = Waits(free=5, first_s=_CODE_WAIT_S, longest_s=_CODE_WAIT_S, policy="second_factor")
+PER_CODE_TOGETHER = Waits(free=20, first_s=_CODE_WAIT_S, longest_s=_CODE_WAIT_S, policy="second_factor")
 PER_ADDRESS = Waits(free=30, first_s=0.05, longest_s=1, doubled_every=20)  # late, not refused
 MOST_FAILURES = 100  # of an address, at links that are no invitations, and at coming back from the provider
 
@@ -134,7 +135,8 @@ def attempt(email: str, address: str, device: str | None = None, per_device: Wai
     # There while anybody waits
     line = lines.setdefault(f"account {email}" if device else f"address {neighbourhood(address)}", _Line())
     if not line.room.acquire(blocking=False):
-        # Not counted: it was no guess, and so many would fill Redis
+        # Not counted as a try: it was no guess, and so many would fill Redis
+        metrics.limited.labels(per_device.policy).inc()
         yield Try("", None, "", retry_after_s=_BUSY_RETRY_S)
         return
     try:
@@ -199,6 +201,13 @@ def succeed_code(one: CodeTry) -> None:
 
 def _take(storage: Storage, key: str, waits: Waits, kept_s: int) -> int:
     """Counts a try. → 0, or the seconds until it may be made, in which case it does not count."""
+    wait = _wait_of(storage, key, waits, kept_s)
+    if wait:
+        metrics.limited.labels(waits.policy).inc()
+    return wait
+
+
+def _wait_of(storage: Storage, key: str, waits: Waits, kept_s: int) -> int:
     blocked_s = _blocked_for(storage, key)
     if blocked_s:
         return blocked_s

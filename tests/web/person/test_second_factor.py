@@ -17,6 +17,7 @@ from notifier.ground.extensions import db
 from notifier.models import Account
 from notifier.web import throttle
 from tests.access.test_second_factor import code, set_up
+from tests.metered import growth
 from tests.web.conftest import Visitor
 
 ADDRESS = "ann@example.test"
@@ -107,6 +108,17 @@ def test_who_has_a_cookie_from_halfway_uses_up_no_tries_of_the_owner(app: APIFla
         # Nor with the cookie of that browser, from elsewhere
         assert guess(halfway(app, "192.0.2.9", known), throttle.PER_CODE.free + 1)[-1] == 429
         assert halfway(app, "192.0.2.1", known).post("/login/code", {"code": codes[0]}).location == "/inbox"
+
+
+@pytest.mark.parametrize(("policy", "waits"), [("password", throttle.PER_DEVICE), ("second_factor", throttle.PER_CODE)])
+def test_what_has_to_wait_is_counted_by_the_name_of_its_limit(
+    app: APIFlask, policy: str, waits: throttle.Waits
+) -> None:
+    with time_machine.travel(now(), tick=False), growth() as grown:
+        for _ in range(waits.free + 3):
+            throttle.begin(ADDRESS, "192.0.2.1", "device", waits)
+    stopped = {name: number for name, number in grown.items() if name.startswith("notifier_limits_exceeded_total")}
+    assert stopped == {f"notifier_limits_exceeded_total{{limit={policy}}}": 3}
 
 
 @pytest.mark.parametrize("is_known", [False, True])
