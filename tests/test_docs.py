@@ -96,9 +96,12 @@ def test_the_two_commands_are_targets_and_ci_runs_the_tests_by_theirs() -> None:
     assert re.findall(r"\$\(MAKE\) --no-print-directory --keep-going (.+)", makefile) == ["suite browser"]
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/operations.md", "docs/architecture.md", "Procfile"])
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", *(f"docs/{file.name}" for file in sorted((ROOT / "docs").glob("*.md"))))
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, "Procfile"])
 def test_every_command_shown_is_one(document: str) -> None:
-    for line in re.findall(r"python -m notifier ([^`\n]+)", (ROOT / document).read_text()):
+    for line in re.findall(r"python -m notifier ([^`&\n]+)", (ROOT / document).read_text()):
         words = [word.replace("EMAIL", "a@example.test") for word in shlex.split(line)]
         program.arguments().parse_args(words)
 
@@ -266,17 +269,29 @@ def test_the_architecture_shows_the_lifecycle_as_it_is() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "document",
-    ["README.md", "CONTRIBUTING.md", *(f"docs/{file.name}" for file in sorted((ROOT / "docs").glob("*.md")))],
-)
+FOLDERS = {file.name for place in (ROOT, ROOT / "notifier") for file in place.iterdir() if file.is_dir()}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_link_and_file_named_is_there(document: str) -> None:
-    text = (ROOT / document).read_text()
-    links = [link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link]
-    files = re.findall(r"`((?:notifier|docs|tests|core|api|channels|pipeline|realtime|web)/[\w/.]+)`", text)
-    missing = [link for link in links if not (ROOT / document).parent.joinpath(link).exists()]
-    missing += [file for file in files if not (ROOT / file).exists() and not (ROOT / "notifier" / file).exists()]
+    place, text = (ROOT / document).parent, (ROOT / document).read_text()
+    links = [link for link in re.findall(r"\]\(([^)\s]+)", text) if "://" not in link]
+    missing = [link for link in links if not _leads_somewhere(link, place, text)]
+    for folder, rest in re.findall(r"`([\w.]+)/([\w/.-]+)`", text):
+        file = f"{folder}/{rest}"
+        if folder in FOLDERS and not (ROOT / file).exists() and not (ROOT / "notifier" / file).exists():
+            missing.append(file)
     assert missing == []
+
+
+def _leads_somewhere(link: str, place: Path, text: str) -> bool:
+    path, _, anchor = link.partition("#")
+    if path and not (place / path).exists():
+        return False
+    if not anchor:
+        return True
+    headings = re.findall(r"^#+ (.+)$", (place / path).read_text() if path else text, re.MULTILINE)
+    return anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("document", ["docs/promises.md", "docs/security.md"])

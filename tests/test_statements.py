@@ -1,12 +1,14 @@
 """`tests/statements.py`: no test leaves PostgreSQL with something that no other does there."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.statements import proposed, stands_apart
+from tests.statements import LIST, proposed, stands_apart
 
+ROOT = Path(__file__).parents[1]
 FILE = "tests/ledgers/test_tallies.py"
 NAMES = [line.split("(")[0][4:] for line in Path(FILE).read_text().splitlines() if line.startswith("def test_")][:3]
 CHEAP, DEAR, MIDDLE = (f"{FILE}::{name}" for name in NAMES)
@@ -62,3 +64,13 @@ def test_what_is_about_the_databases_themselves_stays(
     file.write_text(source)
     monkeypatch.chdir(tmp_path)
     assert stands_apart(f"{file.name}::test_it") is is_apart
+
+
+def test_the_list_names_files_and_tests_that_are_there() -> None:
+    missing = []
+    for entry in LIST.read_text().split():
+        file, _, name = entry.partition("::")
+        source = (ROOT / file).read_text() if (ROOT / file).exists() else ""
+        if not source or name and not re.search(rf"^\s*(async )?def {name}\(", source, re.MULTILINE):
+            missing.append(entry)
+    assert missing == []
