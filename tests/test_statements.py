@@ -71,6 +71,6 @@ def test_the_list_names_files_and_tests_that_are_there() -> None:
     for entry in LIST.read_text().split():
         file, _, name = entry.partition("::")
         source = (ROOT / file).read_text() if (ROOT / file).exists() else ""
-        if not source or name and not re.search(rf"^\s*(async )?def {name}\(", source, re.MULTILINE):
+        if not source or (name and not re.search(rf"^\s*(async )?def {name}\(", source, re.MULTILINE)):
             missing.append(entry)
     assert missing == []

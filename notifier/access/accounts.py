@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 
-from notifier.access import sessions
+from notifier.access import sessions, staff_trail
 from notifier.ground.config import current_settings
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
@@ -40,12 +40,6 @@ _NOBODYS_HASH: Final = (
 # to the others, so that a flood of passwords takes half of the process at most.
 _comparing: Final = Lock()
 _TIME_OF_OTHERS_S = 0.025
-
-
-# --- producers and their keys
-
-
-# --- people who sign in
 
 
 def create_account(email: str, password: str | None, role: str, user_id: str) -> Account:
@@ -81,8 +75,7 @@ def set_password(account_id: UUID, password: str) -> None:
             .returning(Account.email, Account.role)
         ).one()
         sessions.end_all(account_id)
-        if role in CONSOLE_ROLES:
-            audit.write("account.password_changed", email)
+        staff_trail.write(role, "account.password_changed", email)
 
 
 def find(account_id: UUID) -> Account | None:

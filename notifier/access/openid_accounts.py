@@ -11,7 +11,7 @@ from typing import Final
 import sqlalchemy as sa
 import structlog
 
-from notifier.access import accounts, roles, sessions, sign_in
+from notifier.access import accounts, roles, sessions, sign_in, staff_trail
 from notifier.access.invitations import new_user
 from notifier.access.openid import Identity
 from notifier.access.openid_provider import Refused
@@ -91,8 +91,7 @@ def connect(account: Account, issuer: str, subject: str) -> None:
         mine = (OpenIdIdentity.issuer == issuer, OpenIdIdentity.subject == subject)
         if session.scalar(sa.select(OpenIdIdentity.account_id).where(*mine)) != account_id:
             raise Refused(_TAKEN, "taken")
-        if role in CONSOLE_ROLES:
-            audit.write("account.provider_connected", email)
+        staff_trail.write(role, "account.provider_connected", email)
 
 
 def disconnect(account: Account) -> bool:
@@ -102,8 +101,8 @@ def disconnect(account: Account) -> bool:
         gone = session.execute(
             sa.delete(OpenIdIdentity).where(OpenIdIdentity.account_id == account_id).returning(OpenIdIdentity.subject)
         ).first()
-        if gone is not None and role in CONSOLE_ROLES:
-            audit.write("account.provider_disconnected", email)
+        if gone is not None:
+            staff_trail.write(role, "account.provider_disconnected", email)
     return gone is not None
 
 

@@ -8,12 +8,11 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from notifier.access import staff_trail
 from notifier.ground.database import transaction
 from notifier.ground.encryption import vault
 from notifier.ground.extensions import db
-from notifier.ledgers import audit
 from notifier.models import Account, RecoveryCode
-from notifier.models.account import CONSOLE_ROLES
 
 COUNT = 10
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # without those that look alike
@@ -40,8 +39,7 @@ def use(account_id: UUID, text: str) -> bool:
         if session.execute(sa.delete(RecoveryCode).where(*mine).returning(RecoveryCode.account_id)).first() is None:
             return False
         email, role = session.execute(sa.select(Account.email, Account.role).where(Account.id == account_id)).one()
-        if role in CONSOLE_ROLES:
-            audit.write("account.recovery_code_used", email)
+        staff_trail.write(role, "account.recovery_code_used", email)
     return True
 
 

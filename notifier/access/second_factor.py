@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
-from notifier.access import recovery_codes, sessions
+from notifier.access import recovery_codes, sessions, staff_trail
 from notifier.core.errors import Fault, Rejected
 from notifier.ground.clock import now
 from notifier.ground.config import current_settings
@@ -24,7 +24,6 @@ from notifier.ground.extensions import db
 from notifier.ground.languages import N_
 from notifier.ledgers import audit
 from notifier.models import Account, Authenticator, Passkey
-from notifier.models.account import CONSOLE_ROLES
 
 ISSUER = "Notifier"
 STEP_S = 30
@@ -101,7 +100,7 @@ def renew_codes(account_id: UUID) -> list[str]:
         account = _held(account_id)
         if account.second_factor_at is None:
             return []
-        _note(account, "account.recovery_codes_renewed")
+        staff_trail.write(account.role, "account.recovery_codes_renewed", account.email)
         return recovery_codes.replace(account_id)
 
 
@@ -140,7 +139,7 @@ def turn_on(account_id: UUID, action: str, *, here: str) -> list[str]:
     `here` end; → the recovery codes.
     """
     account = _held(account_id)
-    _note(account, action)
+    staff_trail.write(account.role, action, account.email)
     if account.second_factor_at is not None:
         return []
     account.second_factor_at = now()
@@ -151,7 +150,7 @@ def turn_on(account_id: UUID, action: str, *, here: str) -> list[str]:
 def turn_off_unless_left(account_id: UUID, action: str, *, here: str) -> None:
     """Inside the transaction that has deleted an app or a passkey. Ends all sessions but the one `here`."""
     account = _held(account_id)
-    _note(account, action)
+    staff_trail.write(account.role, action, account.email)
     sessions.end_all(account_id, but=here)
     theirs = sa.select(Passkey.id).where(Passkey.account_id == account_id).limit(1)
     if not has_app(account_id) and db.session.scalar(theirs) is None:
@@ -163,12 +162,6 @@ def _held(account_id: UUID) -> Account:
     """Two who take away one factor each must not both find the other's."""
     statement = sa.select(Account).where(Account.id == account_id).with_for_update()
     return db.session.scalars(statement.execution_options(populate_existing=True)).one()
-
-
-def _note(account: Account, action: str) -> None:
-    """People without a console role would only fill the trail, and could not be erased from it."""
-    if account.role in CONSOLE_ROLES:
-        audit.write(action, account.email)
 
 
 def _use_app(account_id: UUID, given: str, *, is_confirmed: bool) -> bool:

@@ -12,13 +12,12 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from notifier.access import staff_trail
 from notifier.ground import database
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
-from notifier.ledgers import audit
 from notifier.models import Account, AccountSession
-from notifier.models.account import CONSOLE_ROLES
 
 KEY = "session_id"  # by which the cookie holds the id
 LIFETIME = timedelta(days=14)
@@ -58,8 +57,7 @@ def begin(
         session.add(begun)
         if instead_of is not None:
             session.execute(sa.delete(AccountSession).where(AccountSession.id.in_(_ids([instead_of]))))
-        if account.role in CONSOLE_ROLES:
-            audit.write("account.signed_in", account.email, after={"by": way})
+        staff_trail.write(account.role, "account.signed_in", account.email, after={"by": way})
     return begun.id.hex
 
 
@@ -138,8 +136,8 @@ def end_own(account: Account, session_id: str) -> bool:
             .where(AccountSession.id.in_(ids), AccountSession.account_id == account.id)
             .returning(AccountSession.id)
         ).first()
-        if ended is not None and account.role in CONSOLE_ROLES:
-            audit.write("account.session_ended", account.email)
+        if ended is not None:
+            staff_trail.write(account.role, "account.session_ended", account.email)
     return ended is not None
 
 
@@ -156,8 +154,7 @@ def end_all(account_id: UUID, *, but: str | None = None) -> None:
 def sign_out_everywhere(account: Account) -> None:
     with transaction():
         end_all(account.id)
-        if account.role in CONSOLE_ROLES:
-            audit.write("account.signed_out_everywhere", account.email)
+        staff_trail.write(account.role, "account.signed_out_everywhere", account.email)
 
 
 def prune() -> int:

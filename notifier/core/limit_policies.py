@@ -58,8 +58,10 @@ _POLICIES = (
         *(None, _REFUSED, _OWN_COUNT),
     ),
     Policy(
-        *("second_factor", "tries at a code of the second factor, by account and network, and by account"),
-        *("5, then one in 15 minutes; 20 a day, then the same", None, _REFUSED, _OWN_COUNT),
+        "second_factor",
+        "tries at a code of the second factor, by account and network, and by account",
+        "5, then one in 15 minutes; 20 a day, then the same",
+        *(None, _REFUSED, _OWN_COUNT),
     ),
     Policy("wall", "looks at the screen on the wall, by its link", "60/minute", None, _REFUSED, _OWN_COUNT),
     # what people ask to be sent

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 ALL = ("person", "viewer", "operator", "admin")  # each may do what those before it may
+OF_CONSOLE = ALL[1:]  # may look into the admin console
 ANYBODY = "*"
 
 

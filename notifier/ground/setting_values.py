@@ -10,6 +10,7 @@ from urllib.parse import urlunsplit
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from notifier.core import roles
 from notifier.core.limits import Caps, parse_caps
 from notifier.core.retention import Retention, parse_retention
 from notifier.core.retry import DELAYS_S
@@ -219,7 +220,7 @@ class Values(Variables):
 
     def second_factor(self) -> str | None:
         role = self.text("SECOND_FACTOR", "") or None
-        if role not in (None, "viewer", "operator", "admin"):
+        if role not in (None, *roles.OF_CONSOLE):
             self.faults.append("SECOND_FACTOR must be viewer, operator or admin")
         return role
 

@@ -17,7 +17,7 @@ from notifier.ground.ids import new_id, show
 from notifier.models.types import EncryptedText, UtcDateTime
 
 ROLES = roles.ALL
-CONSOLE_ROLES = ROLES[1:]  # may look into the admin console
+CONSOLE_ROLES = roles.OF_CONSOLE
 _OPEN = "used_at IS NULL AND withdrawn_at IS NULL"
 
 
