@@ -6,7 +6,7 @@ ARGS ?=
 LANGUAGES := notifier/ground/languages
 POT := .venv/languages/messages.pot
 
-.PHONY: run setup help test suite browser faults statements lint fuzz bench languages lock install install-dev assets
+.PHONY: run setup help test suite browser faults statements lint fuzz bench languages lock client-support install install-dev assets
 
 run: setup  ## serves on http://127.0.0.1:5000, with everything it needs
 	@exec $(BIN)/python -m notifier up
@@ -15,7 +15,7 @@ setup: install assets
 	@$(BIN)/python -m notifier migrate
 
 help:  ## this list
-	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 test: install install-dev assets  ## suite and browser; ARGS="tests/core -k quiet" runs just those
 ifeq ($(ARGS),)
@@ -71,7 +71,7 @@ lock: install-dev  ## pins all that is installed, with hashes, and lists it in s
 	@$(BIN)/python -m docs.sbom
 
 # What mail programs drop, for the warnings of the template editor. Needs Node.js and npm.
-client-support: install
+client-support: install  ## what mail programs drop, for the warnings of the editor
 	@npm install --no-save --no-fund --silent --prefix .venv/caniemail caniemail@2
 	@$(BIN)/python -m docs.client_support .venv/caniemail/node_modules/caniemail
 
