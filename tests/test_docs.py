@@ -32,7 +32,7 @@ from notifier.channels.wire.http import Http
 from notifier.core.lifecycle import diagram
 from notifier.core.message import Content, Message, Recipient
 from notifier.core.retention import DEFAULT_RETENTION, OPTIONAL
-from notifier.ground import openid
+from notifier.ground import openid, trace_variables
 from notifier.ground.config import ROOT, Settings, setting_names
 from notifier.ground.encryption import KeyRing
 from notifier.ground.extensions import db
@@ -60,6 +60,15 @@ def test_the_settings_table_is_what_the_program_reads() -> None:
 def test_the_table_of_the_openid_provider_is_what_the_program_reads() -> None:
     text = (ROOT / "docs" / "accounts.md").read_text()
     assert re.findall(r"^\| `(OIDC_[A-Z_]+)` \| (.+) \|$", text, re.MULTILINE) == list(openid.SETTINGS.items())
+
+
+def test_the_tables_of_traces_have_every_span_and_sampler() -> None:
+    document = (ROOT / "docs" / "traces.md").read_text()
+    source = "".join(file.read_text() for file in sorted((ROOT / "notifier" / "pipeline").rglob("*.py")))
+    begun = set(re.findall(r'tracing\.(?:begin|follow|batch)\(\s*"([a-z.]+)"', source))
+    assert set(re.findall(r"^\| `([a-z.]+)` \|", document, re.MULTILINE)) == begun
+    [samplers] = re.findall(r"^\| `OTEL_TRACES_SAMPLER` \| (.+) \(`\w+`\) \|$", document, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", samplers)) == set(trace_variables.SAMPLERS)
 
 
 PROVIDERS = (ROOT / "docs" / "providers.md").read_text()

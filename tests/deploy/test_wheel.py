@@ -36,6 +36,7 @@ def test_all_files_are_in_it(installed: Path) -> None:
     }.items():
         ours = {path.relative_to(ROOT / folder) for path in (ROOT / folder).rglob("*") if path.is_file()}
         there = {path.relative_to(installed / inside) for path in (installed / inside).rglob("*") if path.is_file()}
+        assert ours, folder
         assert {path for path in ours if path.suffix != ".pyc"} <= there, folder
 
 
