@@ -39,6 +39,7 @@ from notifier.ground.extensions import db
 from notifier.models.types import purposes_of
 from notifier.operations import installation
 from notifier.programs import up
+from notifier.programs.doctor.examination import CHECKS
 from tests.conftest import Api
 
 README = (ROOT / "README.md").read_text()
@@ -113,6 +114,11 @@ def test_every_command_shown_is_one(document: str) -> None:
     for line in re.findall(r"python -m notifier ([^`&\n]+)", (ROOT / document).read_text()):
         words = [word.replace("EMAIL", "a@example.test") for word in shlex.split(line)]
         program.arguments().parse_args(words)
+
+
+def test_the_table_of_doctor_has_every_check_in_its_order() -> None:
+    document = (ROOT / "docs" / "operations.md").read_text().partition("\n## Doctor")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `([\w-]+)` \|", document, re.MULTILINE) == [check.name for check in CHECKS]
 
 
 def test_the_line_that_makes_a_key_makes_one() -> None:

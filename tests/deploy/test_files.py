@@ -23,6 +23,7 @@ from tests.running import ROOT, eventually, free_port, installed
 
 DEPLOY = ROOT / "deploy"
 MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+KNOWN = {*setting_names(), "SMTP_URL", "SMTP_FROM"}
 
 
 def run(*command: str | Path, **options: object) -> str:
@@ -77,9 +78,8 @@ def test_compose_takes_the_file(tmp_path: Path) -> None:
 
 
 def test_its_settings_are_ones_that_notifier_has(compose: dict) -> None:
-    known = setting_names() | {"SMTP_URL": "", "SMTP_FROM": ""}
     for name in compose["x-notifier"]["environment"]:
-        assert name.removesuffix("_FILE") in known
+        assert name.removesuffix("_FILE") in KNOWN
 
 
 def test_its_secrets_are_made(compose: dict, tmp_path: Path) -> None:
@@ -111,8 +111,7 @@ def test_manifests_fit_together() -> None:
         assert document["metadata"]["namespace"] == "notifier"
         by_kind.setdefault(document["kind"], []).append(document)
     (settings,) = by_kind["ConfigMap"]
-    known = setting_names() | {"SMTP_URL": "", "SMTP_FROM": ""}
-    assert [name for name in settings["data"] if name.removesuffix("_FILE") not in known] == []
+    assert [name for name in settings["data"] if name.removesuffix("_FILE") not in KNOWN] == []
     deployments = {one["metadata"]["name"]: one for one in by_kind["Deployment"]}
     scaled = {one["spec"]["scaleTargetRef"]["name"] for one in by_kind["HorizontalPodAutoscaler"]}
     for name, one in deployments.items():
