@@ -1,7 +1,7 @@
 """Tells every admin that a provider has failed, with a `delivery_failure` notification sent the normal way.
 
 Called by `delivery.record`. Once per provider and quarter of an hour, whichever worker notices; never because such an
-alarm could not be sent.
+alarm could not be sent. `is_first` is also for `upkeep.synthetic`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,7 +54,7 @@ def tell(happened: Mapping[str, str], tasks: Sequence[Task]) -> None:
 
 
 def is_first(scope: str, within_s: int) -> bool:
-    """Whether nobody has told of it for so long."""
+    """Whether nobody has told of it for so long. `scope`: a breaker's, or `~` and the name of what else is told of."""
     try:
         return bool(redis_store.client.set(f"notifier:told:{scope}", 1, nx=True, ex=within_s))
     except redis.RedisError:

@@ -227,7 +227,7 @@ def _raise_alarm(key: str) -> None:
     db.session.close()
     this = next((turn for turn in failing if turn.key == key), None)
     channels = [one.channel for one in map(Result.unpack, this.results if this else ()) if one.state in BAD]
-    if this is None or not channels or not alarm.is_first("synthetic", ALARM_ONCE_IN_S):
+    if this is None or not channels or not alarm.is_first("~synthetic", ALARM_ONCE_IN_S):
         return
     data = {"channel": channels[0], "failed": len(failing), "url": current_settings().link("admin", "")}
     through = {"provider": this.account} if this.account else {}
