@@ -435,6 +435,8 @@ def test_a_certificate_tells_a_producer_of_its_own_keys_and_of_nobody_elses(api:
 
     assert by(other) == [f"Other, key {other.key[:16]}…", None, None, audit.THEMSELVES]
     assert None not in by(api)
+
+
 @pytest.mark.parametrize("person", ["sms", "boss@example.test", "3", "order_shipped", "era_1", "ERA_1"])
 def test_erasing_somebody_takes_nothing_but_people_out_of_the_trail(api: Any, person: str) -> None:
     """Whatever they are called."""
