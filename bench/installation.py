@@ -104,6 +104,7 @@ def installed(database: str) -> Iterator[Installation]:
             "RATE_LIMIT": "1000000000/minute",
             "ADDRESS_LIMIT": "1000000000/minute",
             "PHONE_LIMIT": "1000000000/minute",
+            "NEW_PHONES_LIMIT": "1000000000/hour",
         }
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
         app = create_app(Settings.from_env(environment))

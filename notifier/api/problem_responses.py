@@ -43,6 +43,7 @@ _CONFLICTING = (
     *("cancel_notification", "create_template", "write_template", "publish_template", "upload_image"),
     *("add_variant", "start_experiment", "stop_experiment"),
     *("pause_broadcast", "resume_broadcast", "cancel_broadcast", "retry_failed"),
+    *("create_subscription", "test_subscription", "replay_subscription", "delete_user", "put_type"),
 )
 IDEMPOTENT = re.compile(r"submit_|create_schedule$|create_broadcast$|notify$|notify_bulk$|trigger$|send$")
 
@@ -58,7 +59,7 @@ def statuses(access: Access, endpoint: str, *, has_argument: bool, has_body: boo
     expected = {401, 403, 422, 429, 503}  # 422: each refuses parameters it does not know
     expected |= {400, 413, 415} if has_body else set()
     expected |= {410} if endpoint.endswith("list_events") else set()
-    expected |= {404} if has_argument else set()
+    expected |= {404} if has_argument or endpoint.endswith("create_template") else set()  # its body names a version
     expected |= {409} if endpoint.endswith(_CONFLICTING) or IDEMPOTENT.search(endpoint) else set()
     return expected
 

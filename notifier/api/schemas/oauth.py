@@ -41,7 +41,7 @@ class OAuthErrorOut(Answer):
     """RFC 6749, section 5.2."""
 
     error: str
-    error_description: str
+    error_description: str | None = None
 
 
 class JwksOut(Answer):
