@@ -170,10 +170,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def installed(name: str) -> str:
-    """The path of a program of others. Without it the test is skipped; in CI, which installs it, that is a fault."""
-    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if path is None:
-        reason = f"there is no {name} on this machine (.ci/run installs it, on Debian)"
+def installed(*names: str) -> str:
+    """The path of a program of others, under the first of these names that there is. Without it the test is skipped; in
+    CI, which installs it, that is a fault.
+    """
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin"
+    found = next(filter(None, (shutil.which(name, path=path) for name in names)), None)
+    if found is None:
+        reason = f"there is no {names[0]} on this machine (.ci/run installs it, on Debian)"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
-    return path
+    return found

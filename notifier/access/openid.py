@@ -5,6 +5,7 @@ is here. Never call it in a transaction.
 """
 
 import hmac
+import math
 import secrets
 from dataclasses import dataclass
 from typing import Any, Final
@@ -116,7 +117,8 @@ def redeem(flow: Flow, answer: dict[str, str]) -> Identity:
             of_other.pop(name, None)
         claims = {**more, **claims}
     at = claims.get("auth_time")
-    return Identity(ours.issuer, claims["sub"], claims, id_token, int(at) if isinstance(at, int | float) else None)
+    signed_in_at = int(at) if isinstance(at, int | float) and math.isfinite(at) else None
+    return Identity(ours.issuer, claims["sub"], claims, id_token, signed_in_at)
 
 
 def sign_out_url(id_token: str | None) -> str | None:

@@ -5,9 +5,7 @@ Where there is no Chromium the tests are skipped with that reason; under CI they
 
 import itertools
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -20,7 +18,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from tests.running import ROOT, Up
+from tests.running import ROOT, Up, installed
 from tests.test_end_to_end import free_port
 
 ADMIN, PASSWORD = "admin@example.test", "correct horse battery staple"
@@ -62,13 +60,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="package")
 def chromium() -> str:
     """The path of the browser."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        reason = "needs a Chromium: apt-get install chromium"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
+    return installed("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="package")

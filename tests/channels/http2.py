@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import ssl
@@ -15,13 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
 from tests.channels.conftest import Authority, Request, Sink
+from tests.running import installed
 
 
 class Http2Sink(Sink):
@@ -198,13 +197,8 @@ _arrived = 0
 
 @contextmanager
 def nginx(authority: Authority, upstream: int, place: Path) -> Iterator[str]:
-    """→ the URL of an nginx that speaks HTTP/2, says goodbye after five requests and asks a server of HTTP/1.1.
-
-    Its program is a machine's, not a package of ours.
-    """
-    program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if program is None:
-        pytest.skip("there is no nginx on this machine")
+    """→ the URL of an nginx that speaks HTTP/2, says goodbye after five requests and asks a server of HTTP/1.1."""
+    program = installed("nginx")
     authority.server_for("127.0.0.1")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -1,5 +1,6 @@
 """Signing in with a provider, on pages: there and back, again, connecting, signing out, and when it goes wrong."""
 
+import math
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -199,7 +200,12 @@ def test_the_provider_confirms_who_it_is(acme: Provider, visitor: Visitor, app: 
         acme.claims["exp"] = int(now().timestamp()) + 300
         asked = parse_qs(urlsplit(visitor.get(path).location).query)
         assert (asked["prompt"], asked["max_age"]) == (["login"], ["0"])
-        for wrong in ({"auth_time": None}, {"auth_time": int(now().timestamp()) - 600}, {"sub": "bob"}):
+        for wrong in (
+            {"auth_time": None},
+            {"auth_time": math.nan},
+            {"auth_time": int(now().timestamp()) - 600},
+            {"sub": "bob"},
+        ):
             before = dict(acme.claims)
             acme.claims.update(wrong)
             assert come_back(visitor, acme, path).location == "/account"
