@@ -122,7 +122,7 @@ def test_the_table_of_doctor_has_every_check_in_its_order() -> None:
 
 
 def test_the_line_that_makes_a_key_makes_one() -> None:
-    (line,) = re.findall(r'python -c "([^"]+)"', (ROOT / "docs" / "operations.md").read_text())
+    (line,) = re.findall(r'python -c "([^"]+)"', (ROOT / "docs" / "keys.md").read_text())
     made = io.StringIO()
     with contextlib.redirect_stdout(made):
         exec(line)

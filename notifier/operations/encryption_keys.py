@@ -61,7 +61,7 @@ def sentence(missing: list[str]) -> str:
     names = " and ".join(missing)
     return (
         f"something may still be encrypted with the key {names}, which ENCRYPTION_KEYS no longer has: put it back at "
-        "the end, and encrypt everything anew before it is taken out (docs/operations.md, Keys)"
+        "the end, and encrypt everything anew before it is taken out (docs/keys.md)"
     )
 
 

@@ -1,4 +1,4 @@
-"""An HTTP collector: NDJSON in batches, confirmed by a 2xx. ClickHouse is one, see docs/operations.md."""
+"""An HTTP collector: NDJSON in batches, confirmed by a 2xx. ClickHouse is one, see docs/events.md."""
 
 from collections.abc import Iterable, Sequence
 

@@ -20,7 +20,7 @@ SAMPLE = 200
 _SHORTEST_SECRET = 32
 _FEWEST_CHARACTERS = 10
 _FEWEST_BYTES = 16  # different ones in a key; of 32 random bytes about 30 differ
-_ROTATE = "Put a new one in front; see Rotating in docs/operations.md."
+_ROTATE = "Put a new one in front; docs/keys.md says how."
 _MAKE_KEY = 'Generate one: python -c "from notifier.ground.encryption import KeyRing; print(KeyRing.generate())"'
 
 

@@ -24,7 +24,7 @@ def events(patient: Patient) -> Iterator[Finding]:
     elif found.trouble:
         yield fault(
             f"{target.shown} does not take events: {found.trouble}",
-            "See the log of the sink process, and of the receiver; docs/operations.md says what the codes mean.",
+            "See the log of the sink process, and of the receiver; docs/events.md says what the codes mean.",
         )
     if behind > LATE:
         kept = patient.settings.retention["events"]
