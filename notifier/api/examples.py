@@ -77,6 +77,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "TriggerIn": {"eventType": "ORDER_SHIPPED", "userId": "alice", "metadata": {"orderId": "ORD123"}},
     "TypeIn": {
         "titles": {"en": "Parcel shipped"},
+        "descriptions": {"en": "Your parcel has left our warehouse."},
         "category": "transactional",
         "priority": "high",
         "channels": ["inapp", "email"],

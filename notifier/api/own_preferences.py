@@ -102,7 +102,12 @@ def _shown(locale: str) -> dict[str, Any]:
                 "whole": _over(section.whole, language),
                 "channels": [_over(over, language) for over in section.channels],
                 "rows": [
-                    {"type": row.type, "title": row.title, "cells": [_cell(cell) for cell in row.cells]}
+                    {
+                        "type": row.type,
+                        "title": row.title,
+                        "description": row.description,
+                        "cells": [_cell(cell) for cell in row.cells],
+                    }
                     for row in section.rows
                 ],
             }

@@ -34,6 +34,7 @@ class CatalogueType:
 
     key: str
     titles: Mapping[str, str]
+    descriptions: Mapping[str, str]
     category: str
     priority: str
     channels: tuple[str, ...]
@@ -68,6 +69,7 @@ def _parse(key: str, document: dict[str, Any]) -> CatalogueType:
     return CatalogueType(
         key=key,
         titles=document["titles"],
+        descriptions=document["descriptions"],
         category=document["category"],
         priority=document["priority"],
         channels=_channels(document["channels"]),

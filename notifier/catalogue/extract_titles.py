@@ -1,4 +1,4 @@
-"""For `make languages`: the titles of the shipped types, which are translated as all texts of pages are."""
+"""For `make languages`: what the shipped types are called and described by, which is translated as pages are."""
 
 import tomllib
 from collections.abc import Iterator
@@ -9,4 +9,6 @@ Found = tuple[int, str, str, list[str]]  # line, function, text, comments
 
 def extract(fileobj: IO[bytes], keywords: Any, comment_tags: Any, options: Any) -> Iterator[Found]:
     """Babel's interface of an extractor, its names included."""
-    yield 1, "", tomllib.loads(fileobj.read().decode())["titles"]["en"], []
+    document = tomllib.loads(fileobj.read().decode())
+    for name in ("titles", "descriptions"):
+        yield 1, "", document[name]["en"], []

@@ -20,6 +20,7 @@ from notifier.core.wording import ANY_CHANNEL, TEXTS, About, Words
 Place = tuple[str, str]  # channel or `*`, locale
 # As the API calls them, with what they are when a file does not say it; None: they must be there. `schema` is text.
 _OPTIONAL: dict[str, Any] = {
+    "descriptions": None,
     "mandatory": False,
     "to_admins": False,
     "internal": False,
@@ -35,7 +36,7 @@ TYPE = (*_REQUIRED, *_OPTIONAL)
 _FLAGS = ("mandatory", "to_admins", "internal", "resend_unknown", "dedupe_near")
 _CHOICES = {"category": CATEGORIES, "priority": PRIORITIES, "routing": MODES}
 _SECONDS = {"escalate_after": (10, 86_400), "dedupe_window": (0, 30 * 86_400)}
-_LONGEST_TITLE, _LONGEST_SOURCE, _MOST_CHANNELS = 200, 100_000, 32
+_LONGEST_TITLE, _LONGEST_DESCRIPTION, _LONGEST_SOURCE, _MOST_CHANNELS = 200, 300, 100_000, 32
 _NAMES = (*TEXTS, *DECLARED)
 _BARE = re.compile(r"[A-Za-z0-9_-]+\Z")
 _AT = re.compile(r"\(at line (\d+), column \d+\)")
@@ -140,6 +141,8 @@ def _type_faults(document: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...],
             ("titles",),
             f'it names the type by language, {{ en = "Order shipped" }}, in 1 to {_LONGEST_TITLE} letters',
         )
+    if not _is_texts(given.get("descriptions", {}), _LONGEST_DESCRIPTION):
+        yield ("descriptions",), f"it says by language, in 1 to {_LONGEST_DESCRIPTION} letters, when the message comes"
     channels = given.get("channels", ["x"])
     if not isinstance(channels, list) or not 1 <= len(channels) <= _MOST_CHANNELS or not _are_texts(channels):
         yield ("channels",), f"it is a list of 1 to {_MOST_CHANNELS} channels"
@@ -210,6 +213,7 @@ def write(file: TemplateFile) -> str:
     """Sorted, so that a change is a small difference. A channel says only what it says differently from any."""
     parts = [
         "".join(f"{name} = {_value(value, is_text=name == 'schema')}\n" for name, value in _type_part(file.type)),
+        _table(("descriptions",), dict(file.type["descriptions"] or {}) if file.type else {}),
         _table(("about",), {name: getattr(file.about, name) for name in ("name", "description")}, leave_out=""),
         _table(("about", "metadata"), dict(sorted(file.about.metadata.items()))),
     ]
@@ -231,6 +235,8 @@ def _type_part(type_: Mapping[str, Any] | None) -> Iterator[tuple[str, Any]]:
         elif name == "tracking":
             if any(value.values()):
                 yield name, value
+        elif name == "descriptions":
+            continue  # a table of its own
         elif name in _REQUIRED or value != _OPTIONAL[name]:
             yield name, value
 

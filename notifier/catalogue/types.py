@@ -35,7 +35,8 @@ from notifier.models.event_type import TYPE_SAVED
 
 KEY = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 FIELDS = (
-    *("titles", "category", "priority", "channels", "schema", "is_mandatory", "to_admins", "resend_unknown"),
+    *("titles", "descriptions", "category", "priority", "channels", "schema"),
+    *("is_mandatory", "to_admins", "resend_unknown"),
     *("routing", "escalate_after_s", "dedupe_window_s", "dedupe_near", "tracks_opens", "tracks_clicks"),
 )
 TRACKING = ("opens", "clicks")  # what a type may track

@@ -19,7 +19,8 @@ class EventType(Base):
     """A kind of event. `channels` are used when a submission names none; `schema` is JSON Schema 2020-12 of its data.
 
     `resend_unknown`: whether a send that may have gone out is repeated (None: yes for transactional and system).
-    `titles` holds its name for people by locale. `is_internal`: raised by the product itself, never by a producer.
+    `titles` holds its name for people by locale, `descriptions` a sentence on when it comes. `is_internal`: raised by
+    the product itself, never by a producer.
     `routing` is used when a submission names none; `escalate_after_s` is how long its step waits to be read.
     `dedupe_window_s`: repeats within it are left out, even if a submission does not ask for that; 0 or None: they are
     not; `dedupe_near`: repeats that differ in case, spaces or the formatting of numbers count too. `tracks_opens`,
@@ -30,6 +31,7 @@ class EventType(Base):
 
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
     titles: Mapped[dict[str, str]] = mapped_column(PlainJSON)
+    descriptions: Mapped[dict[str, str]] = mapped_column(PlainJSON, default=dict, server_default="{}")
     category: Mapped[str] = mapped_column(String(32))
     priority: Mapped[str] = mapped_column(String(16))
     channels: Mapped[list[str]] = mapped_column(PlainJSON)

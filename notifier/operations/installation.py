@@ -160,6 +160,7 @@ def _words(content: TemplateContent | catalogue.CatalogueContent) -> templates.C
 def _columns(entry: catalogue.CatalogueType) -> dict[str, Any]:
     return {
         "titles": dict(entry.titles),
+        "descriptions": dict(entry.descriptions),
         "category": entry.category,
         "priority": entry.priority,
         "channels": list(entry.channels),

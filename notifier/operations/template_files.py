@@ -113,11 +113,18 @@ def _compared(path: Path, stored: TemplateFile | None) -> Outcome:
 
 
 def _completed(file: TemplateFile, stored: TemplateFile | None) -> TemplateFile:
-    """What a file does not speak of stays as it is: its type, its words, or what is kept about it, each as a whole."""
+    """What a file does not speak of stays as it is: its type, the descriptions of its type, its words, or what is kept
+    about it, each as a whole.
+    """
     if stored is None:
         return file
     about_it = stored.about if file.about == About() else file.about
-    return TemplateFile(file.type or stored.type, about_it, file.contents or stored.contents)
+    type_ = file.type or stored.type
+    if type_ is not None:
+        kept_of = stored.type or {"descriptions": None}
+        said = kept_of["descriptions"] if type_["descriptions"] is None else type_["descriptions"]
+        type_ = {**type_, "descriptions": said or None}
+    return TemplateFile(type_, about_it, file.contents or stored.contents)
 
 
 def _stored(key: str | None = None) -> dict[str, TemplateFile]:
@@ -150,7 +157,8 @@ def _held(session: scoped_session[Session], key: str) -> TemplateFile | None:
 
 def _type(row: EventType) -> dict[str, Any]:
     fields = {name: getattr(row, _COLUMNS.get(name, name)) for name in toml_files.TYPE if name != "tracking"}
-    return {**fields, "tracking": {"opens": row.tracks_opens, "clicks": row.tracks_clicks}}
+    tracking = {"opens": row.tracks_opens, "clicks": row.tracks_clicks}
+    return {**fields, "descriptions": row.descriptions or None, "tracking": tracking}
 
 
 def _take_over(path: Path, stored: TemplateFile | None, *, publish: bool) -> None:
@@ -200,6 +208,7 @@ def _check_type(key: str, file: TemplateFile, stored: TemplateFile | None) -> No
 def _fields(type_: dict[str, Any] | Any) -> dict[str, Any]:
     """As `catalogue.types` takes them."""
     named = {_COLUMNS.get(name, name): value for name, value in type_.items() if name not in ("tracking", "internal")}
+    named["descriptions"] = type_["descriptions"] or {}
     return {**named, "tracks_opens": type_["tracking"]["opens"], "tracks_clicks": type_["tracking"]["clicks"]}
 
 

@@ -47,10 +47,13 @@ class Over:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One type. `tracks`: "opens" and "clicks", as far as its mails ask for them."""
+    """One type. `description`: empty where there is none. `tracks`: "opens" and "clicks", as far as its mails ask for
+    them.
+    """
 
     type: str
     title: str
+    description: str
     cells: tuple[Cell, ...]
     tracks: tuple[str, ...] = ()
 
@@ -128,7 +131,8 @@ def grid_of(user_id: str, choices: Mapping[str, Any], *, language: Language = EN
     for type in types:
         title = language.title(type.titles) or type.key
         cells = tuple(_cell(preferences, type, name) for name in channels)
-        rows.setdefault(type.category, []).append(Row(type.key, title, cells, _tracks(type)))
+        description = language.title(type.descriptions) or ""
+        rows.setdefault(type.category, []).append(Row(type.key, title, description, cells, _tracks(type)))
     sections = tuple(_section(category, tuple(rows[category]), channels) for category in CATEGORIES if category in rows)
     everything = [cell for section in sections for row in section.rows for cell in row.cells]
     return Grid(tuple(_over(everything, name) for name in channels), sections)

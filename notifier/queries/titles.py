@@ -1,12 +1,13 @@
 """What a notification is called wherever notifications are listed: by its own title, or else by its type's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from notifier.ground.extensions import db
+from notifier.ground.languages import Language
 from notifier.models import EventType, InboxItem
 
 _PLAIN = "en"
@@ -46,6 +47,13 @@ def titled(rows: Sequence[Named], language: str = _PLAIN, *, is_own: bool = Fals
     }
     names = {key: of_type(key, row.titles, language) for key, row in types.items()}
     return {row.id: told.get(row.id) or names.get(row.type) or _spelled(row.type) for row in rows}
+
+
+def descriptions(types: Collection[str], language: Language) -> dict[str, str]:
+    """What people are told of each type, without those of which nothing is said. One statement."""
+    found = db.session.execute(sa.select(EventType.key, EventType.descriptions).where(EventType.key.in_(types)))
+    said = {row.key: language.title(row.descriptions) for row in found}
+    return {key: text for key, text in said.items() if text}
 
 
 def of_type(key: str, titles: Mapping[str, str], language: str = _PLAIN) -> str:

@@ -88,6 +88,7 @@ def type_json(row: EventType) -> dict[str, Any]:
     return {
         "key": row.key,
         "titles": row.titles,
+        "descriptions": row.descriptions,
         "category": row.category,
         "priority": row.priority,
         "channels": row.channels,

@@ -22,7 +22,7 @@ from notifier.ground.languages import Language, language_for
 from notifier.ground.zones import UTC
 from notifier.models import Delivery, InboxItem, Notification
 from notifier.queries import readers
-from notifier.queries.titles import titled
+from notifier.queries.titles import descriptions, titled
 
 _LEFT_OUT = ("skip", SKIPPED)  # by a decision, and of a delivery
 _IDS = ("duplicate_of", "superseded_by", "digest")
@@ -47,11 +47,12 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One notification. `language` is that of the title and the sentences."""
+    """One notification. `language` is that of the texts; `about` says what its type is for, if anybody has said it."""
 
     id: str
     type: str
     title: str
+    about: str | None
     at: datetime
     language: str
     parts: tuple[Told, ...]
@@ -102,6 +103,7 @@ def _stories(rows: Sequence[sa.Row[Any]], language: Language, zone: ZoneInfo) ->
         }
         deliveries.setdefault(row.notification_id, []).append(shown)
     titles = titled(rows, language.name, is_own=True)
+    about = descriptions({row.type for row in rows}, language)
     when = _clock(language, zone)
     stories = []
     for row in rows:
@@ -109,7 +111,8 @@ def _stories(rows: Sequence[sa.Row[Any]], language: Language, zone: ZoneInfo) ->
         for step in story(unpacked(row.decision), deliveries.get(row.id, ())):
             parts.setdefault(step.channel, []).append(step)
         told = tuple(_part(channel, steps, language, when) for channel, steps in parts.items())
-        stories.append(Story(show("ntf", row.id), row.type, titles[row.id], row.created_at, language.name, told))
+        title, said = titles[row.id], about.get(row.type)
+        stories.append(Story(show("ntf", row.id), row.type, title, said, row.created_at, language.name, told))
     return stories
 
 

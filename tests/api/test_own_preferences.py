@@ -58,6 +58,9 @@ def chosen() -> dict[str, Any]:
 
 def test_a_token_shows_and_sets_its_own_persons_switches(alice: Own) -> None:
     shown = alice.get(language="de-AT")
+    assert {row["description"] for section in shown["sections"] for row in section["rows"]} >= {
+        "Rabatte und Sonderangebote."
+    }
     assert [section["category"] for section in shown["sections"]] == ["transactional", "marketing", "social", "system"]
     assert cell(shown, "like", "email")
     saved = alice.put(switch={"on": False, "type": "like", "channel": "email"}).json

@@ -13,6 +13,7 @@ from notifier.models import EventType
 
 INVOICE = {
     "titles": {"en": "Invoice", "de": "Rechnung"},
+    "descriptions": {"en": "Your invoice is ready.", "de": "Ihre Rechnung liegt bereit."},
     "category": "transactional",
     "priority": "high",
     "channels": ["inapp", "email"],
@@ -89,6 +90,8 @@ BAD: dict[str, tuple[dict[str, Any], set[tuple[str, str]]]] = {
     "an unknown category": ({"category": "gossip"}, {("/category", "not_one_of")}),
     "an unknown channel": ({"channels": ["pigeon"]}, {("/channels/0", "unknown_channel")}),
     "a title in what can be no language": ({"titles": {"x" * 36: "Invoice"}}, {("/titles/" + "x" * 36, "too_long")}),
+    "a description that is none": ({"descriptions": {"en": ""}}, {("/descriptions/en", "too_short")}),
+    "a description without end": ({"descriptions": {"en": "x" * 301}}, {("/descriptions/en", "too_long")}),
     "no channels": ({"channels": []}, {("/channels", "too_short")}),
     "marketing that presses": ({"category": "marketing"}, {("/priority", "priority_too_high")}),
     "a schema that is none": ({"schema": {"type": "objekt"}}, {("/schema/type", "invalid_schema")}),

@@ -115,7 +115,7 @@ def test_a_type_is_worded_for_every_channel_in_all_languages(entry: CatalogueTyp
     assert {(content.channel, content.locale) for content in entry.contents} == {
         (channel, locale) for channel in ("*", "inapp", "email", "sms", "push") for locale in LANGUAGES
     }
-    assert set(entry.titles) == set(LANGUAGES)
+    assert set(entry.titles) == set(entry.descriptions) == set(LANGUAGES)
     assert all(
         content.html and content.subject
         for content in entry.contents

@@ -18,6 +18,9 @@ schema = '''
 }'''
 dedupe_window = 3600
 
+[descriptions]
+en = "Your order has left."
+
 [about]
 name = "Shipping"
 
@@ -42,6 +45,7 @@ body = '''Bis "bald".'''
 """
 TYPE = {
     "titles": {"en": "Order shipped", "de": "Bestellung versandt"},
+    "descriptions": {"en": "Your order has left."},
     "category": "transactional",
     "priority": "high",
     "channels": ["email", "sms"],
@@ -111,11 +115,12 @@ def test_what_is_written_and_read_again_is_the_same(file: TemplateFile):
         ('category = "transactional"\n', "", "category: an event type needs it"),
         ("dedupe_window = 3600", "dedupe_window = true", "line 9: dedupe_window: it is a number of seconds"),
         ("dedupe_window = 3600", "colour = 1", "line 9: colour: there is no such field"),
-        ('name = "Shipping"', "name = 5", "line 12: about.name: it is a text"),
-        ('"team lead" = "Mira"', "lead = 5", "line 14: about.metadata: it is a table of texts"),
-        ('subject = "On its way"', 'preheader = ""', "line 23: words.en.email.preheader: there is no such field"),
-        ('title = "Unterwegs"\n', "", "line 29: words.de.sms: it needs a title"),
-        ('body = "Soon."', "body = Soon.", "line 19: this is no TOML"),
+        ('name = "Shipping"', "name = 5", "line 15: about.name: it is a text"),
+        ('en = "Your order has left."', 'en = ""', "line 11: descriptions: it says by language"),
+        ('"team lead" = "Mira"', "lead = 5", "line 17: about.metadata: it is a table of texts"),
+        ('subject = "On its way"', 'preheader = ""', "line 26: words.en.email.preheader: there is no such field"),
+        ('title = "Unterwegs"\n', "", "line 32: words.de.sms: it needs a title"),
+        ('body = "Soon."', "body = Soon.", "line 22: this is no TOML"),
         ('"type": "object"', '"type": object', "line 6: schema: it is the JSON Schema of the data"),
     ],
 )

@@ -114,6 +114,20 @@ def test_what_a_file_leaves_out_stays_as_it_is(app: APIFlask, tmp_path: Path):
         assert sources.source("kiln", 2).contents == {("*", "en"): Words(title)}
 
 
+def test_descriptions_stay_unless_a_file_changes_them(app: APIFlask, tmp_path: Path):
+    said = {"en": "The kiln is hot."}
+    for text, state, kept in (
+        (f"{TYPE}descriptions = {{ en = 'The kiln is hot.' }}\n", "new", said),
+        (TYPE, "same", said),
+        (f"{TYPE}descriptions = {{}}\n", "changed", {}),
+        (f"{TYPE}descriptions = {{}}\n", "same", {}),
+    ):
+        (tmp_path / "kiln.toml").write_text(text)
+        assert _states(template_files.push(tmp_path, publish=True)) == {"kiln": state}
+        db.session.close()
+        assert db.session.get_one(EventType, "kiln").descriptions == kept
+
+
 def test_words_on_trial_are_not_replaced_by_a_file(app: APIFlask, tmp_path: Path):
     templates.publish("kiln", templates.create("kiln", {("*", "en"): Words("It fires")}))
     experiments.add("kiln", Proposal("b", 50, {("*", "en"): Words("It burns")}))

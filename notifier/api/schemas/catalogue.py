@@ -16,6 +16,7 @@ from notifier.channels import CHANNELS, FIELDS
 from notifier.core.shape_fields import ShapeField
 
 Source = Annotated[str, Field(max_length=100_000)]
+Tag = Annotated[str, Field(min_length=1, max_length=35)]  # of a language
 
 
 def _described(field: ShapeField) -> str:
@@ -97,9 +98,15 @@ class Tracking(Body):
 
 class TypeIn(Body):
     key: str | None = Field(default=None, description="As GET shows it; the path decides.")
-    titles: dict[
-        Annotated[str, Field(min_length=1, max_length=35)], Annotated[str, Field(min_length=1, max_length=200)]
-    ] = Field(min_length=1, examples=[{"en": "Order shipped"}])
+    titles: dict[Tag, Annotated[str, Field(min_length=1, max_length=200)]] = Field(
+        min_length=1, examples=[{"en": "Order shipped"}]
+    )
+    descriptions: dict[Tag, Annotated[str, Field(min_length=1, max_length=300)]] = Field(
+        default_factory=dict,
+        max_length=200,
+        description="What people are told of it beside its switch, by language.",
+        examples=[{"en": "Your order has left our warehouse."}],
+    )
     category: CATEGORY
     priority: PRIORITY
     channels: list[Key] = Field(min_length=1, max_length=32)
@@ -131,6 +138,7 @@ class TypeIn(Body):
 class TypeOut(Answer):
     key: str
     titles: dict[str, str]
+    descriptions: dict[str, str] = Field(examples=[{"en": "Your order has left our warehouse."}])
     category: str
     priority: str
     channels: list[str]

@@ -13,7 +13,9 @@ Line = Annotated[int, Field(ge=0, lt=10**18)]
 
 
 class GridQuery(Body):
-    language: LANGUAGE = Field(default="en", description="Of the types' titles; English where there are none.")
+    language: LANGUAGE = Field(
+        default="en", description="Of the types' titles and descriptions; English where there are none."
+    )
 
 
 class SwitchIn(Part):
@@ -68,6 +70,7 @@ class CellOut(Answer):
 class RowOut(Answer):
     type: str
     title: str
+    description: str = Field(description="When it comes; empty where nobody has said that.")
     cells: list[CellOut]
 
 

@@ -59,7 +59,9 @@ class Language:
         return _translations(self.name).ngettext(one, many, number)
 
     def title(self, titles: Mapping[str, str]) -> str | None:
-        """The one in this language of an event type's titles, or the words for the English one; None for neither."""
+        """The one in this language of a type's titles (or descriptions), or the words for the English one; None for
+        neither.
+        """
         own = titles.get(self.tag) or titles.get(self.name)
         return own or self.gettext(titles.get(SOURCE, "")) or None
 

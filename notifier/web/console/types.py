@@ -41,7 +41,7 @@ from notifier.web.forms import CheckboxesField, ConsoleForm, JsonField, read_obj
 pages = page_blueprint("types", url_prefix="/admin/types")
 
 _KEY = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
-_LONGEST_TITLE = 200
+_LONGEST_TITLE, _LONGEST_DESCRIPTION = 200, 300
 _LONGEST_TAG = 35
 _SPARE_TITLES, _SPARE_FIELDS = 2, 3  # empty rows to fill in
 _MOST_ROWS = 200
@@ -60,6 +60,7 @@ _SORTS = ("key", "category", "priority")
 class TitleForm(Form):
     locale = StringField("Language", [Length(max=_LONGEST_TAG)], filters=[stripped])
     title = StringField("Title", [Length(max=_LONGEST_TITLE)], filters=[stripped])
+    description = StringField("Description", [Length(max=_LONGEST_DESCRIPTION)], filters=[stripped])
 
 
 class FieldForm(Form):
@@ -116,9 +117,9 @@ class TypeForm(ConsoleForm):
 
     def validate_titles(self, field: FieldList) -> None:
         tags = [line["locale"] for line in field.data if line["locale"]]
-        if any(bool(line["locale"]) != bool(line["title"]) for line in field.data):
+        if any(bool(line["locale"]) != bool(line["title"] or line["description"]) for line in field.data):
             raise ValidationError("Each title needs its language, and each language its title.")
-        if not tags:
+        if not any(line["title"] for line in field.data):
             raise ValidationError('Give it a title in one language at least, such as "en".')
         if len(set(tags)) < len(tags):
             raise ValidationError("There are two titles in one language.")
@@ -138,9 +139,12 @@ class TypeForm(ConsoleForm):
             raise ValidationError("Choose at least one channel.")
 
     def fields(self) -> dict[str, Any]:
-        found = {name: self[name].data for name in event_types.FIELDS}
+        found = {name: self[name].data for name in event_types.FIELDS if name in self}
         return found | {
-            "titles": {line["locale"]: line["title"] for line in found["titles"] if line["locale"]},
+            **{
+                f"{name}s": {line["locale"]: line[name] for line in self.titles.data if line[name]}
+                for name in ("title", "description")
+            },
             "routing": found["routing"] or None,
             "resend_unknown": {"yes": True, "no": False}.get(found["resend_unknown"]),
         }
@@ -174,7 +178,7 @@ def new() -> ResponseReturnValue:
         NewTypeForm(
             formdata=None,
             data={
-                **_rows({"en": ""}, {"type": "object"}),
+                **_rows({"en": ""}, {}, {"type": "object"}),
                 "schema": {"type": "object"},
                 "priority": "medium",
                 "channels": ["inapp"],
@@ -206,7 +210,7 @@ def one(key: str) -> ResponseReturnValue:
         "tracks_clicks": shown["tracking"]["clicks"],
     }
     given |= {
-        **_rows(shown["titles"], shown["schema"]),
+        **_rows(shown["titles"], shown["descriptions"], shown["schema"]),
         "seen": event_types.revision_of(queries.row_of(key)),
         "routing": shown["routing"] or "",
         "resend_unknown": {True: "yes", False: "no", None: ""}[shown["resend_unknown"]],
@@ -221,9 +225,12 @@ def change(key: str) -> ResponseReturnValue:
     return _save(TypeForm(), key)
 
 
-def _rows(titles: Mapping[str, str], schema: Mapping[str, Any]) -> dict[str, Any]:
+def _rows(titles: Mapping[str, str], descriptions: Mapping[str, str], schema: Mapping[str, Any]) -> dict[str, Any]:
     """Of the form's two tables, with some to fill in."""
-    named = [{"locale": locale, "title": title} for locale, title in titles.items()]
+    named = [
+        {"locale": locale, "title": titles.get(locale, ""), "description": descriptions.get(locale, "")}
+        for locale in {**titles, **descriptions}
+    ]
     fields: list[dict[str, Any]] = [asdict(row) for row in schema_table.rows_of(schema)]
     return {
         "titles": named + [{}] * min(_SPARE_TITLES, max(0, _MOST_ROWS - len(named))),

@@ -25,7 +25,7 @@ function drawn(section, { labels, words, open, choose }) {
   return el("div", { class: "section", part: "section" }, over, details);
 }
 
-function drawnRow({ type, title, cells }, { labels, words, choose }) {
+function drawnRow({ type, title, description, cells }, { labels, words, choose }) {
   const id = `row-${type}`;
   const boxes = cells.map(({ channel, on, locked }) => {
     const label = labels.get(channel);
@@ -33,8 +33,9 @@ function drawnRow({ type, title, cells }, { labels, words, choose }) {
     box.addEventListener("change", () => choose({ switch: { on: box.checked, type, channel } }, said(box.checked, words.say("choiceOne", { title, channel: label }), words)));
     return el("label", { class: locked ? "cell is-locked" : "cell" }, box, el("span", { text: label }));
   });
+  const told = description ? el("p", { class: "told", part: "description", text: description }) : null;
   const locked = cells.some((each) => each.locked) ? el("p", { class: "locked", text: words.say("choiceLocked") }) : null;
-  return el("div", { class: "row", part: "row", role: "group", "aria-labelledby": id }, el("p", { class: "row-title", id, text: title }), locked, el("div", { class: "cells" }, ...boxes));
+  return el("div", { class: "row", part: "row", role: "group", "aria-labelledby": id }, el("p", { class: "row-title", id, text: title }), told, locked, el("div", { class: "cells" }, ...boxes));
 }
 
 // A switch over several: partly on goes off, and nothing that is off by default is switched on.

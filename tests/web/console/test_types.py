@@ -128,6 +128,9 @@ def test_data_are_a_table_that_loses_nothing_it_cannot_show(admin: Visitor) -> N
         "fields_-2-example": "DHL",
         "titles-1-locale": "de",
         "titles-1-title": "Paket verloren",
+        "titles-1-description": "Ein Paket ist weg.",
+        "titles-2-locale": "fr",
+        "titles-2-description": "Un colis est perdu.",
         "schema": json.dumps({**schema, "minProperties": 1}),
     }
     again = {**sent_back(page), "channels": ["inapp"], **changes}
@@ -135,6 +138,7 @@ def test_data_are_a_table_that_loses_nothing_it_cannot_show(admin: Visitor) -> N
     row = stored()
     assert row is not None
     assert row.titles == {"en": "Parcel lost", "de": "Paket verloren"}
+    assert row.descriptions == {"de": "Ein Paket ist weg.", "fr": "Un colis est perdu."}
     assert row.schema == {
         **schema,
         "minProperties": 1,
@@ -168,6 +172,9 @@ SENSELESS: list[tuple[dict[str, Any], str]] = [
     ({"titles-0-locale": "", "titles-0-title": ""}, "Give it a title"),
     ({"titles-0-title": ""}, "Each title needs its language"),
     ({"titles-1-title": "Paket"}, "Each title needs its language"),
+    ({"titles-1-description": "Ein Paket ist weg."}, "Each title needs its language"),
+    ({"titles-0-title": "", "titles-0-description": "A parcel is gone."}, "Give it a title"),
+    ({"titles-0-description": "x" * 301}, "longer than 300"),
     ({"titles-1-locale": "en", "titles-1-title": "Again"}, "two titles in one language"),
     ({"titles-0-title": "x" * 201}, "longer than 200"),
     ({"schema": "{"}, "this is not valid JSON"),

@@ -1,5 +1,6 @@
 """The preference page without JavaScript, which is the same forms with it."""
 
+import html
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -214,6 +215,15 @@ def test_a_mandatory_cell_is_locked_on_the_page_and_at_the_server(desk: Desk) ->
 def test_types_for_admins_are_shown_to_admins_only(desk: Desk, signed_in: Callable[..., Visitor]) -> None:
     assert "fraud_alert" not in desk.page()
     assert "fraud_alert:inapp=1" in form_of(signed_in("admin").get("/preferences").text, "choices")["shown"]
+
+
+def test_each_type_says_in_the_readers_language_when_its_message_comes(desk: Desk) -> None:
+    said = {entry.key: entry.descriptions for entry in catalogue.load() if not (entry.is_internal or entry.to_admins)}
+    for locale in ("de", "fr"):
+        with transaction():
+            profiles.upsert([InlineRecipient("alice", {"locale": locale})])
+        page = html.unescape(desk.page())
+        assert [key for key, by_locale in said.items() if f">{by_locale[locale]}</p>" not in page] == []
 
 
 def test_what_the_product_alone_raises_is_not_shown(desk: Desk) -> None:

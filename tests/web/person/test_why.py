@@ -33,6 +33,7 @@ def test_it_calls_a_message_by_its_own_title_and_says_no_ids_of_ours(
         session.execute(sa.update(Delivery).where(Delivery.channel == "email").values(**skipped))
     text = page.get("/why").text
     assert "Parcel A1 is on its way</h2>" in text
+    assert ">Your order has left our warehouse, with a link to track it.</p>" in text
     assert '<strong>Left out</strong>: <span lang="en">The same message came a short time ago.' in text
     assert "ntf_" not in text
 
