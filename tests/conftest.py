@@ -9,6 +9,7 @@ import itertools
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -74,7 +75,9 @@ structlog.configure(
     ]
 )
 
-_KEPT = {"event_type", "template", "template_content", "installation_secret", "event_stream", "alembic_version"}
+_CATALOGUE = ("event_type", "template", "template_content")  # made once; put back after a test that writes to it
+_KEPT = {*_CATALOGUE, "installation_secret", "event_stream", "alembic_version"}
+_WRITES_TO_CATALOGUE = re.compile(rf'^(INSERT INTO|UPDATE|DELETE FROM) "?({"|".join(_CATALOGUE)})\b', re.IGNORECASE)
 _REMEMBERED = (  # what a process remembers for a moment
     *("hints", "openid", "providers", "limited_types", "origins", "kept", "news", "signing_keys"),
     *("producer_limits", "new_phones"),
@@ -253,6 +256,7 @@ def migrated_app(settings: Settings) -> Iterator[APIFlask]:
         upgrade()
         _let_the_audit_trail_be_emptied()
         installation.prepare()
+        app.extensions["catalogue"] = _Catalogue()
     yield app
     with app.app_context():
         db.session.remove()
@@ -268,6 +272,31 @@ def _let_the_audit_trail_be_emptied() -> None:
             connection.execute(text("ALTER TABLE audit_entry DISABLE TRIGGER USER"))
 
 
+class _Catalogue:
+    """Types and templates as they come with the product."""
+
+    def __init__(self) -> None:
+        tables = {table.name: table for table in db.metadata.sorted_tables}
+        self.tables = [table for name, table in tables.items() if name in _CATALOGUE]
+        with db.engine.connect() as connection:
+            self.rows = [[dict(row) for row in connection.execute(sa.select(one)).mappings()] for one in self.tables]
+        self.touched = False
+        sa.event.listen(db.engine, "before_cursor_execute", self._look)
+
+    def _look(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if _WRITES_TO_CATALOGUE.match(statement):
+            self.touched = True
+
+    def put_back(self) -> None:
+        """After everything else has been deleted."""
+        with transaction() as session:
+            for table in reversed(self.tables):
+                session.execute(sa.delete(table))
+            for table, rows in zip(self.tables, self.rows, strict=True):
+                session.execute(sa.insert(table), rows)
+        self.touched = False
+
+
 @pytest.fixture
 def app(migrated_app: APIFlask) -> Iterator[APIFlask]:
     """The app on one of the two databases, with nothing but the catalogue in it."""
@@ -279,6 +308,8 @@ def app(migrated_app: APIFlask) -> Iterator[APIFlask]:
         yield migrated_app
         db.session.rollback()
         _empty_the_tables()
+        if migrated_app.extensions["catalogue"].touched:
+            migrated_app.extensions["catalogue"].put_back()
     keys.forget_cached_keys()
 
 
@@ -326,8 +357,9 @@ def _fit_to_fork(app: APIFlask) -> Iterator[None]:
 
 
 @pytest.fixture
-def live_server(_fit_to_fork: None, live_server: LiveServer) -> LiveServer:
+def live_server(_fit_to_fork: None, app: APIFlask, live_server: LiveServer) -> LiveServer:
     """pytest-flask's: the app of the test, served by a process of its own."""
+    app.extensions["catalogue"].touched = True  # who knows
     return live_server
 
 

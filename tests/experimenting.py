@@ -1,7 +1,5 @@
 """A template that is tried in two variants, for tests."""
 
-from collections.abc import Iterator
-
 import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
@@ -11,16 +9,9 @@ from notifier.catalogue.experiments import Proposal
 from notifier.catalogue.known import load_wordings
 from notifier.core import experiments as rules
 from notifier.core.wording import Words
-from notifier.ground import kept
-from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import (
-    BroadcastVariant,
-    Experiment,
     ExperimentVariant,
-    Notification,
-    Submission,
-    Template,
 )
 
 KEY = "waves"  # a template that submissions of any type may name
@@ -29,16 +20,10 @@ BOLD = Words("Bold {{ actor }}", body="bold")
 
 
 @pytest.fixture
-def waves(app: APIFlask) -> Iterator[str]:
-    """Published; no experiment yet. Nothing of it stays."""
+def waves(app: APIFlask) -> str:
+    """Published; no experiment yet."""
     templates.publish(KEY, templates.create(KEY, {("*", "en"): PLAIN}))
-    yield KEY
-    db.session.rollback()
-    with transaction() as session:
-        for table in (BroadcastVariant, Notification, Submission, Experiment):
-            session.execute(sa.delete(table))
-        session.execute(sa.delete(Template).where(Template.key == KEY))
-    kept.forget()
+    return KEY
 
 
 def begin(weight: int = 50, *, goal: str = "opened") -> None:

@@ -48,3 +48,12 @@ def test_a_live_server_serves_the_same_installation_and_the_app_stays_as_it_was(
 
 def test_no_live_server_leaves_its_name(config: Config) -> None:
     assert config["SERVER_NAME"] is None
+
+
+def test_a_test_may_change_the_catalogue(api: Api) -> None:
+    kind = {"titles": {"en": "Kiln is hot"}, "category": "social", "priority": "low", "channels": ["inapp"]}
+    assert api.put("/api/v1/types/kiln", kind) == 201
+
+
+def test_the_next_test_finds_it_as_it_came(api: Api) -> None:
+    assert api.get("/api/v1/types/kiln") == 404

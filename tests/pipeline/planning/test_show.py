@@ -1,6 +1,6 @@
 """An item that is shown at once and one that had to wait are shown in one way."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +12,7 @@ from notifier.catalogue import templates
 from notifier.catalogue.templates import Words
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
-from notifier.models import ChannelScore, Delivery, InboxItem, InboxState, Notification, Tally, Template
+from notifier.models import ChannelScore, Delivery, InboxItem, InboxState, Tally
 from notifier.pipeline.upkeep import due
 from tests.stored import deliveries, rows
 
@@ -69,14 +69,11 @@ def test_it_counts_for_the_best_channel(cast: dict[str, str], show: Callable[...
 
 
 @pytest.fixture
-def broken(app: APIFlask) -> Iterator[str]:
+def broken(app: APIFlask) -> str:
     """The key of a template that costs more than it may."""
     key = "broken_words"
     templates.publish(key, templates.create(key, {("*", "en"): Words("{{ 'x' * 100000000 }}")}))
-    yield key
-    with transaction() as session:
-        session.execute(sa.delete(Notification))
-        session.execute(sa.delete(Template).where(Template.key == key))
+    return key
 
 
 def test_words_that_fail_are_told(cast: dict[str, str], broken: str, show: Callable[..., None]) -> None:

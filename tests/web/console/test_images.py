@@ -2,22 +2,18 @@
 
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from apiflask import APIFlask
 
 from notifier.catalogue import experiments, images, templates
 from notifier.catalogue.experiments import Proposal
 from notifier.core.brand import Brand
 from notifier.core.wording import Words
-from notifier.ground import kept
-from notifier.ground.database import transaction
-from notifier.ground.extensions import db
-from notifier.models import AuditEntry, Experiment, Image, Template
+from notifier.models import AuditEntry, Image
 from notifier.queries import images as queries
 from notifier.words.brands import set_brand
 from tests.catalogue.test_image_files import written
@@ -30,17 +26,6 @@ PATH = "/admin/images"
 @pytest.fixture
 def operator(signed_in: Callable[..., Visitor]) -> Visitor:
     return signed_in("operator")
-
-
-@pytest.fixture
-def invoice(app: APIFlask) -> Iterator[str]:
-    """A template of this name, published and tried: nothing of it stays."""
-    yield "invoice"
-    db.session.rollback()
-    with transaction() as session:
-        session.execute(sa.delete(Experiment))
-        session.execute(sa.delete(Template).where(Template.key == "invoice"))
-    kept.forget()
 
 
 def send(visitor: Visitor, file: bytes, **options: Any) -> Any:
@@ -56,7 +41,6 @@ def published(html: str) -> None:
     templates.publish("invoice", version)
 
 
-@pytest.mark.usefixtures("invoice")
 def test_an_image_is_uploaded_listed_used_and_deleted(
     app: APIFlask, operator: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,7 +75,6 @@ def test_an_image_is_uploaded_listed_used_and_deleted(
     assert operator.post(page).status_code == operator.get(f"/images/{image.digest}.png").status_code == 404
 
 
-@pytest.mark.usefixtures("invoice")
 def test_an_image_stays_while_an_experiment_sends_it(operator: Visitor) -> None:
     image = images.add(written("PNG"), "logo.png")
     published("<p>Plain</p>")

@@ -1,11 +1,9 @@
 """What a channel's shape declares is in the editor, in the API and in the preview, without another line of code."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import pytest
-import sqlalchemy as sa
 from apiflask import APIFlask
 
 from notifier.api.schemas.catalogue import TemplateWords
@@ -13,9 +11,7 @@ from notifier.catalogue import templates
 from notifier.channels import CHANNELS, FIELDS
 from notifier.core.shape_fields import ON, ShapeField
 from notifier.core.wording import ANY_CHANNEL, Words
-from notifier.ground.database import transaction
 from notifier.ground.extensions import db
-from notifier.models import Template
 from notifier.queries import templates as queries
 from tests.web.conftest import Visitor
 
@@ -30,13 +26,6 @@ TYPED = {
     "links": ("Help: https://shop.test/{{ id }}", "Help: https://shop.test/A1"),
     "switch": (ON, ON),
 }
-
-
-@pytest.fixture(autouse=True)
-def _no_templates_stay(app: APIFlask) -> Iterator[None]:
-    yield
-    with transaction() as session:
-        session.execute(sa.delete(Template).where(Template.key == KEY))
 
 
 def stored(channel: str) -> Any:

@@ -2,16 +2,13 @@
 
 import html
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-import sqlalchemy as sa
 from apiflask import APIFlask
 
 from notifier.catalogue import templates
 from notifier.core.wording import Words
-from notifier.ground.database import transaction
-from notifier.models import Template
 from notifier.queries import templates as queries
 from tests.web.conftest import Visitor
 
@@ -24,11 +21,8 @@ ENGLISH = {
 
 
 @pytest.fixture(autouse=True)
-def _template(app: APIFlask) -> Iterator[None]:
+def _template(app: APIFlask) -> None:
     templates.create(KEY, ENGLISH)
-    yield
-    with transaction() as session:
-        session.execute(sa.delete(Template).where(Template.key == KEY))
 
 
 @pytest.fixture

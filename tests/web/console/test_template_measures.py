@@ -1,10 +1,9 @@
 """What the editor measures is what is sent: segments with their price, and what a phone's card has room for."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-import sqlalchemy as sa
 from apiflask import APIFlask
 
 from notifier.catalogue import templates
@@ -13,20 +12,11 @@ from notifier.channels.table import PUSH, SMS, WEB_PUSH
 from notifier.core.message import Content
 from notifier.core.segments import Price, Segments
 from notifier.core.wording import Words
-from notifier.ground.database import transaction
-from notifier.models import Template
 from notifier.web.console.template_measures import Card, Sms, cards, counted
 from tests.web.conftest import Visitor
 
 KEY = "measured_words"
 PREVIEW = f"/admin/templates/{KEY}/1/preview"
-
-
-@pytest.fixture(autouse=True)
-def _no_templates_stay(app: APIFlask) -> Iterator[None]:
-    yield
-    with transaction() as session:
-        session.execute(sa.delete(Template).where(Template.key == KEY))
 
 
 QUOTE, ZHE = "“ (left double quotation mark)", "ж (cyrillic small letter zhe)"

@@ -3,7 +3,7 @@
 import html
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from notifier.catalogue import templates
 from notifier.core.wording import Words
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db, redis_store
-from notifier.models import Address, Delivery, Notification, Submission, Template
+from notifier.models import Address, Delivery, Notification
 from notifier.pipeline.delivery.deliver import deliver
 from notifier.queries import templates as queries
 from tests.web.conftest import Visitor
@@ -22,15 +22,6 @@ from tests.web.conftest import Visitor
 KEY = "fraud_alert_words"
 HOME = f"/admin/templates/{KEY}"
 FORM = {"channel": "*", "locale": "en", "title": "Hello {{ name }}", "body": "", "sample": '{"name": "Bo"}'}
-
-
-@pytest.fixture(autouse=True)
-def _no_templates_stay(app: APIFlask) -> Iterator[None]:
-    yield
-    with transaction() as session:
-        for table in (Notification, Submission):
-            session.execute(sa.delete(table))
-        session.execute(sa.delete(Template).where(Template.key.in_([KEY, KEY.upper()])))
 
 
 @pytest.fixture

@@ -3,14 +3,12 @@
 import html
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from apiflask import APIFlask
 
-from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import AuditEntry, EventType
 from tests.web.conftest import Visitor
@@ -26,17 +24,6 @@ FORM: dict[str, Any] = {
     "resend_unknown": "",
     "routing": "",
 }
-
-
-@pytest.fixture(autouse=True)
-def _the_catalogue_stays(app: APIFlask) -> Iterator[None]:
-    row = db.session.get_one(EventType, "order_placed")
-    before = {column.name: getattr(row, column.name) for column in EventType.__table__.columns}
-    yield
-    db.session.rollback()
-    with transaction() as session:
-        session.execute(sa.delete(EventType).where(EventType.key == "parcel_lost"))
-        session.execute(sa.update(EventType).where(EventType.key == "order_placed").values(**before))
 
 
 @pytest.fixture

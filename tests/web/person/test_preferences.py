@@ -11,7 +11,6 @@ import sqlalchemy as sa
 import time_machine
 from werkzeug.test import TestResponse
 
-from notifier import catalogue
 from notifier.access import accounts
 from notifier.api.own_preferences import EMBEDDED
 from notifier.core.submission import InlineRecipient
@@ -162,8 +161,6 @@ def test_a_switch_over_several_brings_back_what_is_on_by_default_and_nothing_els
 def test_what_was_switched_is_said_in_words(
     desk: Desk, before: dict[str, Any], pressed: dict[str, Any], said: str
 ) -> None:
-    with transaction() as session:  # those that other tests have made
-        session.execute(sa.delete(EventType).where(EventType.key.not_in([one.key for one in catalogue.load()])))
     choosing.change("alice", before, replace=True, source="test")
     assert f"Saved. {said}." in desk.visitor.get(desk.post({"part": "choices", **pressed}).location).text
 
