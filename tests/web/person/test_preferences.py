@@ -11,6 +11,7 @@ import sqlalchemy as sa
 import time_machine
 from werkzeug.test import TestResponse
 
+from notifier import catalogue
 from notifier.access import accounts
 from notifier.api.own_preferences import EMBEDDED
 from notifier.core.submission import InlineRecipient
