@@ -147,6 +147,7 @@ def _fault_json(fault: Fault) -> dict[str, Any]:
         "code": fault.code,
         "message": fault.message,
         **({"line": fault.line} if fault.line else {}),
+        **({"suggestion": fault.suggestion} if fault.suggestion else {}),
     }
 
 
@@ -175,6 +176,7 @@ def from_validation(error: ValidationError) -> Rejected:
                 pointer_to(*path),
                 _FAULTS.get(code, "wrong_type" if code.endswith("_type") else code),
                 sentence(code, context) + (f"; did you mean {meant!r}?" if meant else ""),
+                suggestion=meant,
             )
         )
     return Rejected(

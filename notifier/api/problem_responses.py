@@ -132,5 +132,9 @@ def fault_schema() -> dict[str, Any]:
             "code": {"type": "string", "description": "Such as `missing`, `wrong_type`, `unknown_field`."},
             "message": {"type": "string"},
             "line": {"type": "integer", "description": "Within the text at `pointer`, from 1; for templates."},
+            "suggestion": {
+                "type": "string",
+                "description": "What is likely to be meant: a name in place of an unknown one.",
+            },
         },
     }

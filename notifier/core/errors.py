@@ -13,13 +13,14 @@ from typing import Any
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One thing that is wrong with a request. `pointer` is a JSON pointer (RFC 6901) into its body; `line` is within a
-    text there, from 1.
+    text there, from 1; `suggestion` is a value or name that is likely to be meant there.
     """
 
     pointer: str
     code: str
     message: str
     line: int | None = None
+    suggestion: str | None = None
 
 
 class Rejected(Exception):

@@ -52,6 +52,21 @@ def test_it_names_what_is_likely_to_be_meant(
     assert (pointer, message) in faults(api.post("/api/v1/notifications", {**GOOD, **given}))
 
 
+@pytest.mark.parametrize(
+    ("given", "suggested"),
+    [
+        ({"type": "order_shiped"}, "order_shipped"),
+        ({"recipient": ["alice"]}, "recipients"),
+        ({"recipients": [{"id": "zoe", "emial": "zoe@example.test"}]}, "email"),
+        ({"type": "zzz"}, None),
+        ({"colour": "red"}, None),
+    ],
+)
+def test_programs_can_read_it_too(api: Api, cast: dict[str, str], given: dict[str, Any], suggested: str | None) -> None:
+    [fault, *_] = api.post("/api/v1/notifications", {**GOOD, **given}).json["errors"]
+    assert fault.get("suggestion") == suggested
+
+
 def test_a_key_that_may_submit_some_types_is_told_of_those(client: FlaskClient, cast: dict[str, str]) -> None:
     _, key = keys.create_key(keys.create_producer("Shop").id, scopes=("notify",), types=("comment",))
     for wrong, meant in (("order_shiped", ";"), ("coment", "; did you mean 'comment'?")):

@@ -26,5 +26,6 @@ def with_types(batch: Sequence[Item], judged: Sequence[Judged]) -> list[Judged]:
         assert isinstance(one, Rejected)
         more = f"; did you mean {meant!r}?" if meant else ";"
         message = f"{one.faults[0].message}{more} GET /api/v1/types lists them"
-        helped[i] = Rejected(one.code, message, (replace(one.faults[0], message=message), *one.faults[1:]))
+        first = replace(one.faults[0], message=message, suggestion=meant)
+        helped[i] = Rejected(one.code, message, (first, *one.faults[1:]))
     return helped
