@@ -1,0 +1,3 @@
+"""Released with Notifier, and with its version."""
+
+VERSION = "1.0.0"

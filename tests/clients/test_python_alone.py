@@ -1,0 +1,140 @@
+"""`notifier-client`, from its wheel, where no installation is needed."""
+
+import logging
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from notifier.api.openapi import VERSION as API_VERSION
+from notifier.channels.wire import standard_webhooks
+from notifier.ground.version import VERSION
+from tests.clients.conftest import AGAIN, Wire
+from tests.running import free_port
+
+WireTo = Callable[[str | None], Wire]
+KEY = "ntf_live_0123456789abcdefghijklmnop"
+
+
+def test_it_waits_as_long_as_it_is_told_and_no_longer_than_it_may(client_package: Any, wire_to: WireTo) -> None:
+    wire = wire_to(None)
+    client = client_package.Client(wire.url, key=KEY, patience_s=60)
+    wire.faults = [(429, {"Retry-After": "3600"})]
+    with pytest.raises(client_package.RateLimited) as limited:
+        client.send("like", "alice", {"actor": "Bob"}, idempotency_key="mine")
+    assert (limited.value.retry_after, limited.value.idempotency_key) == (3600, "mine")
+    wire.faults = [(503, {"Retry-After": "1"})]
+    began = time.monotonic()
+    with pytest.raises(client_package.NotFound) as refused:  # of a server that is none of Notifier's
+        client.send("like", "alice")
+    assert time.monotonic() - began >= 1
+    assert refused.value.code == "http_404"
+    hurried = client_package.Client(wire.url, key=KEY, patience_s=0)
+    wire.faults = [(503, {})]
+    with pytest.raises(client_package.ServerError):
+        hurried.send("like", "alice")
+    with pytest.raises(client_package.Unreachable):
+        client_package.Client(f"http://127.0.0.1:{free_port()}", key=KEY, patience_s=0).send("like", "alice")
+
+
+def test_no_call_is_larger_than_the_api_takes(client_package: Any) -> None:
+    chunks = sys.modules["notifier_client.client"]._chunks  # type: ignore[attr-defined]
+    long = {"type": "like", "recipients": ["alice"], "data": {"actor": "ä" * 200_000}}
+    assert [len(part) for part in chunks([long] * 5, 1_000)] == [2, 2, 1]
+    assert [len(part) for part in chunks([{"type": "like"}] * 2_001, 5_000)] == [1_000, 1_000, 1]
+    assert list(chunks([], 1_000)) == []
+
+
+def test_secrets_are_in_no_text_of_it(client_package: Any, wire_to: WireTo, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    wire = wire_to(None)
+    said = []
+    for credentials in ({"key": KEY}, {"client_id": KEY[:16], "client_secret": KEY}):
+        client = client_package.Client(wire.url, **credentials)
+        wire.faults = [AGAIN]
+        with pytest.raises(client_package.NotFound) as refused:
+            client.send("like", "alice")
+        said += [repr(client), repr(client._transport._token), repr(refused.value), str(refused.value), caplog.text]
+    assert "try 2" in caplog.text
+    assert [text for text in said if KEY in text] == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"url": "notifier.example", "key": "k"},
+        {"url": "https://user:password@notifier.example", "key": "k"},
+        {"url": "https://notifier.example"},
+        {"url": "https://notifier.example", "client_id": "i"},
+        {"url": "https://notifier.example", "key": "k", "client_id": "i", "client_secret": "s"},
+    ],
+)
+def test_a_client_that_could_not_work_is_not_made(client_package: Any, given: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"needed|either"):
+        client_package.Client(**given)
+
+
+SECRET = standard_webhooks.new_secret()
+BODY = '{"type":"delivery.sent","timestamp":"2026-11-30T08:00:00Z","data":{"user":"jörg"}}'
+
+
+def signed(secret: str = SECRET, *, body: str = BODY, minutes: int = 0) -> dict[str, str]:
+    return standard_webhooks.headers("evt_1", body, [secret], datetime.now(UTC) - timedelta(minutes=minutes))
+
+
+def test_a_webhook_of_the_product_is_verified(client_package: Any) -> None:
+    told = client_package.verify_webhook(SECRET, BODY.encode(), {k.title(): v for k, v in signed().items()})
+    assert told["data"] == {"user": "jörg"}
+
+
+@pytest.mark.parametrize(
+    ("signature", "changes"),
+    [
+        ({}, {"body": BODY.replace("jörg", "ann")}),
+        ({"secret": standard_webhooks.new_secret()}, {}),
+        ({"minutes": 6}, {}),
+        ({"minutes": -60}, {}),
+        ({}, {"webhook-id": ""}),
+        ({}, {"webhook-signature": "nonsense"}),
+        ({}, {"webhook-signature": "v1,ü"}),
+        ({}, {"webhook-timestamp": "soon"}),
+        ({}, {"body": b"\xff"}),
+        ({"body": "[]"}, {"body": "[]"}),
+    ],
+    ids=lambda given: " ".join(given) or "as it is",
+)
+def test_another_webhook_is_refused(client_package: Any, signature: dict[str, Any], changes: dict[str, Any]) -> None:
+    headers = {"body": BODY, **signed(**signature), **changes}
+    with pytest.raises(client_package.BadSignature):
+        client_package.verify_webhook(SECRET, headers.pop("body"), headers)
+
+
+def test_its_version_is_that_of_the_product_and_its_api(client_package: Any) -> None:
+    assert client_package.VERSION == VERSION
+    assert VERSION.startswith(f"{API_VERSION}.")
+
+
+def test_it_is_typed_as_it_says(wheel: Path, tmp_path: Path) -> None:
+    """mypy over the package, and over a program that uses it rightly and wrongly."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "from notifier_client import Client\n"
+        'client = Client("https://notifier.example", key="k")\n'
+        'sent = client.send("like", "ann", priority="high", channels=["inapp"])\n'
+        "print(sent['id'].upper())\n"
+        'client.send("like", "ann", priority="soon")\n'
+        'client.send("like", "ann", chanels=["inapp"])\n'
+        "print(sent['ident'])\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--cache-dir", str(tmp_path / "cache")]
+    done = subprocess.run(
+        [*command, str(wheel / "notifier_client"), str(program)], cwd=wheel, capture_output=True, text=True
+    )
+    assert [int(line) for line in re.findall(r"program\.py:(\d+): error", done.stdout)] == [5, 6, 7], done.stdout
+    assert done.stdout.count("error") == 3
