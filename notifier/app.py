@@ -119,7 +119,7 @@ def create_app(
     if hops := settings.trusted_proxies:  # last, so that Socket.IO knows the caller too
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     elif settings.is_production:
-        app.wsgi_app = RefuseProxies(app.wsgi_app)  # type: ignore[method-assign]
+        app.wsgi_app = RefuseProxies(app.wsgi_app, settings.public_url)  # type: ignore[method-assign]
 
     api.init_app(app)
     web.init_app(app)

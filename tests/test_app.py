@@ -2,6 +2,7 @@
 
 import inspect
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask, session
@@ -72,4 +73,6 @@ def test_in_production_nobody_is_served_through_a_proxy_that_is_not_known(app: F
         assert strict.get(path).status_code == 200
         assert client(trusted_proxies=1).get(path, headers=behind).status_code == 200
         assert app.test_client().get(path, headers=behind).status_code == 200  # in development they are ignored
+    told = urlsplit(refused.json["type"]).path
+    assert strict.get(told, headers=behind).status_code == 200  # the page that says what to do
     assert strict.get("/healthz", headers=behind).headers["Notifier-Forwarded"] == "1"

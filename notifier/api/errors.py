@@ -1,6 +1,6 @@
 """The one shape of all the API's errors: RFC 9457 problem+json, with a stable code and every fault by JSON pointer.
 
-`PROBLEMS` lists all codes. An exception that is not in it is a bug: the caller gets an opaque 500, and the log the
+`core.problems` lists all codes. An exception that is not in it is a bug: the caller gets an opaque 500, and the log the
 trace.
 """
 
@@ -22,47 +22,14 @@ from notifier.api.misspelt import meant_by
 from notifier.core.errors import Fault, Rejected
 from notifier.core.faults import sentence
 from notifier.core.pointers import pointer_to
-from notifier.ground import logs, unknown_proxy
+from notifier.core.problem import address_of
+from notifier.core.problems import PROBLEMS
+from notifier.ground import logs
+from notifier.ground.config import current_settings
 from notifier.ground.database import UNAVAILABLE, UNAVAILABLE_RETRY_S
 
 MEDIA_TYPE = "application/problem+json"
 
-# code → (status, title). A `Rejected` with a code that is not here is a 422.
-PROBLEMS: dict[str, tuple[int, str]] = {
-    "bad_request": (400, "Bad request"),
-    "malformed_json": (400, "Malformed JSON"),
-    "unreadable_receipt": (400, "Not what the provider's documents describe"),
-    "invalid_cursor": (400, "Not a cursor of this list"),
-    unknown_proxy.CODE: (400, unknown_proxy.TITLE),
-    "unauthenticated": (401, "A key is required"),
-    "invalid_key": (401, "Unknown, expired or revoked key"),
-    "unverified": (401, "This cannot be shown to come from the provider"),
-    "forbidden": (403, "Not allowed"),
-    "scope_missing": (403, "The key lacks a scope"),
-    "network_refused": (403, "The key cannot be used from this address"),
-    "test_key": (403, "Not with a test key"),
-    "type_not_allowed": (403, "The key may not submit this event type"),
-    "user_token_refused": (403, "A user's token cannot be used here"),
-    "producer_key_refused": (403, "A producer's key cannot be used here"),
-    "origin_refused": (403, "Not allowed on this site"),
-    "csrf_failed": (403, "The CSRF token is missing or wrong"),
-    "not_found": (404, "Not found"),
-    "method_not_allowed": (405, "Method not allowed"),
-    "conflict": (409, "Conflict"),
-    "too_many": (409, "There are too many already"),
-    "idempotency_in_progress": (409, "The first request with this key is still in progress"),
-    "nothing_to_cancel": (409, "There is nothing left to cancel"),
-    "cursor_expired": (410, "What follows the cursor has been deleted"),
-    "body_too_large": (413, "The body is too large"),
-    "unsupported_media_type": (415, "Unsupported media type"),
-    "validation_failed": (422, "The request is not valid"),
-    "unknown_type": (422, "There is no such event type"),
-    "unknown_user": (422, "There is no such user"),
-    "idempotency_mismatch": (422, "The idempotency key was used with another body"),
-    "rate_limited": (429, "Too many requests"),
-    "internal_error": (500, "Internal error"),
-    "unavailable": (503, "Temporarily unavailable"),
-}
 _BY_STATUS = {
     400: "bad_request",
     401: "unauthenticated",
@@ -128,11 +95,11 @@ def is_api(path: str) -> bool:
 
 def problem(code: str, detail: str, faults: tuple[Fault, ...] = (), *, status: int | None = None) -> dict[str, Any]:
     """The body of an error, and of the one bad item inside a bulk answer."""
-    known_status, title = PROBLEMS.get(code, (422, detail))
+    known = PROBLEMS[code]
     return {
-        "type": f"urn:notifier:problem:{code}",
-        "title": title,
-        "status": status or known_status,
+        "type": address_of(code, current_settings().public_url),
+        "title": known.title,
+        "status": status or known.status,
         "detail": detail,
         "instance": request.path,
         "code": code,

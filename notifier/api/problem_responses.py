@@ -8,7 +8,10 @@ from http import HTTPStatus
 from typing import Any
 
 from notifier.api.auth import Access
-from notifier.api.errors import MEDIA_TYPE, PROBLEMS
+from notifier.api.errors import MEDIA_TYPE
+from notifier.core.problem import PLACE
+from notifier.core.problems import PROBLEMS
+from notifier.ground.config import current_settings
 
 _DESCRIPTIONS = {
     400: "Malformed JSON",
@@ -66,7 +69,7 @@ def statuses(access: Access, endpoint: str, *, has_argument: bool, has_body: boo
 
 def codes(kind: str, status: int) -> list[str]:
     special = {code for codes in _OF_A_KIND.values() for code in codes} - _OF_A_KIND[kind]
-    return [code for code, (its_status, _) in PROBLEMS.items() if its_status == status and code not in special]
+    return [code for code, one in PROBLEMS.items() if one.status == status and code not in special]
 
 
 def name_of(kind: str, status: int) -> str:
@@ -75,30 +78,15 @@ def name_of(kind: str, status: int) -> str:
 
 
 def response(kind: str, status: int) -> dict[str, Any]:
-    possible = codes(kind, status)
+    possible, base = codes(kind, status), current_settings().public_url
     return {
         "description": f"{_DESCRIPTIONS[status]}: {', '.join(f'`{code}`' for code in possible)}",
         "content": {
             MEDIA_TYPE: {
                 "schema": {"$ref": "#/components/schemas/Problem"},
-                "examples": {code: {"value": _example(code)} for code in possible},
+                "examples": {code: {"value": PROBLEMS[code].example(code, base)} for code in possible},
             }
         },
-    }
-
-
-def _example(code: str) -> dict[str, Any]:
-    status, title = PROBLEMS[code]
-    fault = {"pointer": "/recipients/0", "code": "unknown_user", "message": "there is no user 'alice'"}
-    return {
-        "type": f"urn:notifier:problem:{code}",
-        "title": title,
-        "status": status,
-        "detail": title,
-        "instance": "/api/v1/notifications",
-        "code": code,
-        "errors": [fault] if status == 422 else [],
-        "request_id": "01a22aca4b9975e386645de32939b9de",
     }
 
 
@@ -110,7 +98,10 @@ def problem_schema() -> dict[str, Any]:
         "description": "RFC 9457. Match `code`, never the texts. There may be further codes and fields.",
         "required": ["type", "title", "status", "detail", "instance", "code", "errors", "request_id"],
         "properties": {
-            "type": {"type": "string", "description": "`urn:notifier:problem:` and the code."},
+            "type": {
+                "type": "string",
+                "description": f"Its page, which says what to do: PUBLIC_URL{PLACE}/CODE.",
+            },
             "title": text,
             "status": {"type": "integer"},
             "detail": text,

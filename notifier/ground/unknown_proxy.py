@@ -9,16 +9,19 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from notifier.core.problem import PLACE, address_of
+from notifier.core.problems import PROBLEMS
+
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication
 
 _HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED")
 _ANSWERED = "/healthz"  # which `doctor` asks how many proxies there are
-CODE, TITLE = "unknown_proxy", "This came through a proxy that Notifier does not know"
+CODE = "unknown_proxy"
+_PAGE = f"{PLACE}/{CODE}"  # says what to do, also to whoever comes by the proxy
 _PROBLEM = {
-    "type": f"urn:notifier:problem:{CODE}",
-    "title": TITLE,
-    "status": 400,
+    "title": PROBLEMS[CODE].title,
+    "status": PROBLEMS[CODE].status,
     "detail": "X-Forwarded-For and Forwarded are refused in production while TRUSTED_PROXIES is 0. Set it to the "
     "number of reverse proxies in front; python -m notifier doctor counts them.",
     "code": CODE,
@@ -30,13 +33,14 @@ _PROBLEM = {
 class RefuseProxies:
     """The application, but for requests with headers of a proxy: 400."""
 
-    def __init__(self, application: "WSGIApplication") -> None:
+    def __init__(self, application: "WSGIApplication", public_url: str) -> None:
         self._application = application
+        self._problem = {"type": address_of(CODE, public_url), **_PROBLEM}
 
     def __call__(self, environ: dict[str, Any], start_response: "StartResponse") -> Iterable[bytes]:
-        if environ.get("PATH_INFO") == _ANSWERED or not any(name in environ for name in _HEADERS):
+        if environ.get("PATH_INFO") in (_ANSWERED, _PAGE) or not any(name in environ for name in _HEADERS):
             return self._application(environ, start_response)
-        body = json.dumps({**_PROBLEM, "instance": environ.get("PATH_INFO", "")}).encode()
+        body = json.dumps({**self._problem, "instance": environ.get("PATH_INFO", "")}).encode()
         headers = [("Content-Type", "application/problem+json"), ("Content-Length", str(len(body)))]
         start_response("400 Bad Request", [*headers, ("Cache-Control", "no-store")])
         return [body]

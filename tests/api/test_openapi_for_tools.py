@@ -12,9 +12,9 @@ from openapi_python_client import generate
 from openapi_python_client.config import Config, ConfigFile, MetaType
 from pydantic import BaseModel
 
-from notifier.api.errors import PROBLEMS
 from notifier.api.examples import BODIES
 from notifier.api.fields import Part
+from notifier.core.problems import PROBLEMS
 from notifier.ground.config import ROOT
 from tests.api.described import faults_of, operations
 

@@ -19,7 +19,7 @@ DESKTOP = ViewportSize(width=1440, height=900)
 PHONE = (390, 844)
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 PAGES = [
-    *("/inbox", "/preferences", "/preferences/addresses"),
+    *("/inbox", "/preferences", "/preferences/addresses", "/problems", "/problems/validation_failed"),
     *(
         "/admin/",
         "/admin/failed",
