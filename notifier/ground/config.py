@@ -22,7 +22,6 @@ from notifier.core.retention import Retention
 from notifier.core.segments import Price
 from notifier.core.spend import Ceiling
 from notifier.core.synthetic import Synthetic
-from notifier.ground import embedded_redis
 from notifier.ground.encryption import KeyRing
 from notifier.ground.openid import OpenIdProvider, read_local_sign_in, read_provider
 from notifier.ground.setting_values import Values, local_url
@@ -76,7 +75,10 @@ class Settings:
         "instead of sandboxed"
     )
     database_url: str = _setting("`sqlite:///$NOTIFIER_HOME/notifier.db`, or `postgresql://…`")
-    redis_url: str = _setting("`redis://…` or `rediss://…`; unset: an embedded Redis")
+    redis_url: str = _setting(
+        "`redis://…`, `rediss://…` or `redis+sentinel://host:26379,host2:26379/0?service=mymaster` "
+        "([details](databases.md#redis)); unset: an embedded Redis"
+    )
     redis_is_embedded: bool = _unlisted()
     secret_key: str = _setting("signs sessions and links; generated into `$NOTIFIER_HOME` in development")
     secret_key_fallback: str | None = _setting("the `SECRET_KEY` before this one: accepted until it is taken out")
@@ -289,11 +291,7 @@ class _Reader(Values):
             notifier_home=home,
             notifier_env=env,
             database_url=database_url,
-            redis_url=(
-                self.url("REDIS_URL", given_redis, ("redis", "rediss", "unix"))
-                if given_redis
-                else embedded_redis.url(home)
-            ),
+            redis_url=self.redis_url(home, given_redis),
             redis_is_embedded=not given_redis,
             secret_key=self.stored_secret("SECRET_KEY", home, env, lambda: secrets.token_urlsafe(48)),
             secret_key_fallback=self.key("SECRET_KEY_FALLBACK"),

@@ -1,11 +1,12 @@
-"""Flask extensions, unbound. Imports nothing of ours except `ground.outage`, so that every module may import it.
+"""Flask extensions, unbound. Imports nothing of ours except how Redis is
+reached, so that every module may import it.
 
 `create_app` binds them and sets the async mode of `socketio` explicitly: python-socketio would otherwise choose
 eventlet wherever it is importable.
 """
 
 import contextlib
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import redis
 from flask import Flask, current_app
@@ -18,6 +19,7 @@ from sqlalchemy import MetaData, Table
 from sqlalchemy.orm import DeclarativeBase
 
 from notifier.ground.outage import ANSWER_S, Once, Outage
+from notifier.ground.redis_clients import connected
 
 _MOST_CONNECTIONS = 50
 
@@ -59,9 +61,7 @@ class RedisStore:
             "socket_connect_timeout": ANSWER_S,
             "socket_timeout": ANSWER_S,
         }
-        client = cast(
-            "_Client", _Client.from_pool(redis.BlockingConnectionPool.from_url(url, retry=Once(outage), **bounds))
-        )
+        client = connected(url, _Client, retry=Once(outage), **bounds)
         client.outage = outage
         app.extensions["redis"] = client
 

@@ -17,8 +17,10 @@ from notifier.core.retry import DELAYS_S
 from notifier.core.segments import Price
 from notifier.core.spend import Ceiling, parse_ceiling
 from notifier.core.synthetic import Synthetic, parse_synthetic
+from notifier.ground import embedded_redis
 from notifier.ground.encryption import KeyRing
 from notifier.ground.phone_countries import parse_countries
+from notifier.ground.redis_urls import parse_redis
 from notifier.ground.secret_files import read_or_create
 from notifier.ground.sink_urls import SinkTarget, parse_sink
 from notifier.ground.target_lists import INSTALLATION, TargetList, leaves_out
@@ -84,6 +86,15 @@ class Values(Variables):
         # SQLAlchemy takes a bare postgresql:// for psycopg 3, which would block the web process's event loop.
         scheme, _, rest = url.partition("://")
         return f"postgresql+psycopg2://{rest}" if scheme in ("postgresql", "postgres") else url
+
+    def redis_url(self, home: Path, text: str | None) -> str:
+        if not text:
+            return embedded_redis.url(home)
+        try:
+            parse_redis(text)
+        except ValueError as error:
+            self.faults.append(f"REDIS_URL {error}")
+        return text
 
     def stored_secret(self, name: str, home: Path, env: str, make: Callable[[], str]) -> str:
         known = len(self.faults)

@@ -22,6 +22,7 @@ from notifier.ground.clock import now
 from notifier.ground.config import Settings
 from notifier.ground.lifeline import Lifeline
 from notifier.ground.outage import Once, Outage
+from notifier.ground.redis_clients import connected
 from notifier.programs import metrics_port
 from notifier.programs.children import POLL_S
 from notifier.programs.metrics_port import measured, urls
@@ -99,7 +100,7 @@ def work_on(
     metrics.lanes_in_use.set_function(lambda: signals.worker.in_use if signals.worker else 0)
     while not signals.is_stopping:
         # Its answers may take longer than the app's: the bell waits in Redis itself.
-        connection = redis.Redis.from_url(
+        connection = connected(
             settings.redis_url, socket_connect_timeout=1, socket_timeout=ANSWER_S, retry=Once(Outage())
         )
         try:

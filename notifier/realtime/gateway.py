@@ -5,12 +5,12 @@ from a site that its producer allows, or by the session cookie, from our own ori
 valid (`queries.valid_tokens`), the connection is closed.
 """
 
-import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Annotated, Any
 
+import redis
 import socketio as wire
 import sqlalchemy as sa
 import structlog
@@ -18,6 +18,8 @@ from flask import Flask, request
 from flask_socketio import ConnectionRefusedError as Refused
 from flask_socketio import SocketIO, join_room
 from pydantic import Field
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from notifier.access import origins
 from notifier.ground import metrics, tokens, vital
@@ -25,7 +27,8 @@ from notifier.ground.database import UNAVAILABLE
 from notifier.ground.extensions import db
 from notifier.ground.fast_json import decoded
 from notifier.ground.ids import parse_many
-from notifier.ground.outage import AWAY_S
+from notifier.ground.outage import ANSWER_S, AWAY_S
+from notifier.ground.redis_clients import connected
 from notifier.inbox import marks
 from notifier.inbox.marks import MAX_IDS, Chosen
 from notifier.models import InboxState
@@ -36,16 +39,8 @@ from notifier.realtime.door import Arguments, Door, Event, Guest
 from notifier.signals.publish import CHANNEL, CONSOLE, NAMESPACE, RETRY_EVERY, TOPICS, room_of, topic_room, unpacked
 
 _USERS_AT_ONCE = 500
-_KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}  # seconds, seconds, times
-# A subscription says nothing by itself, and would listen for ever to a Redis whose host is gone.
-_KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}  # seconds, seconds, times
-# A subscription says nothing by itself, and would listen for ever to a Redis whose host is gone.
-_NOTICES_A_LOST_HOST = {
-    "socket_keepalive": True,
-    "socket_keepalive_options": {
-        getattr(socket, name): value for name, value in _KEEPALIVE.items() if hasattr(socket, name)
-    },
-}
+# A subscription says nothing by itself: whoever is silent for so long is asked, and then is given so long to answer.
+SILENT_S = 3.0
 
 log = structlog.get_logger()
 
@@ -102,7 +97,7 @@ class Listener(wire.RedisManager):  # type: ignore[misc]
     """
 
     def __init__(self, app: Flask, url: str) -> None:
-        super().__init__(url, channel=CHANNEL, redis_options={} if url.startswith("unix:") else _NOTICES_A_LOST_HOST)
+        super().__init__(url, channel=CHANNEL)
         self.app = app
 
     def _thread(self) -> None:
@@ -118,6 +113,12 @@ class Listener(wire.RedisManager):  # type: ignore[misc]
                     metrics.heard.inc(len(heard.get("events", ())))
                 yield from unpacked(heard, self.rooms.get(heard.get("namespace"), ()))
 
+    def _redis_connect(self) -> None:
+        # A lost subscription is not taken up again in silence: what was missed is to be made up for
+        self.redis = connected(self.redis_url, socket_connect_timeout=ANSWER_S, retry=Retry(NoBackoff(), 0))
+        self.pubsub = self.redis.pubsub(ignore_subscribe_messages=True)
+        self.connected = True
+
     def _redis_listen_with_retries(self) -> Iterator[Any]:
         was_away = False
         while True:
@@ -128,12 +129,26 @@ class Listener(wire.RedisManager):  # type: ignore[misc]
                     was_away = False
                     log.info("inbox.listening_again")
                     self.server.start_background_task(self.catch_up)
-                yield from self.pubsub.listen()
+                yield from self._heard()
             except Exception as error:
                 if not was_away:
                     log.warning("inbox.not_listening", error=type(error).__name__)
                 was_away = True
             time.sleep(RETRY_EVERY.total_seconds())
+
+    def _heard(self) -> Iterator[Any]:
+        """Raises redis.RedisError when the connection is lost, or a Redis that hangs or is cut off stays silent."""
+        is_asked = False
+        while True:
+            message = self.pubsub.get_message(timeout=SILENT_S)
+            if message is not None:
+                is_asked = False
+                yield message
+            elif is_asked:
+                raise redis.TimeoutError
+            else:
+                self.pubsub.ping()
+                is_asked = True
 
     def catch_up(self) -> None:
         # Publishers notice a little later than we do that Redis is back.

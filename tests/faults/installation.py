@@ -22,8 +22,10 @@ from notifier.__main__ import main
 from notifier.core.lifecycle import OPEN
 from notifier.ground.ids import parse
 from notifier.ground.lifeline import YOUNG_S
+from notifier.ground.redis_clients import connected
 from tests.faults.sink import Sink
 from tests.running import KEY, ROOT, Redis, eventually, free_port
+from tests.watched_redis import WatchedRedis
 
 USERS = [f"u{n}" for n in range(40)]
 # The short form, as CI has it. The long one: FAULT_KILLS=20 FAULT_PEOPLE=10000 FAULT_ROWS=200000 make faults
@@ -36,12 +38,12 @@ QUEUE = "webhook.high"
 class Installation:
     """Web and scheduler run from the beginning; workers are started by the tests."""
 
-    def __init__(self, home: Path, database_url: str, own_redis: Redis, sink: Sink) -> None:
+    def __init__(self, home: Path, database_url: str, own_redis: Redis | WatchedRedis, sink: Sink) -> None:
         self.home, self.redis, self.sink = home, own_redis, sink
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.engine = sa.create_engine(database_url, poolclass=sa.NullPool)
-        self.client: redis.Redis = redis.Redis.from_url(own_redis.url)
+        self.client: redis.Redis = connected(own_redis.url)
         self.environment = {
             "PATH": os.environ["PATH"],
             "PYTHONUNBUFFERED": "1",

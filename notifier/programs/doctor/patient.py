@@ -17,6 +17,7 @@ from notifier.ground.config import BadSettings, Settings
 from notifier.ground.database import read_only
 from notifier.ground.encryption import KeyRing, Vault
 from notifier.ground.extensions import db, redis_store
+from notifier.ground.redis_urls import passwords_of
 
 _SLOWEST_QUERY_MS = 4000
 _SHORTEST_SECRET = 4
@@ -72,10 +73,11 @@ def _secrets(settings: Settings) -> list[str]:
     declared = [
         _declared(settings, setting.name) for adapter in ADAPTERS for setting in adapter.settings if setting.is_secret
     ]
-    passwords = [text for url in (settings.database_url, settings.redis_url, *declared) for text in _password(url)]
+    passwords = [text for url in (settings.database_url, *declared) for text in _password(url)]
     sink = settings.events_sink and settings.events_sink.credentials
     others = [
         *settings.secret_keys,
+        *passwords_of(settings.redis_url),
         settings.notifier_admin_password,
         settings.notifier_producer_key,
         settings.oidc_issuer and settings.oidc_issuer.client_secret,

@@ -11,6 +11,8 @@ from typing import Any
 import redis
 
 from notifier.ground.extensions import redis_store
+from notifier.ground.redis_clients import sentinels_of
+from notifier.ground.redis_urls import parse_redis
 from notifier.programs.doctor.findings import Finding, fault, ok, warning
 from notifier.programs.doctor.patient import Patient
 
@@ -31,12 +33,44 @@ def answering(patient: Patient) -> Iterator[Finding]:
         return
     patient.decide("redis", answers=True)
     yield ok(f"{where} answers in {(time.monotonic() - begun) * 1000:.0f} ms")
+    yield from _sentinels(patient.settings.redis_url, info)
     yield _version(info)
     yield _eviction(info)
     yield from _persistence(info)
     yield _memory(info)
     if info.get("role") == "slave":
         yield fault("this Redis is a replica: nothing can be written", "Point REDIS_URL at the primary server.")
+
+
+def _sentinels(url: str, info: dict[str, Any]) -> Iterator[Finding]:
+    """Whether another server takes over if this one is lost."""
+    target, asked = parse_redis(url), sentinels_of(url)
+    if not asked:
+        return
+    answers = [_quorum(sentinel, target.service) for sentinel in asked]
+    there = [answer for answer in answers if answer is not None]
+    pool: Any = redis_store.client.connection_pool
+    host, port = pool.master_address
+    yield ok(f"Sentinel calls {host}:{port} the master")
+    if len(there) < len(asked):
+        yield warning(f"{len(there)} of {len(asked)} Sentinels answer", "Start the others, or correct REDIS_URL.")
+    if not all(there):
+        yield fault("the Sentinels are too few to agree on a new master", "Start the others, or lower their quorum.")
+    if not info.get("connected_slaves"):
+        yield fault("the master has no replica: nothing can take over from it", "Start one: replicaof HOST PORT.")
+
+
+def _quorum(sentinel: "redis.Redis", service: str) -> bool | None:
+    """Whether enough Sentinels see each other; None: this one does not answer."""
+    try:
+        sentinel.execute_command("SENTINEL", "CKQUORUM", service)  # type: ignore[no-untyped-call]
+    except redis.ResponseError:
+        return False
+    except redis.RedisError:
+        return None
+    finally:
+        sentinel.close()
+    return True
 
 
 def _version(info: dict[str, Any]) -> Finding:

@@ -37,7 +37,8 @@ from notifier.models import (
 from notifier.signals import queueing
 from notifier.signals.queueing import Doorbell
 from tests.programs.doctor.conftest import PASSWORD, Doctor
-from tests.running import free_port
+from tests.running import eventually, free_port
+from tests.watched_redis import WatchedRedis
 
 pytestmark = [
     pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session"),
@@ -240,6 +241,31 @@ def test_a_redis_that_does_not_keep_what_it_is_given(
         app.extensions["redis"].replicaof("NO", "ONE")
 
     assert (code, said[: len(what)], (advised or "")[: len(remedy)]) == (1, what, remedy)
+
+
+def test_a_redis_that_nothing_would_take_over_from(app: APIFlask, doctor: Doctor, tmp_path: Path) -> None:
+    watched = WatchedRedis(tmp_path)
+    try:
+        code, found = one(doctor, "redis", "ok", REDIS_URL=watched.url)
+        assert (code, found[1]) == (0, (f"Sentinel calls 127.0.0.1:{watched.servers[0]} the master", None))
+        watched.kill(watched.sentinels[0])
+        code, found = one(doctor, "redis", "warning", REDIS_URL=watched.url)
+        assert (code, found[0]) == (0, ("2 of 3 Sentinels answer", "Start the others, or correct REDIS_URL."))
+        watched.kill(watched.sentinels[1])
+        watched.kill(watched.servers[1])
+        eventually(lambda: len(one(doctor, "redis", REDIS_URL=watched.url)[1]) == 2)
+        code, found = one(doctor, "redis", REDIS_URL=watched.url)
+        assert (code, [what for what, _ in found]) == (
+            1,
+            [
+                "the Sentinels are too few to agree on a new master",
+                "the master has no replica: nothing can take over from it",
+            ],
+        )
+        watched.kill(watched.servers[0])
+        eventually(lambda: "knows a master 'mymaster'" in one(doctor, "redis", REDIS_URL=watched.url)[1][0][0])
+    finally:
+        watched.stop()
 
 
 def test_a_mail_server_is_signed_in_to(app: APIFlask, doctor: Doctor, mail_port: int) -> None:
