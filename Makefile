@@ -8,8 +8,9 @@ POT := .venv/languages/messages.pot
 
 .PHONY: run setup help test suite browser faults statements lint fuzz bench languages lock client-support install install-dev assets
 
+# Without the lines that say that all is well, the sign-in stays on the screen; LOG_LEVEL=info shows every step.
 run: setup  ## serves on http://127.0.0.1:5000, with everything it needs
-	@exec $(BIN)/python -m notifier up
+	@LOG_LEVEL=$${LOG_LEVEL:-warning} exec $(BIN)/python -m notifier up
 
 setup: install assets
 	@$(BIN)/python -m notifier migrate
@@ -84,7 +85,10 @@ install-dev: install
 	@$(call installed,requirements-dev.lock)
 
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r
-installed = cmp -s $(1) .venv/$(1) || { echo "Installing $(1) (this takes a minute) …"; $(PIP_INSTALL) $(1) && cp $(1) .venv/$(1); }
+installed = cmp -s $(1) .venv/$(1) || { $(call patiently,Installing $(1) (this takes a minute),$(PIP_INSTALL) $(1)) && cp $(1) .venv/$(1); }
+
+# A dot every other second says that it is still at work. The dots end with the shell that prints them, however it ends.
+patiently = { printf '%s ' "$(1)"; while sleep 2 && kill -0 $$$$ 2>/dev/null; do printf .; done & dots=$$!; $(2); code=$$?; kill $$dots; echo; (exit $$code); }
 
 create = test -n "$(PYTHON)" || { echo "Notifier needs Python 3.11 or newer. Install it, or name it: PYTHON=/path/to/python3.12 make run"; exit 1; }; \
 	echo "Creating .venv with $$($(PYTHON) --version) …"; $(PYTHON) -m venv --clear .venv && touch .venv/ready
@@ -94,5 +98,5 @@ assets: install
 	@PATH="$$PWD/$(BIN):$$PATH"; \
 		node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null && npm --version >/dev/null 2>&1 || $(PIP_INSTALL) requirements-node.lock; \
 		node assets.mjs --check || { \
-			cmp -s package-lock.json node_modules/package-lock.json || { echo "Fetching the browser libraries …"; npm ci --no-fund --silent && cp package-lock.json node_modules/; } && \
+			cmp -s package-lock.json node_modules/package-lock.json || { $(call patiently,Fetching the browser libraries,npm ci --no-fund --silent) && cp package-lock.json node_modules/; } && \
 			echo "Making what browsers load …" && node assets.mjs; }

@@ -56,6 +56,12 @@ def arguments() -> argparse.ArgumentParser:
         "add an admin; asks for a password, or generates one when there is no terminal",
     )
     admin.add_argument("email", metavar="EMAIL")
+    reset = command(
+        "reset-password",
+        "notifier.programs.cli:reset_password",
+        "give somebody a new password; asks for it, or generates one when there is no terminal",
+    )
+    reset.add_argument("email", metavar="EMAIL")
     producer = command("create-producer", "notifier.programs.cli:create_producer", "add a producer and print its key")
     producer.add_argument("name", metavar="NAME")
     producer.add_argument(

@@ -21,6 +21,7 @@ from notifier.api.submitting import (
     rehearse,
     rehearse_each,
     replay_header,
+    story_header,
     submission_from,
     submit,
     submit_each,
@@ -48,12 +49,15 @@ def submit_notification(query_data: DryRunQuery, json_data: SubmissionIn) -> Res
 
     Order is best effort for each person, channel and priority: retries, quiet hours and several workers can change it.
     If only the latest matters, give a `collapse_key`, and a `sequence` if calls may overtake one another.
+
+    The `Link` header of an answer for one person leads to the page in the console that follows the notification.
     """
     submission = submission_from(json_data, request.json, idempotency_key())
     if query_data.is_rehearsal:
         return answer(rehearse(submission))
     accepted = submit(submission)
-    return answer_of_texts(accepted.answer, 202, replay_header(accepted.replayed))
+    headers = {**replay_header(accepted.replayed), **story_header(accepted.answer)}
+    return answer_of_texts(accepted.answer, 202, headers)
 
 
 @bp.post("/notifications/bulk")

@@ -17,6 +17,7 @@ from notifier.api.schemas.submissions import SubmissionIn
 from notifier.core.errors import Fault, Rejected
 from notifier.core.pointers import pointer_to
 from notifier.core.submission import InlineRecipient, Submission
+from notifier.ground.config import current_settings
 from notifier.ground.extensions import db
 from notifier.pipeline.intake import accept, group_commit, idempotency_keys
 from notifier.pipeline.intake.dry_run import dry_run
@@ -196,6 +197,15 @@ def judge_canonical(item: Any, header_key: str | None) -> Submission:
 
 def replay_header(is_replay: bool) -> dict[str, str]:
     return {"Idempotency-Replayed": "true"} if is_replay else {}
+
+
+def story_header(answer: Mapping[str, Any]) -> dict[str, str]:
+    """Leads from the answer to a submission for one person to the page on which operators follow it."""
+    notifications = answer["notifications"]
+    if notifications is None or len(notifications) != 1:
+        return {}
+    page = f"{current_settings().public_url}/admin/notifications/{notifications[0]['id']}"
+    return {"Link": f'<{page}>; rel="describedby"; type="text/html"'}
 
 
 def _key_of_item(whole_key: str, index: int) -> str:

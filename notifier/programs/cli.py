@@ -1,5 +1,5 @@
-"""The commands that do one thing and end: migrate, create-admin, create-producer, producers, providers, flags,
-remove-second-factor, replace-signing-keys, demo.
+"""The commands that do one thing and end: migrate, create-admin, reset-password, create-producer, producers, providers,
+flags, remove-second-factor, replace-signing-keys, demo.
 
 Each takes the settings and its parsed arguments, prints text for people, and returns the exit code.
 """
@@ -18,7 +18,7 @@ import redis
 from flask_migrate import upgrade
 from sqlalchemy import select
 
-from notifier.access import keys, origins, second_factor, signing_keys
+from notifier.access import accounts, keys, origins, second_factor, signing_keys
 from notifier.app import create_app
 from notifier.channels import CHANNELS
 from notifier.core import networks
@@ -80,6 +80,24 @@ def create_admin(settings: Settings, options: argparse.Namespace) -> int:
         except ValueError as error:
             return refuse(f"No account was created: {error}.")
     print(f"{options.email} can now sign in as an admin.")
+    if not is_asked:
+        print(password)
+    return 0
+
+
+def reset_password(settings: Settings, options: argparse.Namespace) -> int:
+    """Prints a generated password alone on the last line, for scripts."""
+    with inside(settings):
+        account_id = db.session.scalar(select(Account.id).where(Account.email == options.email.strip().lower()))
+        if account_id is None:
+            return refuse(f"There is no account for {options.email}.")
+        is_asked = sys.stdin.isatty()
+        password = getpass.getpass(f"New password for {options.email}: ") if is_asked else secrets.token_urlsafe(12)
+        try:
+            accounts.set_password(account_id, password)
+        except ValueError as error:
+            return refuse(f"The password was not changed: {error}.")
+    print(f"{options.email} has a new password, and has been signed out everywhere.")
     if not is_asked:
         print(password)
     return 0

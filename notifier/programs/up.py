@@ -29,6 +29,7 @@ from notifier.ground import embedded_redis, logs
 from notifier.ground.config import WSGI, Settings
 from notifier.programs import listening, metrics_port
 from notifier.programs.children import POLL_S, Child, Watch
+from notifier.programs.telling import Progress, say, sign_in, tell, welcome
 
 # Seconds after the signal at which each is killed
 STOP_ORDER = {"web": 10.0, "scheduler": 11.0, "sink": 12.0, "worker": 13.0, "redis": 14.5}
@@ -112,7 +113,7 @@ class Supervisor:
         metrics_port.serve(settings, metrics_port.Children(self.metrics, settings.metrics_token).exposition)
         self.wait_for("web", lambda: readiness(settings) != "", 60)
         self.wait_for("the worker or the scheduler", lambda: readiness(settings) == "ok", 30)
-        welcome(settings, first)
+        tell(welcome(settings, first))
 
     def add(self, child: Child) -> None:
         say(f"{child.name} …")
@@ -131,18 +132,18 @@ class Supervisor:
         child = Child("migrate", [sys.executable, "-m", "notifier", "migrate", "--first-start"])
         process = child.start(stdout=subprocess.PIPE)
         try:
+            progress = Progress()
             while child.is_running:
                 self.tend()
+                progress.tell("the database")
         finally:
             child.stop(time.monotonic() + 5)
         out, _ = process.communicate()
         if process.returncode:
             raise CannotStart("The database could not be prepared, so nothing was started.")
         first: dict[str, str | None] = json.loads(out.splitlines()[-1])
-        if first["admin_password"]:
-            tell(f"\n  Sign in as   {first['admin_email']}\n  Password     {first['admin_password']}")
-        if first["producer_key"]:
-            tell(f"  API key      {first['producer_key']}\n\n  Shown this once: keep them.\n")
+        if made := sign_in(first):
+            say(f"made: {', '.join(' '.join(line.split()) for line in made)}")
         return first
 
     def tend(self) -> None:
@@ -159,8 +160,10 @@ class Supervisor:
 
     def wait_for(self, name: str, is_done: Callable[[], bool], patience_s: float) -> None:
         complain_at = time.monotonic() + patience_s
+        progress = Progress()
         while not is_done():
             self.tend()
+            progress.tell(name)
             if time.monotonic() > complain_at:
                 say(f"{name} has not been ready for {patience_s:g} s; still waiting")
                 complain_at = time.monotonic() + patience_s
@@ -262,32 +265,3 @@ def bound(host: str, port: int, wait: Callable[[], None]) -> socket.socket:
                     f"PORT={port + 1} make run"
                 ) from None
         wait()
-
-
-def welcome(settings: Settings, first: dict[str, str | None]) -> None:
-    key = first["producer_key"] or ("$NOTIFIER_PRODUCER_KEY" if settings.notifier_producer_key else "YOUR_API_KEY")
-    as_whom = f" as {first['admin_email']} (password above)" if first["admin_email"] else ""
-    text = f"""
-  Notifier is ready: {settings.public_url}
-
-  To see a notification arrive, sign in there{as_whom} and paste this:
-
-  curl {urljoin(settings.local_url, "/api/v1/notifications")} \\
-    -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\
-    -d '{{"type": "order_shipped", "recipients": ["admin"], "data": {{"order_id": "A'$(date +%s)'"}}}}'
-
-  Ctrl-C stops everything.
-"""
-    tell(text)
-
-
-def say(text: str) -> None:
-    tell(f"notifier  {text}")
-
-
-def tell(text: str) -> None:
-    """Prints for the process that started us, which may have gone or closed the pipe: we continue."""
-    try:
-        print(text, flush=True)
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,5 +1,6 @@
 """The canonical calls: submit, bulk, dry run, idempotency, asking, cancelling."""
 
+import re
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -94,6 +95,13 @@ def test_a_submission_answers_202_with_its_notifications_and_deliveries(api: Any
         "sms": ("skipped", "no_address"),
         "push": ("skipped", "no_address"),
     }
+
+
+def test_the_answer_for_one_person_leads_to_the_page_that_follows_it(api: Any, cast: Any) -> None:
+    one, two = api.post(SUBMIT, order("alice")), api.post(SUBMIT, order("alice", "dave"))
+    page = f"/admin/notifications/{one.json['notifications'][0]['id']}"
+    assert re.fullmatch(rf'<https?://[^/]+{page}>; rel="describedby"; type="text/html"', one.headers["Link"])
+    assert "Link" not in two.headers
 
 
 def test_the_body_of_the_contract_is_accepted_with_all_its_fields(api: Any, cast: Any) -> None:

@@ -80,6 +80,19 @@ def test_create_admin_refuses_in_a_sentence(app: APIFlask, run: Run, email: str,
     assert db.session.scalar(select(func.count()).select_from(Account)) == 1
 
 
+def test_reset_password_ends_what_the_old_one_opened(app: APIFlask, run: Run) -> None:
+    accounts.create_account("ada@example.test", "secret-of-before", "admin", "ada")
+
+    done = run("reset-password", "Ada@Example.test")
+
+    assert (done.returncode, "signed out everywhere" in done.stdout) == (0, True)
+    db.session.rollback()
+    assert accounts.check_password("ada@example.test", "secret-of-before") is None
+    assert accounts.check_password("ada@example.test", done.stdout.splitlines()[-1]) is not None
+    refused = run("reset-password", "nobody@example.test")
+    assert (refused.returncode, "There is no account for nobody@example.test." in refused.stderr) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("words", "prefix", "scopes", "is_test"),
     [
