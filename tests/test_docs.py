@@ -38,7 +38,7 @@ from notifier.ground.encryption import KeyRing
 from notifier.ground.extensions import db
 from notifier.models.types import purposes_of
 from notifier.operations import installation
-from notifier.programs import up
+from notifier.programs import telling
 from notifier.programs.doctor.examination import CHECKS
 from tests.conftest import Api
 
@@ -171,12 +171,10 @@ def test_the_curl_of_the_readme_does_what_is_said(api: Api) -> None:
         }
 
 
-def test_the_curl_of_the_welcome_says_something_new_each_time(
-    api: Api, settings: Settings, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_curl_of_the_welcome_says_something_new_each_time(api: Api, settings: Settings) -> None:
     installation.ensure_admin("admin@localhost.test", "a long password")
-    up.welcome(settings, {"producer_key": "$KEY", "admin_email": None, "admin_password": None})
-    [command] = re.findall(r"curl .*?}}'", capsys.readouterr().out, re.DOTALL)
+    text = telling.welcome(settings, {"producer_key": "$KEY", "admin_email": None, "admin_password": None})
+    [command] = re.findall(r"curl .*?}}'", text, re.DOTALL)
 
     answers = [api.post(*called_with(command, second)) for second in (1, 2)]
 
