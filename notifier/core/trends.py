@@ -1,4 +1,4 @@
-"""What rises: the counts of a window against those of the same window before it."""
+"""What rises: how often something happens now against how often it happened before."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,12 @@ class Change:
 
     @property
     def is_rising(self) -> bool:
-        return self.now >= LEAST[self.event] and self.now > FACTOR * self.before
+        return is_rising(self.event, self.now, self.before)
+
+
+def is_rising(event: str, now: float, before: float) -> bool:
+    """Both counts are those of equal spans of time; `before` may be an average."""
+    return now >= LEAST[event] and now > FACTOR * before
 
 
 def steepest(changes: list[Change], most: int) -> list[Change]:

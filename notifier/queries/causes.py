@@ -12,6 +12,7 @@ from typing import Any
 import redis
 import sqlalchemy as sa
 
+from notifier.core import trends
 from notifier.core.errors import Rejected
 from notifier.ground.clock import now
 from notifier.ground.extensions import db, redis_store
@@ -25,7 +26,6 @@ PAGE_SIZE = 50
 MOST_GROUPS = 200
 MOST_LOOKED_AT = 10_000
 HOURS = 24
-RISING_LEAST, RISING_FACTOR = 5, 2
 SORTS = {"newest": "newest", "oldest": "oldest", "count": "count"}
 _CAUSE = (Delivery.channel, Delivery.provider, Delivery.outcome, Delivery.code)
 
@@ -59,11 +59,8 @@ class Group:
 
     @property
     def is_rising(self) -> bool:
-        """Whether the last hour had at least RISING_LEAST failures, and more than RISING_FACTOR times the average hour
-        before it.
-        """
-        before = sum(self.trend[:-1]) / (HOURS - 1)
-        return self.last_hour >= RISING_LEAST and self.last_hour > RISING_FACTOR * before
+        """The last hour against the average hour of the day before it."""
+        return trends.is_rising(trends.FAILED, self.last_hour, sum(self.trend[:-1]) / (HOURS - 1))
 
     @property
     def peak(self) -> int:
