@@ -9,7 +9,7 @@
 import { NotifierPreferences } from "./js/choices/element.js";
 
 // Rises by the rules of semantic versioning.
-export const VERSION = "1.0.0";
+export const VERSION = "1.1.0";
 
 NotifierPreferences.version = VERSION;
 if (!customElements.get("notifier-preferences")) customElements.define("notifier-preferences", NotifierPreferences);

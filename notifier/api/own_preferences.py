@@ -122,8 +122,21 @@ def _shown(locale: str) -> dict[str, Any]:
 
 def _over(over: Over, language: Language) -> dict[str, Any]:
     label = language.gettext(CHANNELS[over.channel].label) if over.channel else None
-    return {"channel": over.channel, "label": label, "state": over.state, "locked": over.is_locked, "wish": over.wish}
+    return {
+        "channel": over.channel,
+        "label": label,
+        "state": over.state,
+        "locked": over.is_locked,
+        "wish": over.wish,
+        "usual": over.is_usual,
+    }
 
 
 def _cell(cell: Cell) -> dict[str, Any]:
-    return {"channel": cell.channel, "on": cell.is_on, "locked": cell.is_locked, "because": cell.because}
+    return {
+        "channel": cell.channel,
+        "on": cell.is_on,
+        "locked": cell.is_locked,
+        "because": cell.because,
+        "usual": cell.is_usual,
+    }

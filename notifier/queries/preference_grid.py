@@ -21,24 +21,28 @@ State = Literal["on", "off", "mixed"]
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One switch. A locked one is mandatory; `because` is the rule of core.preferences that spoke."""
+    """One switch. A locked one is mandatory; `because` is the rule of core.preferences that spoke. `is_usual`: the type
+    uses the channel by itself, or the person has chosen it for this type; the others are shown on request.
+    """
 
     channel: str
     is_on: bool
     is_locked: bool
     because: str
+    is_usual: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """A switch over several: their state together. Locked if none of them can be changed. `wish`: what pressing it
-    does (None: it cannot be pressed).
+    """A switch over several: the state together of the usual ones, or of all if none of those can be changed. Locked if
+    none can. `wish`: what pressing it does to all of them (None: it cannot be pressed). `is_usual`: one below it is.
     """
 
     channel: str | None
     state: State
     is_locked: bool
     wish: Literal["on", "off"] | None
+    is_usual: bool
 
     def takes(self, is_on: bool) -> bool:
         """Whether it may be set so: what is on in part is not switched on in full."""
@@ -65,12 +69,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """`whole` stands over all its cells, `channels` over those of a column."""
+    """`whole` stands over all its cells, `channels` over those of a column. `has_more`: some of them are not usual."""
 
     category: str
     rows: tuple[Row, ...]
     whole: Over
     channels: tuple[Over, ...]
+
+    @property
+    def has_more(self) -> bool:
+        return not all(cell.is_usual for row in self.rows for cell in row.cells)
 
     @property
     def is_chosen(self) -> bool:
@@ -177,7 +185,8 @@ def _channels(user_id: str, choices: Mapping[str, Any], types: Iterable[EventTyp
 
 def _cell(preferences: Preferences, type: EventType, channel: str) -> Cell:
     answer = answer_for(preferences, type, channel)
-    return Cell(channel, answer.enabled, answer.because == "mandatory", answer.because)
+    is_usual = channel in type.channels or answer.because == "type_channel"
+    return Cell(channel, answer.enabled, answer.because == "mandatory", answer.because, is_usual)
 
 
 def _section(category: str, rows: tuple[Row, ...], channels: tuple[str, ...]) -> Section:
@@ -187,10 +196,11 @@ def _section(category: str, rows: tuple[Row, ...], channels: tuple[str, ...]) ->
 
 def _over(cells: Iterable[Cell], channel: str | None) -> Over:
     """The switch over those of the cells that are on this channel (None: on any). The locked ones have no say."""
+    found = [cell for cell in cells if channel in (None, cell.channel)]
     below: dict[str, set[bool]] = {}
-    for cell in cells:
-        if not cell.is_locked and channel in (None, cell.channel):
-            below.setdefault(cell.channel, set()).add(cell.is_on)
+    is_open = [cell for cell in found if not cell.is_locked]
+    for cell in [cell for cell in is_open if cell.is_usual] or is_open:
+        below.setdefault(cell.channel, set()).add(cell.is_on)
     state = set().union(*below.values())
     wish = next_state(below, may_opt_in=[name for name in below if CHANNELS[name].default_on])
     return Over(
@@ -198,4 +208,5 @@ def _over(cells: Iterable[Cell], channel: str | None) -> Over:
         "mixed" if len(state) > 1 else "off" if state == {False} else "on",
         not below,
         None if wish is None else "on" if wish else "off",
+        any(cell.is_usual for cell in found),
     )

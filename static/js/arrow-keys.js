@@ -5,10 +5,10 @@
 import htmx from "htmx.org";
 
 const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
-const PARTS = "a[href], button:not(:disabled):not(.fold), input:not(:disabled):not([type=hidden])";
+const PARTS = "a[href], button:not(:disabled, .fold, .more), input:not(:disabled):not([type=hidden])";
 const last = new Map(); // a group's id → the id of the part that had the focus last
 
-const parts = (element) => [...element.querySelectorAll(PARTS)].filter((part) => part.checkVisibility());
+const parts = (element) => [...element.querySelectorAll(PARTS)].filter((part) => part.checkVisibility({ visibilityProperty: true }));
 
 function draw() {
   for (const group of document.querySelectorAll("[data-arrows]")) {
@@ -24,14 +24,14 @@ function place(part) {
   return cell ? [...cell.parentElement.children].indexOf(cell) : null;
 }
 
-function below(lines, from, step, part) {
+// What is in the same column of a line, or nearest to it: a type has no switch for a channel that it does not use.
+function nearest(line, part) {
   const column = place(part);
-  for (let at = from + step; lines[at]; at += step) {
-    const found = lines[at].find((other) => place(other) === column);
-    if (found) return found;
-    if (column === null) return lines[at][0];
-  }
-  return null;
+  const distance = (other) => {
+    if (place(other) === column) return -1;
+    return place(other) === null ? Infinity : Math.abs(place(other) - (column ?? 0));
+  };
+  return line?.reduce((best, other) => (distance(other) < distance(best) ? other : best)) ?? null;
 }
 
 function next(part, [down, right]) {
@@ -40,7 +40,7 @@ function next(part, [down, right]) {
   const found = isGrid ? document.querySelectorAll("#choices .pref-head, #choices .pref-row") : [group];
   const lines = [...found].map(parts).filter((line) => line.length > 0);
   const at = lines.findIndex((line) => line.includes(part));
-  if (down && isGrid) return below(lines, at, down, part);
+  if (down && isGrid) return nearest(lines[at + down], part);
   const isBackwards = right && getComputedStyle(group).direction === "rtl";
   return lines[at][lines[at].indexOf(part) + (isBackwards ? -right : down || right)] ?? null;
 }
@@ -62,5 +62,5 @@ document.addEventListener("focusin", ({ target }) => {
 
 htmx.on("htmx:after:swap", draw);
 addEventListener("resize", draw);
-document.addEventListener("click", (event) => event.target.closest(".fold") && draw()); // what is unfolded needs its stop
+document.addEventListener("click", (event) => event.target.closest(".fold, .more") && draw()); // what is unfolded needs its stop
 draw();

@@ -323,10 +323,10 @@ def test_states_are_seen_in_high_contrast(tabs: Tabs, person: NewPerson) -> None
     page.goto("/preferences")
     looks = {
         drawn(switch, "backgroundColor") + drawn(switch, "backgroundColor", "::before")
-        for switch in ("#like-email", "#like-sms", "#all-social")
+        for switch in ("#order_placed-email", "#order_placed-sms", "#all-transactional")
     }
     assert len(looks) == 3
-    for switch in ("#like-email", "#like-sms", "#all-social"):
+    for switch in ("#order_placed-email", "#order_placed-sms", "#all-transactional"):
         assert drawn(switch, "backgroundColor", "::before") != drawn(switch, "backgroundColor")
 
 

@@ -63,6 +63,11 @@ def test_a_section_goes_off_in_full_and_never_opts_in(person: NewPerson, opened:
     page.get_by_role("checkbox", name="All Marketing", exact=True).click()
     page.get_by_role("heading", name="Marketing").click()
     expect(page.get_by_role("switch", name="Newsletter by E-mail")).to_be_checked()
+    expect(page.get_by_text("Articles and news, sent from time to time.")).to_be_visible()
+    expect(page.get_by_role("switch", name="Newsletter by SMS")).to_have_count(0)
+    page.get_by_role("button", name="More channels").click()
+    expect(page.get_by_role("button", name="More channels")).to_be_focused()
+    expect(page.get_by_role("switch", name="Newsletter by SMS")).to_have_count(1)
     for name in ("SMS", "WhatsApp", "Voice"):
         for switch in page.get_by_role("switch", name=f"Newsletter by {name}").all():
             expect(switch).not_to_be_checked()

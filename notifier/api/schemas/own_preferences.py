@@ -58,6 +58,7 @@ class OverOut(Answer):
     state: Literal["on", "off", "mixed"]
     locked: bool
     wish: Literal["on", "off"] | None = Field(description="What pressing it does; null: it cannot be pressed.")
+    usual: bool = Field(description="Whether a switch below it is `usual`.")
 
 
 class CellOut(Answer):
@@ -65,6 +66,7 @@ class CellOut(Answer):
     on: bool
     locked: bool
     because: str = Field(description="Which choice decided: see `effective` of the preferences.")
+    usual: bool = Field(description="Whether to show it at once: the type uses the channel, or it was chosen for it.")
 
 
 class RowOut(Answer):

@@ -21,6 +21,7 @@ export class NotifierPreferences extends HTMLElement {
   #banner = null;
   #shown = null; // as the server has said it
   #open = new Set(); // categories that are unfolded
+  #more = new Set(); // categories that show all channels
   #labels = null;
   #generation = 0;
 
@@ -108,7 +109,7 @@ export class NotifierPreferences extends HTMLElement {
     const root = this.shadowRoot;
     const focused = root.activeElement?.dataset.name;
     if (this.getAttribute("open") === "all" && this.#body.childElementCount === 0) for (const { category } of this.#shown.sections) this.#open.add(category);
-    const options = { words: this.#words, open: this.#open, choose: (choice, said) => this.#choose(choice, said) };
+    const options = { words: this.#words, open: this.#open, more: this.#more, redraw: () => this.#draw(), choose: (choice, said) => this.#choose(choice, said) };
     this.#body.replaceChildren(grid(this.#shown, options), times(this.#shown, options));
     this.#body.setAttribute("aria-busy", false);
     if (focused) root.querySelector(`[data-name="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });

@@ -3,26 +3,38 @@
 import { el } from "../inbox/dom.js";
 import { named } from "../inbox/words.js";
 
-// `shown` as the server's `own preferences` say it; `open`: categories that are unfolded, kept up to date;
+// `shown` as the server's `own preferences` say it; `open`: categories that are unfolded, `more`: those that show the
+// channels which their types do not use, too; both are kept up to date, and `redraw()` shows what has changed;
 // `choose(choice, said)` saves.
-export function grid(shown, { words, open, choose }) {
+export function grid(shown, { words, open, more, choose, redraw }) {
   const labels = new Map(shown.columns.map(({ channel, label }) => [channel, label]));
-  return el("div", { class: "sections", part: "sections" }, ...shown.sections.map((section) => drawn(section, { labels, words, open, choose })));
+  return el("div", { class: "sections", part: "sections" }, ...shown.sections.map((section) => drawn(section, { labels, words, open, more, choose, redraw })));
 }
 
-function drawn(section, { labels, words, open, choose }) {
+function drawn(section, { labels, words, open, more, choose, redraw }) {
   const { category, whole, channels, rows } = section;
   const name = words.say(named("category", category));
+  const isShown = ({ usual }) => usual || more.has(category);
   const details = el(
     "details",
     { class: "fold", open: open.has(category) },
     el("summary", { class: "fold-head", data: { name: category } }, el("h3", { text: name }), el("span", { class: "stand", text: standing(whole, words) })),
-    el("div", { class: "overs" }, ...channels.filter((over) => !over.locked).map((over) => cell({ name: `${category}:${over.channel}`, label: over.label, says: words.say("choiceAll", { category: name, channel: over.label }), over, words, choose, choice: { category, channel: over.channel } }))),
-    ...rows.map((row) => drawnRow(row, { labels, words, choose })),
+    el("div", { class: "overs" }, ...channels.filter((over) => !over.locked && isShown(over)).map((over) => cell({ name: `${category}:${over.channel}`, label: over.label, says: words.say("choiceAll", { category: name, channel: over.label }), over, words, choose, choice: { category, channel: over.channel } }))),
+    ...rows.map((row) => drawnRow({ ...row, cells: row.cells.filter(isShown) }, { labels, words, choose })),
+    rows.some((row) => row.cells.some(({ usual }) => !usual)) ? moreButton(category, { words, more, redraw }) : null,
   );
   details.addEventListener("toggle", () => (details.open ? open.add(category) : open.delete(category)));
   const over = cell({ name: `${category}:*`, label: null, says: words.say("choiceWhole", { category: name }), over: whole, words, choose, choice: { category } });
   return el("div", { class: "section", part: "section" }, over, details);
+}
+
+function moreButton(category, { words, more, redraw }) {
+  const isOpen = more.has(category);
+  const turn = () => {
+    if (!more.delete(category)) more.add(category);
+    redraw();
+  };
+  return el("p", { class: "more" }, el("button", { class: "offer", part: "button", type: "button", "aria-expanded": String(isOpen), text: words.say("moreChannels"), data: { name: `${category}:more` }, on: { click: turn } }));
 }
 
 function drawnRow({ type, title, description, cells }, { labels, words, choose }) {

@@ -17,6 +17,7 @@ h3 { font-size: 0.9375rem; font-weight: 650; line-height: 1.5rem; }
 .overs, .cells { display: flex; flex-wrap: wrap; gap: 0.625rem 1.25rem; }
 .row-title { margin-bottom: 0.5rem; font-weight: 500; }
 .told, .locked { margin: -0.375rem 0 0.5rem; color: var(--muted); font-size: 0.8125rem; }
+.more { padding: 0.75rem 1.125rem; border-top: 1px solid var(--line); }
 .cell { display: inline-flex; align-items: center; gap: 0.5rem; min-height: 1.5rem; color: var(--muted); font-size: 0.8125rem; cursor: pointer; }
 .cell.is-locked { cursor: default; }
 .switch { appearance: none; position: relative; flex: none; width: 2.5rem; height: 1.5rem; margin: 0; border: 1px solid var(--strong-line); border-radius: 99px; background: transparent; cursor: pointer; }

@@ -83,6 +83,7 @@ export const LABELS = {
   loadFailedMore: _("Check your connection, then try again."),
   loading: _("Loading"),
   markAllRead: _("Mark all read"),
+  moreChannels: _("More channels"),
   mute: _("Mute"),
   muteHour: _("For an hour"),
   muteTomorrow: _("Until tomorrow morning"),

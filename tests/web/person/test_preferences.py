@@ -176,19 +176,32 @@ def test_single_switches_that_were_turned_before_are_not_lost(desk: Desk) -> Non
 def test_a_switch_over_several_says_whether_they_agree(desk: Desk) -> None:
     words = {"true": "all on", "false": "all off", "mixed": "some on, some off"}
     for choices, expected in (
-        ({}, {"all-marketing-email": "true", "all-marketing-sms": "false", "all-marketing": "mixed"}),
+        ({}, {"all-marketing-email": "true", "all-marketing-sms": "false", "all-transactional": "mixed"}),
         (
             {"types": {"newsletter": {"email": False}}},
             {"all-marketing-email": "mixed", "all-email": "mixed", "all-social-email": "true"},
         ),
         ({"channels": {"email": False}}, {"all-email": "false"}),
-        ({"channels": {"sms": True}}, {"all-marketing": "true", "all-sms": "true"}),
+        ({"channels": {"sms": True}}, {"all-transactional": "true", "all-sms": "true"}),
+        # The switches that are shown on request have no say
+        ({"types": {"newsletter": {"push": False}}}, {"all-marketing": "mixed"}),
+        ({"categories": {"marketing": {"webhook": False}}}, {"all-marketing": "true"}),
     ):
         choosing.change("alice", choices, replace=True, source="test")
         page = desk.page()
         for id, state in expected.items():
             [button] = re.findall(rf'<button class="switch"[^>]* id="{id}"[^>]*>', page)
             assert (id, f'aria-checked="{state}"' in button, words[state] in button) == (id, True, True)
+
+
+def test_channels_that_a_type_does_not_use_are_shown_on_request(desk: Desk) -> None:
+    def more(page: str) -> set[str]:
+        cells = re.findall(r'<div class="pref-cell is-more">(.*?)</div>', page, re.DOTALL)
+        return {id for cell in cells for id in re.findall(r'<input[^>]* id="(newsletter-\w+)"', cell)}
+
+    assert more(desk.page()) == {"newsletter-inapp", "newsletter-sms", "newsletter-push"}
+    choosing.change("alice", {"types": {"newsletter": {"sms": True}}}, replace=True, source="test")
+    assert more(desk.page()) == {"newsletter-inapp", "newsletter-push"}
 
 
 def test_a_mandatory_cell_is_locked_on_the_page_and_at_the_server(desk: Desk) -> None:
