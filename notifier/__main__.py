@@ -186,8 +186,27 @@ def arguments() -> argparse.ArgumentParser:
     forgotten = of_keys.add_parser("forget", help="start without a key that is lost; what it has encrypted is, too")
     forgotten.set_defaults(program="notifier.programs.keys:forget")
     forgotten.add_argument("key", metavar="KEY", help="its id")
+    _add_send(command("send", "", "send one notification, from here or to the installation at NOTIFIER_URL"))
     command("demo", "notifier.programs.cli:demo", "add a demo person and a handful of notifications")
     return parser
+
+
+def _add_send(send: argparse.ArgumentParser) -> None:
+    send.epilog = (
+        "NAME=VALUE is text, NAME:=VALUE any JSON, such as n:=3. Ends with 0 if it was accepted, 1 if it was refused, "
+        "2 if the words make no sense, and 75 if it may work later."
+    )
+    send.add_argument("type", metavar="TYPE", help="the event type, such as order_shipped")
+    send.add_argument("words", nargs="*", metavar="PERSON|NAME=VALUE", help="ids of people, and the data")
+    send.add_argument("--channel", action="append", metavar="CHANNEL", help="instead of the type's; repeatable")
+    send.add_argument("--priority", metavar="PRIORITY", help="low, medium, high or urgent (the type's)")
+    send.add_argument("--at", metavar="T", help="not before this time, 2026-12-01T09:00:00Z")
+    send.add_argument("--email", metavar="ADDRESS", help="of the person, who is created where there is none")
+    send.add_argument("--phone", metavar="NUMBER", help="the same")
+    send.add_argument("--idempotency-key", metavar="KEY", help="repeated with the same one, it is sent once")
+    send.add_argument("--url", metavar="URL", help="the installation to call (NOTIFIER_URL, or else the own one)")
+    send.add_argument("--key", metavar="KEY", help="its API key (NOTIFIER_KEY, which others do not see)")
+    send.add_argument("--json", action="store_true", help="print the whole answer, for machines")
 
 
 def _count(text: str) -> int:
@@ -197,16 +216,16 @@ def _count(text: str) -> int:
 
 
 def read(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Settings of a provider may stand behind its options too:
-    argparse takes words that go together only in one place.
+    """Settings of a provider, and the people and data of `send`, may stand behind options too: argparse takes words
+    that go together only in one place.
     """
     parser = arguments()
     options, others = parser.parse_known_args(argv)
-    settings = getattr(options, "options", None)
-    if others and (settings is None or any(word.startswith("-") for word in others)):
+    free = getattr(options, "options", getattr(options, "words", None))
+    if others and (free is None or any(word.startswith("-") for word in others)):
         parser.error(f"unrecognized arguments: {' '.join(others)}")
-    if settings is not None:
-        settings += others
+    if free is not None:
+        free += others
     return options
 
 
@@ -219,6 +238,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     if options.command == "doctor":  # which tells of bad settings itself
         return int(importlib.import_module("notifier.programs.doctor.report").run(options))
+    if options.command == "send":  # which needs no settings where it calls another installation
+        return int(importlib.import_module("notifier.programs.send").run(options))
     try:
         settings = Settings.from_env()
     except BadSettings as error:

@@ -60,6 +60,7 @@ from tests.acme import acme  # noqa: F401 (a fixture)
 from tests.statements import Recorder
 from tests.stored import sent_statements
 from tests.submitting import caller, configure, mailbox, nobody, submit  # noqa: F401 (fixtures)
+from tests.wire import wire_to  # noqa: F401 (a fixture)
 
 # No test depends on the machine's speed. (What a test says itself replaces these.)
 hypothesis_settings.register_profile(

@@ -16,8 +16,8 @@ from pytest_flask.live_server import LiveServer
 from notifier.ground.config import ROOT
 from notifier.ground.extensions import db
 from notifier.models import Submission
-from tests.clients.conftest import AGAIN, CLOSED, LOST, Wire
 from tests.clients.test_python_alone import BODY, SECRET, signed
+from tests.wire import AGAIN, CLOSED, LOST, Wire
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
 

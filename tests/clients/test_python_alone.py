@@ -15,8 +15,8 @@ import pytest
 from notifier.api.openapi import VERSION as API_VERSION
 from notifier.channels.wire import standard_webhooks
 from notifier.ground.version import VERSION
-from tests.clients.conftest import AGAIN, Wire
 from tests.running import free_port
+from tests.wire import AGAIN, Wire
 
 WireTo = Callable[[str | None], Wire]
 KEY = "ntf_live_0123456789abcdefghijklmnop"
