@@ -83,8 +83,8 @@ def create_app(
         SECRET_KEY=settings.secret_key,
         SECRET_KEY_FALLBACKS=list(settings.secret_keys[1:]),
         WTF_CSRF_SECRET_KEY=list(reversed(settings.secret_keys)),  # itsdangerous signs with the last
-        SQLALCHEMY_DATABASE_URI=settings.database_url,
-        SQLALCHEMY_ENGINE_OPTIONS=engine_options(settings.database_url),
+        SQLALCHEMY_DATABASE_URI=settings.pooled_url,
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(settings.pooled_url, is_pooled=settings.database_pooler is not None),
         MAX_CONTENT_LENGTH=1024 * 1024,
         SESSION_COOKIE_NAME=settings.session_cookie,
         SESSION_COOKIE_HTTPONLY=True,

@@ -75,6 +75,10 @@ class Settings:
         "instead of sandboxed"
     )
     database_url: str = _setting("`sqlite:///$NOTIFIER_HOME/notifier.db`, or `postgresql://…`")
+    database_pooler: str | None = _setting(
+        "the same database by PgBouncer in transaction mode, `postgresql://…`; migrations and the workers' signs of "
+        "life go by `DATABASE_URL` ([details](databases.md#pgbouncer)) (none)"
+    )
     redis_url: str = _setting(
         "`redis://…`, `rediss://…` or `redis+sentinel://host:26379,host2:26379/0?service=mymaster` "
         "([details](databases.md#redis)); unset: an embedded Redis"
@@ -181,6 +185,11 @@ class Settings:
     )
     log_level: str = _setting("the least that is logged: `debug`, `info`, `warning` or `error` (`info`)")
     environment: Mapping[str, str] = _unlisted(repr=False)  # for the settings that providers declare
+
+    @property
+    def pooled_url(self) -> str:
+        """Of the database, for transactions: nothing of a session may last longer than one."""
+        return self.database_pooler or self.database_url
 
     @property
     def is_production(self) -> bool:
@@ -291,6 +300,7 @@ class _Reader(Values):
             notifier_home=home,
             notifier_env=env,
             database_url=database_url,
+            database_pooler=self.other_database("DATABASE_POOLER", database_url),
             redis_url=self.redis_url(home, given_redis),
             redis_is_embedded=not given_redis,
             secret_key=self.stored_secret("SECRET_KEY", home, env, lambda: secrets.token_urlsafe(48)),

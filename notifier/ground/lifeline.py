@@ -25,6 +25,7 @@ from flask import Flask, current_app
 from sqlalchemy.exc import DBAPIError
 
 from notifier.ground import vital
+from notifier.ground.config import current_settings
 from notifier.ground.database import sqlite_file
 from notifier.ground.extensions import db
 
@@ -97,8 +98,12 @@ class _Session(Lifeline):
     def __init__(self, app: Flask) -> None:
         super().__init__(app)
         # Closed with the process, and so by its death; a server that is gone without a word is noticed by the pings.
+        # Never by a pooler: in its transaction mode no session is ours.
         self._engine = sa.create_engine(
-            db.engine.url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 5}
+            current_settings().database_url,
+            poolclass=sa.NullPool,
+            isolation_level="AUTOCOMMIT",
+            connect_args={"connect_timeout": 5},
         )
         self._is_over = threading.Event()
         self._end, self._tell_end = os.pipe()

@@ -28,6 +28,7 @@ from notifier.ground.trace_variables import faults_of
 from notifier.ground.variables import Variables, split_url
 
 _CONTACT = re.compile(r"(mailto:[^\s@]+@[^\s@]+|https://\S+)", re.ASCII)
+_POSTGRESQL = ("postgresql", "postgres", "postgresql+psycopg2")
 _ANYWHERE = ("0.0.0.0", "::")  # addresses to listen on, which no client can open
 
 
@@ -76,13 +77,23 @@ class Values(Variables):
     def database_url(self, home: Path) -> str:
         file = URL.create("sqlite", database=str(home / "notifier.db"))
         url = self.secret("DATABASE_URL") or file.render_as_string()
-        self.url("DATABASE_URL", url, ("sqlite", "postgresql", "postgres", "postgresql+psycopg2"))
+        return self._database("DATABASE_URL", url, ("sqlite", *_POSTGRESQL))
+
+    def other_database(self, name: str, primary: str) -> str | None:
+        """Another way to the same database, or to a copy of it."""
+        url = self.secret(name)
+        if url is None:
+            return None
+        if not primary.startswith("postgresql"):
+            self.faults.append(f"{name} needs DATABASE_URL to be PostgreSQL's, postgresql://…")
+        return self._database(name, url, _POSTGRESQL)
+
+    def _database(self, name: str, url: str, schemes: tuple[str, ...]) -> str:
+        self.url(name, url, schemes)
         try:
             make_url(url)
         except (ArgumentError, ValueError):
-            self.faults.append(
-                "DATABASE_URL cannot be read; special characters of names and passwords are written as %XX"
-            )
+            self.faults.append(f"{name} cannot be read; special characters of names and passwords are written as %XX")
         # SQLAlchemy takes a bare postgresql:// for psycopg 3, which would block the web process's event loop.
         scheme, _, rest = url.partition("://")
         return f"postgresql+psycopg2://{rest}" if scheme in ("postgresql", "postgres") else url

@@ -45,7 +45,7 @@ def migrate(settings: Settings, options: argparse.Namespace) -> int:
     """
     logs.configure(as_json=settings.is_production, level=settings.log_level)
     _make_room(settings)
-    with inside(settings, may_be_older=True):
+    with inside(dataclasses.replace(settings, database_pooler=None), may_be_older=True):
         upgrade()
         installation.prepare()
         if options.first_start:

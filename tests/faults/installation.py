@@ -38,7 +38,9 @@ QUEUE = "webhook.high"
 class Installation:
     """Web and scheduler run from the beginning; workers are started by the tests."""
 
-    def __init__(self, home: Path, database_url: str, own_redis: Redis | WatchedRedis, sink: Sink) -> None:
+    def __init__(
+        self, home: Path, database_url: str, own_redis: Redis | WatchedRedis, sink: Sink, **environment: str
+    ) -> None:
         self.home, self.redis, self.sink = home, own_redis, sink
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -54,6 +56,7 @@ class Installation:
             "OUTBOUND_ALLOW": "127.0.0.0/8",
             "NOTIFIER_DEMO": "0",
             "NOTIFIER_PRODUCER_KEY": KEY,
+            **environment,
         }
         self._started: list[Program] = []
         assert self.start("migrate").wait(120) == 0, self.log_text()
