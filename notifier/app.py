@@ -12,7 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from notifier import api, web
 from notifier.access import sessions
 from notifier.channels import serving
-from notifier.ground import logs, process_pool
+from notifier.ground import logs, process_pool, replica
 from notifier.ground.config import ROOT, Settings
 from notifier.ground.database import engine_options, prepare_engine
 from notifier.ground.encryption import vault
@@ -132,6 +132,7 @@ def create_app(
 
     with app.app_context():
         prepare_engine(db.engine)
+        replica.init_app(app)
         if opens_vault:
             installation.open_vault()
     return app

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from notifier.api import synthetic_metrics
 from notifier.channels import serving
 from notifier.channels.contract import RECEIVER_MARK
-from notifier.ground import metrics
+from notifier.ground import metrics, replica
 from notifier.ground.clock import now
 from notifier.ground.config import current_settings
 from notifier.ground.database import UNAVAILABLE
@@ -97,7 +97,7 @@ class InDatabase(Collector):
     def collect(self) -> Iterator[Metric]:
         try:
             db.session.execute(text("SELECT 1"))
-            found = [*_held_back(), *_readers(), *synthetic_metrics.gauges()]
+            found = [*_held_back(), *_readers(), *_replica(), *synthetic_metrics.gauges()]
         except UNAVAILABLE:
             db.session.rollback()
             yield GaugeMetricFamily("notifier_database_up", "Whether the database answers", value=0)
@@ -114,6 +114,18 @@ def _held_back() -> Iterator[Metric]:
     for name in queueing.all_queues():
         held.add_metric([name], counts.get(name, 0))
     yield held
+
+
+def _replica() -> Iterator[Metric]:
+    """Of the one that this process asks."""
+    found = replica.standing()
+    if found is None:
+        return
+    found.is_fit()
+    yield GaugeMetricFamily("notifier_database_replica_up", "Whether the replica can be used", value=not found.fault)
+    yield GaugeMetricFamily(
+        "notifier_database_replica_lag_seconds", "How far the replica is behind, at least", value=found.at_least_s()
+    )
 
 
 def _readers() -> Iterator[Metric]:

@@ -79,6 +79,10 @@ class Settings:
         "the same database by PgBouncer in transaction mode, `postgresql://…`; migrations and the workers' signs of "
         "life go by `DATABASE_URL` ([details](databases.md#pgbouncer)) (none)"
     )
+    database_replica_url: str | None = _setting(
+        "a streaming replica of the database, `postgresql://…`, for lists and figures of the console "
+        "([details](databases.md#a-replica)) (none)"
+    )
     redis_url: str = _setting(
         "`redis://…`, `rediss://…` or `redis+sentinel://host:26379,host2:26379/0?service=mymaster` "
         "([details](databases.md#redis)); unset: an embedded Redis"
@@ -301,6 +305,7 @@ class _Reader(Values):
             notifier_env=env,
             database_url=database_url,
             database_pooler=self.other_database("DATABASE_POOLER", database_url),
+            database_replica_url=self.other_database("DATABASE_REPLICA_URL", database_url),
             redis_url=self.redis_url(home, given_redis),
             redis_is_embedded=not given_redis,
             secret_key=self.stored_secret("SECRET_KEY", home, env, lambda: secrets.token_urlsafe(48)),

@@ -27,6 +27,7 @@ from sqlalchemy import (
     Result,
     Table,
     bindparam,
+    create_engine,
     delete,
     event,
     func,
@@ -95,6 +96,12 @@ def engine_options(database_url: str, *, is_pooled: bool = False) -> dict[str, A
     }
     # Many rows are updated in one round trip, as they are inserted
     return {**options, "executemany_mode": "values_plus_batch"}
+
+
+def replica_engine(url: str) -> Engine:
+    """Nobody waits for long at one that is away or hangs: the primary answers as well."""
+    options = {**engine_options(url), "pool_size": 5, "max_overflow": 5, "pool_timeout": 2}
+    return create_engine(url, **options | {"connect_args": {"connect_timeout": 2, "tcp_user_timeout": 3_000}})
 
 
 def read_only(database_url: str) -> tuple[URL, dict[str, Any]]:

@@ -9,19 +9,21 @@ import contextlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import redis
-from flask import Flask, current_app
+from flask import Flask, current_app, g
 from flask_login import LoginManager
 from flask_migrate import Migrate
 from flask_socketio import SocketIO
 from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy.session import Session
 from flask_wtf import CSRFProtect
-from sqlalchemy import MetaData, Table
+from sqlalchemy import Connection, Engine, MetaData, Table
 from sqlalchemy.orm import DeclarativeBase
 
 from notifier.ground.outage import ANSWER_S, Once, Outage
 from notifier.ground.redis_clients import connected
 
 _MOST_CONNECTIONS = 50
+REPLICA = "reads_from"  # of `g`: the engine of the replica, while it is asked
 
 
 class Base(DeclarativeBase):
@@ -85,7 +87,15 @@ class RedisStore:
                 client.ping()
 
 
-db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
+class _Session(Session):
+    """Reads from the replica where `ground.replica` says so."""
+
+    def get_bind(self, *args: Any, **options: Any) -> Engine | Connection:
+        chosen: Engine | None = g.get(REPLICA)
+        return chosen if chosen is not None else super().get_bind(*args, **options)
+
+
+db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False, "class_": _Session})
 migrate = Migrate()
 login_manager = LoginManager()
 csrf = CSRFProtect()

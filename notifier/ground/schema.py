@@ -25,7 +25,7 @@ class DatabaseAway(NotReady):
     """DATABASE_URL does not answer, or not in time."""
 
     def __init__(self, database_url: str, error: Exception) -> None:
-        self.what = f"the database {shown(database_url)} cannot be reached: {_reason(error)}"
+        self.what = f"the database {shown(database_url)} cannot be reached: {reason(error)}"
         self.remedy = "Start it, or correct DATABASE_URL."
         super().__init__(_sentence(self.what, self.remedy))
 
@@ -110,7 +110,7 @@ def shown(database_url: str) -> str:
     return url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """The driver's own words: their first line, the others are hints."""
     lines = str(getattr(error, "orig", None) or error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from notifier.core.errors import Fault, Rejected
 from notifier.ground.clock import now
 from notifier.ground.extensions import db
+from notifier.ground.replica import may_lag
 from notifier.models import AuditEntry
 
 PAGE_SIZE = 50
@@ -62,6 +63,7 @@ class Found:
     is_cut_short: bool = False
 
 
+@may_lag
 def page(chosen: Filter, after: int | None = None) -> Found:
     """With a filter a page looks at _LOOKED_AT entries: what is rare costs no more than anything else."""
     statement = _select(chosen, after)

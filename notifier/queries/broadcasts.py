@@ -16,6 +16,7 @@ from notifier.core.errors import Fault, Rejected
 from notifier.core.worlds import shown_id
 from notifier.ground.extensions import db
 from notifier.ground.ids import parse, parse_many, show
+from notifier.ground.replica import may_lag
 from notifier.ground.shapes import timestamp
 from notifier.ledgers import broadcast_counts
 from notifier.models import (
@@ -51,6 +52,7 @@ def one(broadcast_id: UUID, sight: Sight) -> dict[str, Any]:
     return found[0]
 
 
+@may_lag
 def page(after: str | None, limit: int, sight: Sight, statuses: Sequence[str] = ()) -> dict[str, Any]:
     """Newest first."""
     chosen = _ids().where(*sight.conditions(Broadcast)).order_by(Broadcast.id.desc()).limit(limit + 1)

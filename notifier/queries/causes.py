@@ -17,6 +17,7 @@ from notifier.core.errors import Rejected
 from notifier.ground.clock import now
 from notifier.ground.extensions import db, redis_store
 from notifier.ground.ids import parse, show
+from notifier.ground.replica import may_lag
 from notifier.models import BulkAction, Delivery, Notification
 from notifier.queries.dead_letters import NONE, Filter, is_dead, select_dead
 from notifier.queries.failed import FailedJob, describe
@@ -108,6 +109,7 @@ class Agreement:
         return max(0, self.registered - self.deliveries) if self.registered is not None else 0
 
 
+@may_lag
 def groups(chosen: Filter, sort: str = "-newest") -> Groups:
     """`sort`: newest, oldest or count, with `-` in front for the greatest first. One query: it reads all of them."""
     this_hour = now().replace(minute=0, second=0, microsecond=0)
@@ -159,6 +161,7 @@ def _place_by(value: Any) -> tuple[bool, Any]:
     return value is not None, value
 
 
+@may_lag
 def jobs(chosen: Filter, after: str | None = None, *, is_oldest_first: bool = False) -> Jobs:
     """Newest failure first, by keyset. An invalid cursor begins at the beginning."""
     total = db.session.scalar(select_dead(chosen, sa.func.count())) or 0
@@ -201,6 +204,7 @@ def _place(after: str | None) -> Any:
         return None
 
 
+@may_lag
 def count() -> int:
     """All dead letters."""
     return db.session.scalar(sa.select(sa.func.count()).select_from(Delivery).where(is_dead())) or 0

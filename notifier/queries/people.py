@@ -15,6 +15,7 @@ from notifier.core.worlds import MARK
 from notifier.ground.encryption import vault
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
+from notifier.ground.replica import may_lag
 from notifier.models import Account, Address, InboxState, Notification, Suppression, User
 from notifier.queries import webhook_targets
 
@@ -79,6 +80,7 @@ class Person:
     unread: int | None
 
 
+@may_lag
 def page(text: str = "", after: str | None = None) -> tuple[list[Line], str | None]:
     """Sorted by id (code points), without people of test keys. `text`: the beginning of an id, or a whole address. →
     the people, and the cursor of the next page.

@@ -22,6 +22,7 @@ from notifier.core.worlds import SYNTHETIC, stored_id
 from notifier.ground.clock import now
 from notifier.ground.extensions import db
 from notifier.ground.ids import first_at, parse, parse_many, show
+from notifier.ground.replica import may_lag
 from notifier.models import Address, Delivery, Notification, Producer, User
 from notifier.queries.people import digests_of
 from notifier.queries.titles import titled
@@ -184,6 +185,7 @@ def by_id(text: str) -> list[UUID]:
     return list(db.session.scalars(sa.select(Delivery.notification_id).where(matches).distinct().limit(PAGE_SIZE)))
 
 
+@may_lag
 def page(search: Search, after: str | None = None, meaning: Meaning = ANYTHING) -> Found:
     """Raises Rejected for an invalid cursor."""
     looked_at = _window(search, after, meaning)
@@ -239,6 +241,7 @@ def _whole(looked_at: "sa.Select[UUID, str]") -> Found:
     return Found(found.lines, show("ntf", keys[PAGE_SIZE - 1]) if len(keys) > PAGE_SIZE else None, is_cut_short=False)
 
 
+@may_lag
 def these(keys: Sequence[UUID]) -> Found:
     rows = list(
         db.session.scalars(sa.select(Notification).where(Notification.id.in_(keys)).order_by(Notification.id.desc()))
@@ -282,6 +285,7 @@ def producers() -> list[tuple[str, str]]:
     ]
 
 
+@may_lag
 def latest(limit: int) -> list[Line]:
     """The latest notifications, for the overview."""
     statement = sa.select(Notification).where(Notification.user_id != SYNTHETIC)

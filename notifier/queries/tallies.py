@@ -16,6 +16,7 @@ from notifier.channels.contract import Adapter
 from notifier.core.latency import KEPT, LATENCY, MISSED, TARGETS, Promise, percentile
 from notifier.ground.clock import now
 from notifier.ground.extensions import db
+from notifier.ground.replica import may_lag
 from notifier.ledgers.tallies import SEGMENT
 from notifier.models import Tally
 
@@ -73,6 +74,7 @@ class Counted:
     segments: int = 0
 
 
+@may_lag
 def counted(window: Window, channel: str | None = None) -> Counted:
     """Figures of the window that ends now; `channel` narrows only the series. One query."""
     until = now()

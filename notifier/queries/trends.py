@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from notifier.core.trends import Change
 from notifier.ground.clock import now
 from notifier.ground.extensions import db
+from notifier.ground.replica import may_lag
 from notifier.models import Trend
 from notifier.queries.tallies import WINDOWS, Window
 
@@ -14,6 +15,7 @@ from notifier.queries.tallies import WINDOWS, Window
 GRAINS = {600: WINDOWS["hour"].span, 3600: WINDOWS["day"].span, 86_400: WINDOWS["month"].span}
 
 
+@may_lag
 def changes(window: Window) -> list[Change]:
     """Everything that happened in the window, and in the one before it. The step that has only begun counts as a whole
     one. One query.

@@ -13,6 +13,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from notifier.access import second_factor
+from notifier.ground import replica
 from notifier.ledgers import audit
 from notifier.models.account import CONSOLE_ROLES, ROLES
 from notifier.web import reauthentication
@@ -20,6 +21,7 @@ from notifier.web.forms import is_storable
 
 ANYONE = "anyone"
 SECOND_FACTOR = "second_factor"  # the blueprint of the page on which it is set up
+WROTE = "notifier_wrote"  # the cookie of those who have just changed something in the console
 VISITOR = "a visitor"  # the actor where nobody is signed in
 RULES = (ANYONE, *ROLES)
 
@@ -32,15 +34,16 @@ def page_blueprint(name: str, url_prefix: str | None = None) -> Blueprint:
     return blueprint
 
 
-def allow(rule: str, *, recent: bool = False) -> Callable[[View], View]:
+def allow(rule: str, *, recent: bool = False, may_lag: bool = False) -> Callable[[View], View]:
     """`anyone`, or the least role of models.account.ROLES that may call the view. `recent`: of those whose sign-in is
-    recent; others are asked again who they are.
+    recent; others are asked again who they are. `may_lag`: what it shows may be some seconds old, except to those who
+    have just changed something.
     """
     if rule not in RULES or (recent and rule == ANYONE):
         raise ValueError(rule)
 
     def mark(view: View) -> View:
-        view.rule, view.recent = rule, recent  # type: ignore[attr-defined]
+        view.rule, view.recent, view.may_lag = rule, recent, may_lag  # type: ignore[attr-defined]
         return view
 
     return mark
@@ -82,6 +85,8 @@ def _check() -> ResponseReturnValue | None:
     if not all(is_storable(str(word)) for word in (request.view_args or {}).values()):
         abort(404)  # nothing goes by a name that no database can hold
     audit.acting_as(current_user.email, request.remote_addr)
+    if getattr(current_app.view_functions[request.endpoint or ""], "may_lag", False) and WROTE not in request.cookies:
+        replica.permit()
     return reauthentication.ask() if is_for_recent(request.endpoint or "") else None
 
 

@@ -78,6 +78,9 @@ CASES: dict[str, list[tuple[Series, Series, int]]] = {
     ],
     "NotifierRedisAway": [({"notifier_redis_up": "1 0x40"}, {"notifier_redis_up": "1 0 1x40"}, 3)],
     "NotifierDatabaseAway": [({"notifier_database_up": "1 0x40"}, {"notifier_database_up": "1 0 1x40"}, 3)],
+    "NotifierReplicaNotUsed": [
+        ({"notifier_database_replica_up": "1 0x40"}, {"notifier_database_replica_up": "1 0 0 1x40"}, 8)
+    ],
     "NotifierDatabasePoolFull": [
         (
             {'notifier_database_connections{state="in_use"}': "29x40", "notifier_database_connections_most": "30x40"},

@@ -286,6 +286,7 @@ def test_a_link_is_built_of_its_parts(home: dict[str, str]) -> None:
         ({"REDIS_URL": "redis://::1:6379"}, "REDIS_URL is not a URL; an IPv6 address must be in brackets"),
         ({"DATABASE_URL": "postgresql://h:x/d"}, "DATABASE_URL"),
         ({"DATABASE_POOLER": "postgresql://h/d"}, "DATABASE_POOLER needs DATABASE_URL to be PostgreSQL's"),
+        ({"DATABASE_REPLICA_URL": "postgresql://h:x/d"}, "DATABASE_REPLICA_URL cannot be read"),
         ({"DATABASE_POOLER": "sqlite:///x"}, "DATABASE_POOLER must start with postgresql://"),
         ({"CDN_URL": "cdn.example.test"}, "CDN_URL must start with http:// or https://"),
         ({"CDN_URL": "https://cdn.example.test/?a"}, "CDN_URL must be an address to which"),

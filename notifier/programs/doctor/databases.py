@@ -5,17 +5,22 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from notifier.ground import schema
-from notifier.ground.database import sqlite_file
+from notifier.ground.database import read_only, sqlite_file
 from notifier.ground.extensions import db
 from notifier.programs.doctor.findings import Finding, fault, ok, warning
 from notifier.programs.doctor.patient import Patient
 
 LEAST_FREE = 200 * 1024**2
 LITTLE_FREE = 1024**3
+_WHICH = sa.text("SELECT current_database(), system_identifier FROM pg_control_system()")
+_STANDS = sa.text("SELECT pg_current_wal_lsn()::text")
+_IS_BEHIND = sa.text("SELECT pg_is_in_recovery(), CAST(:stands AS pg_lsn) - pg_last_wal_replay_lsn()")
 _OLDEST_POSTGRESQL = 120_000  # as the server writes its version: 12.0
 
 
@@ -38,6 +43,8 @@ def database(patient: Patient) -> Iterator[Finding]:
     if found.standing is schema.Standing.CURRENT:
         yield ok(f"its migrations are up to date ({found.wanted})")
         yield from _version()
+        yield from _pooler(patient)
+        yield from _replica(patient)
     else:
         yield fault(*found.fault)
 
@@ -52,6 +59,52 @@ def _version() -> Iterator[Finding]:
         yield warning(f"PostgreSQL {text} is no longer maintained", "Upgrade it.")
     if db.session.scalar(sa.text("SELECT pg_is_in_recovery()")):
         yield fault("this PostgreSQL is a standby: nothing can be written", "Point DATABASE_URL at the primary server.")
+
+
+def _pooler(patient: Patient) -> Iterator[Finding]:
+    url = patient.settings.database_pooler
+    if not url:
+        return
+    try:
+        is_same = _ask(url, _WHICH) == tuple(db.session.execute(_WHICH).one())
+    except DBAPIError as error:
+        yield fault(
+            f"the database cannot be reached by the pooler {schema.shown(url)}: {schema.reason(error)}",
+            "Start it, or correct DATABASE_POOLER: all processes go by it.",
+        )
+        return
+    if is_same:
+        yield ok(f"the pooler {schema.shown(url)} leads to it")
+    else:
+        yield fault(f"the pooler {schema.shown(url)} leads to another database", "Correct DATABASE_POOLER.")
+
+
+def _replica(patient: Patient) -> Iterator[Finding]:
+    """Only a warning: without it the primary answers everything."""
+    url = patient.settings.database_replica_url
+    if not url:
+        return
+    stands = db.session.scalar(_STANDS)
+    try:
+        is_replica, is_behind = _ask(url, _IS_BEHIND.bindparams(stands=stands))
+        is_same = _ask(url, _WHICH) == tuple(db.session.execute(_WHICH).one())
+    except DBAPIError as error:
+        yield warning(
+            f"the replica {schema.shown(url)} cannot be reached: {schema.reason(error)}",
+            "Start it, or correct DATABASE_REPLICA_URL: the primary answers for it meanwhile.",
+        )
+        return
+    if not is_replica or not is_same:
+        yield warning(f"{schema.shown(url)} is no replica of the database", "Correct DATABASE_REPLICA_URL.")
+    else:
+        yield ok(f"the replica {schema.shown(url)} is {max(0, is_behind) / 1024**2:,.1f} MiB behind")
+
+
+def _ask(url: str, question: sa.TextClause) -> tuple[Any, ...]:
+    where, options = read_only(url)
+    engine = sa.create_engine(where, poolclass=sa.NullPool, **options)
+    with engine.connect() as connection:
+        return tuple(connection.execute(question).one())
 
 
 def disk(patient: Patient) -> Iterator[Finding]:

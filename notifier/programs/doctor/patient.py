@@ -73,7 +73,8 @@ def _secrets(settings: Settings) -> list[str]:
     declared = [
         _declared(settings, setting.name) for adapter in ADAPTERS for setting in adapter.settings if setting.is_secret
     ]
-    passwords = [text for url in (settings.database_url, *declared) for text in _password(url)]
+    databases = (settings.database_url, settings.database_pooler, settings.database_replica_url)
+    passwords = [text for url in (*databases, *declared) for text in _password(url)]
     sink = settings.events_sink and settings.events_sink.credentials
     others = [
         *settings.secret_keys,

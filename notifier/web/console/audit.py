@@ -20,7 +20,7 @@ _LARGEST_ID = 2**63 - 1
 
 
 @pages.get("")
-@allow("admin")
+@allow("admin", may_lag=True)
 def listing() -> ResponseReturnValue:
     chosen = _chosen()
     found = audit.page(chosen, _after())

@@ -34,7 +34,7 @@ _LINES_AT_ONCE = 1_000
 
 
 @pages.get("")
-@allow("viewer")
+@allow("viewer", may_lag=True)
 def listing() -> ResponseReturnValue:
     status = request.args.get("status")
     chosen = status if status in rules.STATUSES else None

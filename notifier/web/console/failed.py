@@ -28,7 +28,7 @@ _LAST_PAGE = 1_000_000  # what both databases can count to
 
 
 @pages.get("")
-@allow("viewer")
+@allow("viewer", may_lag=True)
 def listing() -> ResponseReturnValue:
     chosen = _chosen()
     sort = request.args.get("sort", "")
@@ -45,7 +45,7 @@ def listing() -> ResponseReturnValue:
 
 
 @pages.get("/jobs")
-@allow("viewer")
+@allow("viewer", may_lag=True)
 def jobs() -> ResponseReturnValue:
     chosen = _chosen()
     is_oldest_first = request.args.get("sort") == "failed"

@@ -6,11 +6,13 @@ Templates use it as `console_pages`, `may`, `refusal` and `here` (templates/admi
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from flask import Flask, current_app, request, url_for
+from flask import Flask, Response, current_app, request, url_for
 from flask_login import current_user
 
+from notifier.ground import replica
+from notifier.ground.config import current_settings
 from notifier.models.account import ROLES
-from notifier.web.access import rule_of
+from notifier.web.access import WROTE, rule_of
 
 _GROUPS = (
     (
@@ -67,6 +69,23 @@ def init_app(app: Flask) -> None:
     app.add_template_global(may)
     app.add_template_global(refusal)
     app.add_template_global(here)
+    app.add_template_global(replica.lag_shown_s)
+    app.after_request(_note_change)
+
+
+def _note_change(response: Response) -> Response:
+    """The page that is seen next shows the change, although a replica may not have it yet."""
+    if replica.standing() and request.method == "POST" and request.path.startswith("/admin/"):
+        response.set_cookie(
+            WROTE,
+            "1",
+            max_age=replica.READ_OWN_S,
+            path="/admin",
+            secure=current_settings().has_secure_cookies,
+            httponly=True,
+            samesite="Lax",
+        )
+    return response
 
 
 def console_pages() -> list[Group]:

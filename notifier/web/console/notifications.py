@@ -28,7 +28,7 @@ _ONCE = re.compile(r"[0-9a-f]{32}")
 
 
 @pages.get("")
-@allow("viewer")
+@allow("viewer", may_lag=True)
 def listing() -> ResponseReturnValue:
     text = (request.args.get("q") or request.args.get("id") or "").strip()
     wanted, zone = _search(), _zone()

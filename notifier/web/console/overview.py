@@ -27,7 +27,7 @@ pages = page_blueprint("admin", url_prefix="/admin")
 
 
 @pages.get("/")
-@allow("viewer")
+@allow("viewer", may_lag=True)
 def index() -> ResponseReturnValue:
     accounts.refresh()
     window = tallies.WINDOWS.get(request.args.get("window", ""), tallies.WINDOWS["hour"])

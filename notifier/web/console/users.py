@@ -37,7 +37,7 @@ _PLACES: Mapping[str, Callable[[Section, Row], str]] = {
 
 
 @pages.get("")
-@allow("viewer")
+@allow("viewer", may_lag=True)
 def listing() -> ResponseReturnValue:
     text = request.args.get("q", "").strip()
     lines, following = people.page(text, request.args.get("after"))
