@@ -6,7 +6,7 @@ ARGS ?=
 LANGUAGES := notifier/ground/languages
 POT := .venv/languages/messages.pot
 
-.PHONY: run setup help test suite browser faults statements lint fuzz bench languages lock client-support install install-dev assets
+.PHONY: run setup help test suite browser faults statements lint fuzz bench languages lock client-support client-types install install-dev assets
 
 # Without the lines that say that all is well, the sign-in stays on the screen; LOG_LEVEL=info shows every step.
 run: setup  ## serves on http://127.0.0.1:5000, with everything it needs
@@ -75,6 +75,9 @@ lock: install-dev  ## pins all that is installed, with hashes, and lists it in s
 client-support: install  ## what mail programs drop, for the warnings of the editor
 	@npm install --no-save --no-fund --silent --prefix .venv/caniemail caniemail@2
 	@$(BIN)/python -m docs.client_support .venv/caniemail/node_modules/caniemail
+
+client-types: install  ## the types of clients/javascript, when the API has changed (needs npm)
+	@$(BIN)/python -m docs.client_types
 
 # What has been installed is remembered as a copy of the list it was installed from.
 install:

@@ -174,7 +174,7 @@ def installed(*names: str) -> str:
     """The path of a program of others, under the first of these names that there is. Without it the test is skipped; in
     CI, which installs it, that is a fault.
     """
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin"
+    path = f"{os.environ.get('PATH', '')}:{Path(sys.executable).parent}:/usr/sbin"
     found = next(filter(None, (shutil.which(name, path=path) for name in names)), None)
     if found is None:
         reason = f"there is no {names[0]} on this machine (.ci/run installs it, on Debian)"

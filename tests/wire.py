@@ -17,12 +17,12 @@ AGAIN = (503, {"Retry-After": "0"})
 
 class Wire(ThreadingHTTPServer):
     """A proxy before `target` (None: everything is 404). `faults`: what becomes of the next requests: a status and its
-    headers, CLOSED or LOST; then all are handed on. `seen`: (method, path, headers, body) of each.
+    headers, CLOSED, LOST, or None: handed on, as all are after them. `seen`: (method, path, headers, body) of each.
     """
 
     def __init__(self, target: str | None) -> None:
         self.target = target
-        self.faults: list[str | tuple[int, dict[str, str]]] = []
+        self.faults: list[str | tuple[int, dict[str, str]] | None] = []
         self.seen: list[tuple[str, str, dict[str, str], bytes]] = []
         super().__init__(("127.0.0.1", 0), _Handler)
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()

@@ -88,18 +88,19 @@ def init_app(app: APIFlask) -> None:
 @bp.output({})
 def document() -> Response:
     """This document"""
-    response = answer(_document())
+    response = answer(whole_document())
     response.headers["Access-Control-Allow-Origin"] = "*"
     return response
 
 
-def _document() -> Any:
+def whole_document() -> dict[str, Any]:
+    """The document. It says nothing of the installation."""
     cached = current_app.extensions.get("openapi")
     if cached is None:
         for blueprint in current_app.blueprints.values():
             vars(blueprint).setdefault("enable_openapi", False)  # APIFlask 3.1 asks it of plain blueprints too
         cached = current_app.extensions["openapi"] = cast("APIFlask", current_app).spec
-    return cached
+    return cast("dict[str, Any]", cached)
 
 
 @bp.get("/docs")
@@ -107,7 +108,8 @@ def _document() -> Any:
 @bp.output({}, content_type="text/html")
 def docs() -> Response:
     """The page that shows this document"""
-    return Response(render_template("api_docs.html", document=_document()), content_type="text/html; charset=utf-8")
+    page = render_template("api_docs.html", document=whole_document())
+    return Response(page, content_type="text/html; charset=utf-8")
 
 
 def _complete(app: APIFlask, document: dict[str, Any]) -> dict[str, Any]:

@@ -4,15 +4,16 @@ Apart from the suite (`make fuzz`): it takes most of a minute, and npm.
 """
 
 import json
-import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from docs.client_types import TYPES, tool, types_of
 from notifier.ground.config import ROOT
 from tests.running import KEY, Up, free_port
 
@@ -51,22 +52,50 @@ def test_whatever_is_sent_the_answer_is_one_that_is_described(up: Up, tmp_path: 
     assert [line for line in up.text().splitlines() if "api.failed" in line] == []
 
 
-def test_typescript_is_made_of_the_document_without_a_warning(up: Up, tmp_path: Path) -> None:
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(Path(__file__).parent / "typescript" / name, tmp_path)
-    shutil.copy(ROOT / ".npmrc", tmp_path)
+@pytest.fixture
+def tsc(tmp_path: Path) -> Callable[..., str]:
+    """`tsc("program.ts")` → what TypeScript's compiler finds wrong in it, in its strictest mode."""
+
+    def _tsc(*files: str) -> str:
+        command = [tool("tsc"), "--noEmit", "--strict", "--target", "es2022", "--module", "nodenext", *files]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False).stdout
+
+    return _tsc
+
+
+def test_typescript_is_made_of_the_document_without_a_warning(up: Up, tmp_path: Path, tsc: Callable[..., str]) -> None:
     (tmp_path / "openapi.json").write_text(json.dumps(up.call("/api/openapi.json")))
-    environment = {**os.environ, "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"}
-
-    def run(*command: str) -> str:
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    run("npm", "ci", "--silent")
-    said = run("node_modules/.bin/openapi-typescript", "openapi.json", "-o", "made.ts")
-    assert "warn" not in said.lower(), said
-    run("node_modules/.bin/tsc", "--noEmit", "--strict", "made.ts")
+    command = [tool("openapi-typescript"), "openapi.json", "-o", "made.ts"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "warn" not in (done.stdout + done.stderr).lower(), done
+    assert tsc("made.ts") == ""
     made = (tmp_path / "made.ts").read_text()
     assert "submit_notification: {" in made
     assert "SubmissionIn: {" in made
+
+
+def test_the_types_of_the_javascript_client_are_those_of_the_document(up: Up) -> None:
+    assert types_of(up.call("/api/openapi.json")) == TYPES.read_text(), "run `make client-types`"
+
+
+def test_the_types_of_the_clients_let_right_programs_pass_and_no_wrong_ones(
+    tmp_path: Path, tsc: Callable[..., str]
+) -> None:
+    """Lines that end with `// wrong` are, and no others."""
+    (tmp_path / "node_modules").mkdir()
+    for package in ("javascript", "react", "vue"):
+        name = json.loads((ROOT / "clients" / package / "package.json").read_text())["name"]
+        target = tmp_path / "node_modules" / name
+        target.parent.mkdir(exist_ok=True)
+        shutil.copytree(ROOT / "clients" / package, target)
+    for name in ("react", "vue", "@types", "@vue", "csstype"):
+        if (found := tool("tsc").parent.parent / name).exists():
+            (tmp_path / "node_modules" / name).symlink_to(found)
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    for file in (Path(__file__).parent / "typescript").glob("*.ts*"):
+        shutil.copy(file, tmp_path)
+        lines = file.read_text().splitlines()
+        wrong = [number for number, line in enumerate(lines, 1) if line.endswith("// wrong")]
+        said = tsc("--jsx", "react-jsx", file.name)
+        assert sorted({int(line) for line in re.findall(r"\.tsx?\((\d+),", said)}) == wrong, said
+        assert wrong

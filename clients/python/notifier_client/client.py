@@ -107,7 +107,7 @@ class Client(Calls):
     ) -> list[Rehearsed]:
         """What `send` would do, and why, for up to 100 people. Nothing is stored or sent."""
         body = {"type": type, "recipients": _listed(recipients), "data": data or {}, **options}
-        answer = self.call("POST", "/api/v1/notifications", body, query={"dry_run": "true"})
+        answer = self.call("POST", "/api/v1/notifications", body, query={"dry_run": "true"}, repeatable=True)
         return cast("list[Rehearsed]", answer["notifications"])
 
     def send_many(
