@@ -63,6 +63,7 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(capital, "capital")
     app.add_template_filter(type_label, "type_label")
     app.add_template_filter(tone, "tone")
+    app.add_template_filter(scope_words, "scope_words")
     app.add_template_filter(breaker_words, "breaker_words")
     app.add_template_filter(breaker_tone, "breaker_tone")
     app.add_template_filter(at_least, "at_least")
@@ -148,6 +149,12 @@ def type_label(key: str) -> str:
 def tone(status: str) -> str:
     """The colour a delivery's status is shown in; the word itself always stands beside it."""
     return _TONES.get(status, "plain")
+
+
+def scope_words(scope: str) -> str:
+    """What a breaker is for: an account of a provider, or one server of it, `webhook:example.com:443`."""
+    name, _, server = scope.partition(":")
+    return f"{server} ({'status webhooks' if name == 'subscription' else name})" if server else name
 
 
 def breaker_words(state: str) -> str:

@@ -34,6 +34,7 @@ from notifier.web.forms import ConsoleForm, said, stripped
 pages = page_blueprint("providers", url_prefix="/admin/providers")
 
 _LONGEST = 4_000
+_SPELLED = {"API": "API", "ID": "ID", "SID": "SID", "URL": "URL"}  # of the words of settings, those that stay large
 
 
 class AccountForm(ConsoleForm):
@@ -79,8 +80,15 @@ def _form_of(adapter: type[Adapter], base: type[AccountForm], *, is_new: bool) -
             continue
         validators = [DataRequired(f"{setting.name} is required.") if needs else Optional(), Length(max=_LONGEST)]
         kind = PasswordField if setting.is_secret else StringField
-        fields[f"setting_{setting.name}"] = kind(setting.name, validators, filters=[stripped])
+        fields[f"setting_{setting.name}"] = kind(_label(setting.name), validators, filters=[stripped])
     return type("SettingsForm", (base,), fields)
+
+
+def _label(name: str) -> str:
+    """`ACME_API_KEY` → API key (ACME_API_KEY): in words, and as the documentation calls it."""
+    words = [_SPELLED.get(word, word.lower()) for word in name.split("_")[1:]]
+    said = " ".join(words)
+    return f"{said[:1].upper()}{said[1:]} ({name})" if said else name
 
 
 def _part(setting: Setting, name: str) -> str:

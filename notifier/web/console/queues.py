@@ -12,6 +12,7 @@ from notifier.providers import health, pausing
 from notifier.queries import queues, waiting
 from notifier.queries.overview import held_back
 from notifier.web.access import allow, page_blueprint
+from notifier.web.presentation import scope_words
 
 pages = page_blueprint("queues", url_prefix="/admin/queues")
 
@@ -116,7 +117,7 @@ def force() -> ResponseReturnValue:
         if scope not in _breakers():
             raise Rejected("validation_failed", f"there is no breaker {scope[:80]!r}")
         health.force(scope, state)
-        flash(_FORCED[state].format(scope))
+        flash(_FORCED[state].format(scope_words(scope)))
     except (Rejected, ValueError) as error:
         flash(f"Nothing was changed: {getattr(error, 'detail', error)}.", "error")
     except redis.RedisError:

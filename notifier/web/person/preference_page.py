@@ -113,9 +113,10 @@ def save(desk: Desk) -> ResponseReturnValue:
 
 
 def _begin(desk: Desk) -> dict[str, Any]:
-    """The person's choices. The page speaks the person's language, which was read with them."""
+    """The person's choices. Their page speaks their language, which was read with them; the console its own."""
     person = readers.find(desk.user_id, desk.conditions)
-    speak_to(person)
+    if not desk.is_staff:
+        speak_to(person)
     if person is None:
         raise Rejected("not_found", "the person is gone, or the link has ended")
     return queries.choices_of(person)

@@ -67,7 +67,13 @@ def stored() -> Provider | None:
 
 def test_the_form_is_what_the_adapter_declares(admin: Visitor) -> None:
     page = admin.get("/admin/providers/new/smtp").text
-    for words in ("Host", "STARTTLS when offered", "SMTP_FROM", "SMTP_CONNECTIONS", "Sender of the mails"):
+    for words in (
+        "Host",
+        "STARTTLS when offered",
+        "From (SMTP_FROM)",
+        "Connections (SMTP_CONNECTIONS)",
+        "Sender of the mails",
+    ):
         assert words in page
 
 

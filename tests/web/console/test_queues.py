@@ -15,6 +15,7 @@ from notifier.providers import accounts as providers
 from notifier.providers import health, pausing
 from notifier.providers.health import Tally
 from notifier.queries import waiting
+from notifier.web.presentation import scope_words
 from tests.web.conftest import Visitor
 
 
@@ -188,3 +189,15 @@ def test_without_redis_it_says_so_and_channels_can_still_be_paused(operator: Vis
     assert "Redis cannot be reached" in page
     assert "SMS has been paused since" in page
     assert operator.post("/admin/queues/breaker", {"scope": "x", "state": "open"}).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("scope", "words"),
+    [
+        ("smtp", "smtp"),
+        ("webhook:example.com:443", "example.com:443 (webhook)"),
+        ("subscription:[2001:db8::1]:8443", "[2001:db8::1]:8443 (status webhooks)"),
+    ],
+)
+def test_what_a_breaker_is_for_is_said_in_words(scope: str, words: str) -> None:
+    assert scope_words(scope) == words
