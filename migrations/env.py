@@ -4,6 +4,7 @@ from alembic import context
 from flask import current_app
 
 import notifier.models  # noqa: F401 (fills the metadata)
+from notifier.ground import schema
 
 database = current_app.extensions["migrate"].db
 
@@ -20,6 +21,7 @@ def run() -> None:
             connection=connection,
             target_metadata=database.metadata,
             transaction_per_migration=True,
+            include_object=schema.compared(connection),
             **options,
         )
         with context.begin_transaction():

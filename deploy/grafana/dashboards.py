@@ -99,7 +99,7 @@ OVERVIEW = Dashboard(
                     "EVENTS_SINK": "max(notifier_sink_behind_seconds)",
                 },
             ),
-            Panel("Event stream", PER_SECOND, {"events": "max(deriv(notifier_event_stream_position[5m]))"}),
+            Panel("Event stream", PER_SECOND, {"events": "max(rate(notifier_event_stream_position[5m]))"}),
         ],
     },
 )

@@ -21,6 +21,7 @@ from notifier.ground.clock import now
 from notifier.ground.config import current_settings
 from notifier.ground.database import UNAVAILABLE
 from notifier.ground.extensions import db
+from notifier.ground.partitions import POSITIONS
 from notifier.ledgers.event_readers import SINK
 from notifier.providers import health
 from notifier.queries import event_readers, events, overview, queues, subscriptions
@@ -129,7 +130,9 @@ def _replica() -> Iterator[Metric]:
 
 
 def _readers() -> Iterator[Metric]:
-    yield GaugeMetricFamily("notifier_event_stream_position", "The last event's position", value=events.end())
+    yield GaugeMetricFamily(
+        "notifier_event_stream_position", "The last event's position in its partition", value=events.end() % POSITIONS
+    )
     since = subscriptions.oldest_unread()
     yield GaugeMetricFamily(
         "notifier_subscriptions_behind_seconds",

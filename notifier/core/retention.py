@@ -13,7 +13,7 @@ DEFAULT_RETENTION: Retention = {
     "attempts": timedelta(days=30),  # of status webhooks
 }
 
-OPTIONAL = ("notifications",)  # kept for good unless they are named
+OPTIONAL = ("notifications", "calls")  # kept for good unless they are named
 
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _SPAN = re.compile(r"([1-9][0-9]{0,4})([hdw])", re.ASCII)

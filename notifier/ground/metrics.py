@@ -109,6 +109,9 @@ task_seconds = Summary(
     "notifier_scheduler_task_seconds", "How long tasks of the scheduler took", ["task"], registry=REGISTRY
 )
 task_failures = _counter("notifier_scheduler_task_failures", "Tasks of the scheduler that failed", "task")
+partition_days_ahead = _gauge(
+    "notifier_partition_days_ahead", "For how many days to come a table of PostgreSQL has partitions", "table"
+)
 
 ProcessCollector(registry=REGISTRY)
 build = Info("notifier_build", "The release that runs", registry=REGISTRY)

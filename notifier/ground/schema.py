@@ -3,12 +3,15 @@
 Called by the commands, by `programs.starting` and by `doctor`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
+import sqlalchemy as sa
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy import Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import DBAPIError
 
 from notifier.ground.config import ROOT, NotReady
@@ -102,6 +105,21 @@ def _revision(engine: Engine) -> str | None:
     with engine.connect() as connection:
         heads = MigrationContext.configure(connection).get_current_heads()
     return ", ".join(heads) or None
+
+
+def compared(connection: Connection) -> Callable[..., bool]:
+    """Of what is in the database and in the models, what Alembic is to compare: partitions are of the database alone,
+    and some indexes of one kind of database.
+    """
+    partitions = sa.text("SELECT relname FROM pg_class WHERE relispartition")
+    left_out = set(connection.scalars(partitions)) if connection.dialect.name == "postgresql" else set()
+
+    def is_compared(thing: Any, name: str | None, kind: str, *_: Any) -> bool:
+        condition = getattr(thing, "_ddl_if", None)
+        is_of_this = condition is None or condition.dialect == connection.dialect.name
+        return is_of_this and not (kind == "table" and name in left_out)
+
+    return is_compared
 
 
 def shown(database_url: str) -> str:

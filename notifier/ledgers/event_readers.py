@@ -116,13 +116,12 @@ def _change(name: str, lease: str, values: Mapping[str, Any]) -> bool:
         return bool(session.execute(mine).rowcount)  # type: ignore[attr-defined]
 
 
-def miss(pruned: Sequence[int]) -> None:
-    """These events are about to be deleted, inside the caller's transaction: counts them for those who have not had
-    them. (One that is being sent at this moment counts too.)
+def miss(pruned: "sa.Subquery | sa.TableClause", last: int) -> None:
+    """These events (`id`) up to `last` are about to be deleted, inside the caller's transaction: counts them for those
+    who have not had them. (One that is being sent at this moment counts too.)
     """
-    event = Event.__table__.c
-    unsent = sa.select(sa.func.count()).where(event.id.in_(pruned), event.id > _r.position).scalar_subquery()
-    counted = sa.update(_reader).where(_r.position < max(pruned)).values(missed=_r.missed + unsent)
+    unsent = sa.select(sa.func.count()).select_from(pruned).where(pruned.c.id > _r.position).scalar_subquery()
+    counted = sa.update(_reader).where(_r.position < last).values(missed=_r.missed + unsent)
     for name, missed in db.session.execute(counted.returning(_r.name, _r.missed)):
         if name == SINK and current_settings().events_sink is not None:
             log.warning("events.pruned_unsent", reader=name, missed=missed)

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from notifier.core import events
 from notifier.core.worlds import SYNTHETIC, is_of_tests
+from notifier.ground import partitions
 from notifier.ground.clock import now as clock_now
 from notifier.ground.config import current_settings
 from notifier.ground.database import afterwards, transaction
@@ -185,19 +186,33 @@ def forget(user_id: str) -> None:
 
 
 def prune() -> int:
-    """Deletes some of the events that are older than `RETENTION` says: PRUNED_AT_ONCE at most, in a transaction of its
-    own; → how many.
+    """Drops the partitions of events that are older than `RETENTION` says, and deletes some of them otherwise:
+    PRUNED_AT_ONCE at most, in a transaction of its own; → how many of these.
 
     Positions follow time but for moments, so the old ones are the first: no index by time is needed.
     """
-    oldest = clock_now() - current_settings().retention["events"]
+    kept = current_settings().retention["events"]
+    oldest = clock_now() - kept
+    partitions.drop_positions(_events.c.id, oldest, _let_go)
+    oldest -= partitions.spare(kept)
     with transaction() as session:
         first = sa.select(_events.c.id, _events.c.at).order_by(_events.c.id).limit(PRUNED_AT_ONCE)
         old = [row.id for row in session.execute(first.with_for_update(skip_locked=True)) if row.at < oldest]
         if old:
-            event_readers.miss(old)
+            event_readers.miss(sa.select(_events.c.id).where(_events.c.id.in_(old)).subquery(), max(old))
             session.execute(sa.delete(_events).where(_events.c.id.in_(old)))
-            pruned = EventStream.__table__.c.pruned
-            further = sa.update(EventStream.__table__).where(pruned < max(old))
-            session.execute(further.values(pruned=max(old)))
+            _pruned_to(max(old))
     return len(old)
+
+
+def _let_go(partition: sa.TableClause) -> None:
+    """Inside the transaction that drops it."""
+    last = db.session.scalar(sa.select(partition.c.id).order_by(partition.c.id.desc()).limit(1))
+    if last is not None:
+        event_readers.miss(partition, last)
+        _pruned_to(last)
+
+
+def _pruned_to(last: int) -> None:
+    pruned = EventStream.__table__.c.pruned
+    db.session.execute(sa.update(EventStream.__table__).where(pruned < last).values(pruned=last))

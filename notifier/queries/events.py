@@ -223,6 +223,12 @@ def end() -> int:
     return max(int(found or 0), int(gone))
 
 
+def next_after(position: int) -> int | None:
+    """The position of the event that follows."""
+    found: int | None = db.session.scalar(sa.select(_e.id).where(_e.id > position).order_by(_e.id).limit(1))
+    return found
+
+
 def pruned() -> int:
     """The highest position that has been pruned; 0: none."""
     return int(_stream().pruned)

@@ -15,6 +15,7 @@ from notifier.channels import serving
 from notifier.channels.table import WEBHOOK
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.core.timestamps import timestamp
+from notifier.ground import partitions
 from notifier.ground.clock import now as clock_now
 from notifier.ground.config import current_settings
 from notifier.ground.database import prune, transaction
@@ -147,6 +148,10 @@ def tell_of_disabled() -> int:
 
 
 def prune_attempts() -> int:
-    """Deletes attempts that are older than `RETENTION` says; → how many. Their ids begin with their time (UUIDv7)."""
-    oldest = clock_now() - current_settings().retention["attempts"]
+    """Drops and deletes attempts that are older than `RETENTION` says; → how many were deleted one by one. Their ids
+    begin with their time (UUIDv7).
+    """
+    kept = current_settings().retention["attempts"]
+    partitions.drop(SubscriptionAttempt.__table__.c.id, clock_now() - kept)
+    oldest = clock_now() - kept - partitions.spare(kept)
     return prune(SubscriptionAttempt.__table__, SubscriptionAttempt.id < first_at(oldest))

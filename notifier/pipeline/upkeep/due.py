@@ -21,7 +21,7 @@ from notifier.core.latency import promise
 from notifier.core.message import Content
 from notifier.core.routing import FALLBACK, PAUSED
 from notifier.core.worlds import SYNTHETIC
-from notifier.ground import database, metrics
+from notifier.ground import database, metrics, partitions
 from notifier.ground.clock import now as clock_now
 from notifier.ground.config import current_settings
 from notifier.ground.database import transaction
@@ -251,10 +251,12 @@ def prune() -> int:
 
 
 def prune_captures() -> int:
-    """Deletes captured messages that are older than `RETENTION` says; → how many. Their keys are in the order of time,
-    so only old ones are read.
+    """Drops and deletes captured messages that are older than `RETENTION` says; → how many were deleted one by one.
+    Their keys are in the order of time, so only old ones are read.
     """
-    oldest = clock_now() - current_settings().retention["captures"]
+    kept = current_settings().retention["captures"]
+    partitions.drop(Capture.__table__.c.id, clock_now() - kept)
+    oldest = clock_now() - kept - partitions.spare(kept)
     return database.prune(Capture.__table__, Capture.id < first_at(oldest), Capture.at < oldest)
 
 

@@ -1,4 +1,5 @@
-"""Deletes notifications that are older than `RETENTION` says, with all that belongs to them. Called by the scheduler.
+"""Deletes notifications that are older than `RETENTION` says, with all that belongs to them, and what providers said.
+Called by the scheduler.
 
 Kept are those of which something may still happen. Who has one of their items in the inbox loses it; the counts are
 made anew in the same transaction, under the lock that every mark takes first.
@@ -6,11 +7,12 @@ made anew in the same transaction, under the lock that every mark takes first.
 
 import sqlalchemy as sa
 
+from notifier.ground import partitions
 from notifier.ground.clock import now
 from notifier.ground.config import current_settings
-from notifier.ground.database import retried, transaction
+from notifier.ground.database import prune, retried, transaction
 from notifier.ground.ids import first_at
-from notifier.models import Broadcast, Delivery, InboxItem, InboxState, Notification, Submission
+from notifier.models import Attempt, Broadcast, Delivery, InboxItem, InboxState, Notification, Submission
 
 BATCH = 200
 _UNREAD = (InboxItem.read_at.is_(None), InboxItem.archived_at.is_(None), InboxItem.snoozed_until.is_(None))
@@ -51,6 +53,18 @@ def prune_notifications() -> int:
         of_these = Submission.id.in_({row.submission_id for row in rows})
         session.execute(_plain(sa.delete(Submission).where(of_these, *done)))
     return len(rows)
+
+
+def prune_calls() -> int:
+    """Drops and deletes what providers answered longer ago than `RETENTION` says; → how many were deleted one by one.
+    Their keys begin with the time of their deliveries, which may have waited: only what is itself old goes.
+    """
+    kept = current_settings().retention.get("calls")
+    if kept is None:
+        return 0
+    partitions.drop(Attempt.__table__.c.delivery_id, now() - kept)
+    oldest = now() - kept - partitions.spare(kept)
+    return prune(Attempt.__table__, Attempt.delivery_id < first_at(oldest), Attempt.at < oldest)
 
 
 def _count(*conditions: sa.ColumnElement[bool]) -> "sa.ScalarSelect[int]":

@@ -315,7 +315,7 @@ def test_captures_are_kept_as_long_as_is_said(app: APIFlask, submit: Submit) -> 
     submit(ERIN)
     [delivery, *_] = rows(Delivery)
     with transaction() as session:
-        for age, channel in ((timedelta(days=30, minutes=1), "old"), (timedelta(days=29), "young")):
+        for age, channel in ((timedelta(days=31, minutes=1), "old"), (timedelta(days=29), "young")):
             capture = {"delivery_id": delivery.id, "user_id": "erin", "channel": channel, "content": {}}
             values = {"id": UUID(int=first_at(at - age).int + 1), "at": at - age, **capture}
             session.execute(sa.insert(Capture.__table__), values)

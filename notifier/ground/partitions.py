@@ -1,0 +1,234 @@
+"""Partitions by time: PostgreSQL forgets a day by dropping a table, where SQLite deletes rows.
+
+Called by the scheduler (`pipeline.upkeep.partitions` says which tables) and by what `RETENTION` prunes. The key of a
+table begins with its time (UUIDv7), and its partitions are days or months of UTC; or it is a running number, the event
+stream's, and a day ends by skipping the rest of the numbers of its partition. A UUID that has no partition goes into
+the table `…_rest`: an insert does not fail for want of one.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.orm import Session, scoped_session
+
+from notifier.ground.clock import now
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.ground.ids import first_at
+
+DAY = timedelta(days=1)
+AHEAD = 7  # days; so long may the scheduler fail before rows go into the rest
+SPARE = 3  # partitions of positions beyond the one in use
+POSITIONS = 1 << 30  # in a partition: a day has fewer, or takes several
+_LONG = 100 * DAY  # what is kept longer has months: who has no time to look by looks into every partition
+_LAYS = 7246002  # the advisory lock of the one who makes partitions
+_BOUNDS = re.compile(r"FOR VALUES FROM \((?:MINVALUE|'(.+)')\) TO \('(.+)'\)")
+_CHILDREN = sa.text(
+    "SELECT relname AS name, pg_get_expr(relpartbound, pg_class.oid) AS bounds FROM pg_inherits "
+    "JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = CAST(:table AS regclass)"
+)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """Its keys: from `lower` (None: from the very first) to before `upper`, UUIDs as their numbers."""
+
+    name: str
+    lower: int | None
+    upper: int
+
+
+def are_used() -> bool:
+    return db.engine.dialect.name == "postgresql"
+
+
+def of(table: sa.Table) -> list[Partition]:
+    """In their order, without the rest. One query."""
+    found = []
+    for row in db.session.execute(_CHILDREN, {"table": table.name}):
+        if bounds := _BOUNDS.fullmatch(row.bounds):
+            lower, upper = bounds.groups()
+            found.append(Partition(row.name, None if lower is None else _number(lower), _number(upper)))
+    return sorted(found, key=lambda partition: partition.upper)
+
+
+def _number(text: str) -> int:
+    return UUID(text).int if "-" in text else int(text)
+
+
+def _time(key: int) -> datetime:
+    return datetime.fromtimestamp((key >> 80) / 1000, UTC)
+
+
+# ---- those of times -------------------------------------------------------------------------------------------------
+
+
+def days_ahead(table: sa.Table) -> float:
+    """For how many days from now on there are partitions; below 0, rows go into the rest. One query."""
+    return (_time(of(table)[-1].upper) - now()) / DAY
+
+
+def lay(key: "sa.Column[Any]", kept: timedelta | None) -> list[str]:
+    """Makes the partitions that are missing until AHEAD, and moves what is in the rest where it belongs. `kept`: how
+    long its rows are, None: for good. → the names of the new ones. Nothing happens while another process is at it.
+    """
+    table, made = key.table, list[str]()
+    with _alone() as session:
+        if session is None:
+            return []
+        lower = _time(of(table)[-1].upper)
+        stray = session.scalar(sa.text(f"SELECT {key.name} FROM {table.name}_rest ORDER BY 1 DESC LIMIT 1"))
+        wanted = now() + AHEAD * DAY
+        if stray is not None:
+            wanted = max(wanted, _time(stray.int))
+        if wanted >= lower:
+            _lock(session, table)
+        while wanted >= lower:
+            upper = _end(lower, kept)
+            made.append(f"{table.name}_p{lower:%Y%m%d}")
+            _make(session, key, made[-1], first_at(lower), first_at(upper))
+            lower = upper
+    return made
+
+
+def _end(lower: datetime, kept: timedelta | None) -> datetime:
+    if _width(kept) == DAY:
+        return lower + DAY
+    return (lower.replace(day=1) + 32 * DAY).replace(day=1)
+
+
+def _width(kept: timedelta | None) -> timedelta:
+    """At most."""
+    return 31 * DAY if kept is None or kept > _LONG else DAY
+
+
+def _make(session: "scoped_session[Session]", key: "sa.Column[Any]", name: str, lower: UUID, upper: UUID) -> None:
+    table = key.table.name
+    its = f"{key.name} >= '{lower}' AND {key.name} < '{upper}'"
+    for statement in (
+        f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)",
+        f"WITH stray AS (DELETE FROM {table}_rest WHERE {its} RETURNING *) INSERT INTO {name} SELECT * FROM stray",
+        f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{lower}') TO ('{upper}')",
+    ):
+        session.execute(sa.text(statement))
+
+
+def spare(kept: timedelta) -> timedelta:
+    """How much longer rows are left to be dropped with their partition, before they are deleted one by one."""
+    width = _width(kept)
+    return width if are_used() and kept >= 3 * width else timedelta()
+
+
+def drop(key: "sa.Column[Any]", oldest: datetime) -> int:
+    """Drops the partitions in which there is nothing that has happened (`at`) since `oldest`; → how many."""
+    if not are_used():
+        return 0
+    last, gone = first_at(oldest).int, 0
+    for partition in of(key.table):
+        if partition.upper <= last and _is_old(key, partition, oldest):
+            _drop(key.table, partition)
+            gone += 1
+    return gone
+
+
+# ---- those of positions ---------------------------------------------------------------------------------------------
+
+
+def days_of_positions(key: "sa.Column[Any]") -> int:
+    """How many partitions there are beyond the one in use: each takes a day, at least. Two queries."""
+    return (of(key.table)[-1].upper - 1) // POSITIONS - _given(key) // POSITIONS
+
+
+def lay_positions(key: "sa.Column[Any]") -> list[str]:
+    """As `lay`, SPARE of them. And if the first row of the one in use is not of today, the next row begins another: one
+    that is there already, since no transaction takes back what is skipped.
+    """
+    table, made = key.table, list[str]()
+    with _alone() as session:
+        if session is None:
+            return []
+        given, there = _given(key), of(table)
+        [current] = [one for one in there if (one.lower or 0) <= given < one.upper]
+        begun_at = session.scalar(sa.select(table.c.at).where(key >= (current.lower or 0)).order_by(key).limit(1))
+        if begun_at is not None and begun_at.date() < now().date() and current != there[-1]:
+            skip = sa.text("SELECT setval(CAST(:sequence AS regclass), :last)")
+            session.execute(skip, {"sequence": _sequence(key), "last": current.upper})
+            given = current.upper
+        lower = there[-1].upper
+        if lower < given + SPARE * POSITIONS:
+            _lock(session, table)
+        while lower < given + SPARE * POSITIONS:
+            made.append(f"{table.name}_p{lower // POSITIONS:06}")
+            bounds = f"FOR VALUES FROM ({lower}) TO ({lower + POSITIONS})"
+            session.execute(sa.text(f"CREATE TABLE {made[-1]} PARTITION OF {table.name} {bounds}"))
+            lower += POSITIONS
+    return made
+
+
+def _sequence(key: "sa.Column[Any]") -> str:
+    return f"{key.table.name}_{key.name}_seq"
+
+
+def _given(key: "sa.Column[Any]") -> int:
+    last = sa.text(f"SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM {_sequence(key)}")
+    return int(db.session.scalar(last) or 0)
+
+
+def drop_positions(key: "sa.Column[Any]", oldest: datetime, before: Callable[[sa.TableClause], None]) -> int:
+    """As `drop`, the first ones without a gap. `before` is called with each, inside its transaction."""
+    if not are_used():
+        return 0
+    given, gone = _given(key), 0
+    for partition in of(key.table):
+        if partition.upper > given or not _is_old(key, partition, oldest):
+            break
+        _drop(key.table, partition, before)
+        gone += 1
+    return gone
+
+
+# ---- both -----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _alone() -> "Iterator[scoped_session[Session] | None]":
+    """A transaction; None while another process has one. All wait behind who waits for a table: it gives up soon."""
+    with transaction() as session:
+        session.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
+        yield session if session.scalar(sa.text(f"SELECT pg_try_advisory_xact_lock({_LAYS})")) else None
+
+
+def _lock(session: "scoped_session[Session]", table: sa.Table) -> None:
+    """In the order in which those who write take theirs, so that nobody waits in a circle."""
+    for referred in sorted({key.column.table.name for key in table.foreign_keys}):
+        session.execute(sa.text(f"LOCK TABLE ONLY {referred} IN SHARE ROW EXCLUSIVE MODE"))
+    session.execute(sa.text(f"LOCK TABLE ONLY {table.name} IN ACCESS EXCLUSIVE MODE"))
+
+
+def _is_old(key: "sa.Column[Any]", partition: Partition, oldest: datetime) -> bool:
+    """Looks at the last row first: only what is likely to go is read from end to end."""
+    rows = sa.table(partition.name, sa.column(key.name), sa.column("at", key.table.c.at.type))
+    last = db.session.scalar(sa.select(rows.c.at).order_by(rows.c[key.name].desc()).limit(1))
+    if last is not None and last >= oldest:
+        return False
+    return not db.session.scalar(sa.select(sa.exists().where(rows.c.at >= oldest)))
+
+
+def _drop(table: sa.Table, partition: Partition, before: Callable[[sa.TableClause], None] | None = None) -> None:
+    """What is written into it at this moment goes too."""
+    with transaction() as session:
+        session.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
+        if before is not None:
+            before(sa.table(partition.name, *(sa.column(column.name, column.type) for column in table.columns)))
+        _lock(session, table)
+        session.execute(sa.text(f"DROP TABLE {partition.name}"))
+    log.info("partitions.dropped", partition=partition.name)
