@@ -28,7 +28,6 @@ def upgrade() -> None:
     first = op.get_bind().execute(sa.text(FIRST)).scalar_one()
     for table, key in BY_TIME.items():
         part(table, key, f"'{first}'")
-        run(f"CREATE TABLE {table}_rest PARTITION OF {table} DEFAULT")
     run("LOCK TABLE event IN ACCESS EXCLUSIVE MODE")
     given = op.get_bind().execute(sa.text("SELECT last_value FROM event_id_seq")).scalar_one()
     bound = (given // POSITIONS + 1) * POSITIONS
@@ -69,6 +68,7 @@ def part(table: str, key: str, bound: str) -> None:
     run(f"CREATE TABLE {table} (LIKE {before} INCLUDING DEFAULTS) PARTITION BY RANGE ({key})")
     restore(table, indexes, constraints)
     run(f"ALTER TABLE {table} ATTACH PARTITION {before} FOR VALUES FROM (MINVALUE) TO ({bound})")
+    run(f"CREATE TABLE {table}_rest PARTITION OF {table} DEFAULT")
 
 
 def described(table: str) -> tuple[dict[str, str], dict[str, str]]:

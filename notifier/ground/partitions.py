@@ -2,8 +2,8 @@
 
 Called by the scheduler (`pipeline.upkeep.partitions` says which tables) and by what `RETENTION` prunes. The key of a
 table begins with its time (UUIDv7), and its partitions are days or months of UTC; or it is a running number, the event
-stream's, and a day ends by skipping the rest of the numbers of its partition. A UUID that has no partition goes into
-the table `…_rest`: an insert does not fail for want of one.
+stream's, and a day ends by skipping the rest of the numbers of its partition. What has no partition goes into the
+table `…_rest`: an insert does not fail for want of one.
 """
 
 import re
@@ -95,7 +95,7 @@ def lay(key: "sa.Column[Any]", kept: timedelta | None) -> list[str]:
         while wanted >= lower:
             upper = _end(lower, kept)
             made.append(f"{table.name}_p{lower:%Y%m%d}")
-            _make(session, key, made[-1], first_at(lower), first_at(upper))
+            _make(session, key, made[-1], f"'{first_at(lower)}'", f"'{first_at(upper)}'")
             lower = upper
     return made
 
@@ -109,17 +109,6 @@ def _end(lower: datetime, kept: timedelta | None) -> datetime:
 def _width(kept: timedelta | None) -> timedelta:
     """At most."""
     return 31 * DAY if kept is None or kept > _LONG else DAY
-
-
-def _make(session: "scoped_session[Session]", key: "sa.Column[Any]", name: str, lower: UUID, upper: UUID) -> None:
-    table = key.table.name
-    its = f"{key.name} >= '{lower}' AND {key.name} < '{upper}'"
-    for statement in (
-        f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)",
-        f"WITH stray AS (DELETE FROM {table}_rest WHERE {its} RETURNING *) INSERT INTO {name} SELECT * FROM stray",
-        f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{lower}') TO ('{upper}')",
-    ):
-        session.execute(sa.text(statement))
 
 
 def spare(kept: timedelta) -> timedelta:
@@ -157,19 +146,18 @@ def lay_positions(key: "sa.Column[Any]") -> list[str]:
         if session is None:
             return []
         given, there = _given(key), of(table)
-        [current] = [one for one in there if (one.lower or 0) <= given < one.upper]
-        begun_at = session.scalar(sa.select(table.c.at).where(key >= (current.lower or 0)).order_by(key).limit(1))
-        if begun_at is not None and begun_at.date() < now().date() and current != there[-1]:
+        first, following = given // POSITIONS * POSITIONS, (given // POSITIONS + 1) * POSITIONS
+        begun_at = session.scalar(sa.select(table.c.at).where(key >= first, key < following).order_by(key).limit(1))
+        if begun_at is not None and begun_at.date() < now().date() and following < there[-1].upper:
             skip = sa.text("SELECT setval(CAST(:sequence AS regclass), :last)")
-            session.execute(skip, {"sequence": _sequence(key), "last": current.upper})
-            given = current.upper
-        lower = there[-1].upper
-        if lower < given + SPARE * POSITIONS:
+            session.execute(skip, {"sequence": _sequence(key), "last": following})
+            given = following
+        lower, end = there[-1].upper, (given // POSITIONS + 1 + SPARE) * POSITIONS
+        if lower < end:
             _lock(session, table)
-        while lower < given + SPARE * POSITIONS:
+        while lower < end:
             made.append(f"{table.name}_p{lower // POSITIONS:06}")
-            bounds = f"FOR VALUES FROM ({lower}) TO ({lower + POSITIONS})"
-            session.execute(sa.text(f"CREATE TABLE {made[-1]} PARTITION OF {table.name} {bounds}"))
+            _make(session, key, made[-1], str(lower), str(lower + POSITIONS))
             lower += POSITIONS
     return made
 
@@ -212,6 +200,17 @@ def _lock(session: "scoped_session[Session]", table: sa.Table) -> None:
     for referred in sorted({key.column.table.name for key in table.foreign_keys}):
         session.execute(sa.text(f"LOCK TABLE ONLY {referred} IN SHARE ROW EXCLUSIVE MODE"))
     session.execute(sa.text(f"LOCK TABLE ONLY {table.name} IN ACCESS EXCLUSIVE MODE"))
+
+
+def _make(session: "scoped_session[Session]", key: "sa.Column[Any]", name: str, lower: str, upper: str) -> None:
+    """With what is in the rest and belongs into it."""
+    table, its = key.table.name, f"{key.name} >= {lower} AND {key.name} < {upper}"
+    for statement in (
+        f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)",
+        f"WITH stray AS (DELETE FROM {table}_rest WHERE {its} RETURNING *) INSERT INTO {name} SELECT * FROM stray",
+        f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({lower}) TO ({upper})",
+    ):
+        session.execute(sa.text(statement))
 
 
 def _is_old(key: "sa.Column[Any]", partition: Partition, oldest: datetime) -> bool:
