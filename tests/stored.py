@@ -81,6 +81,32 @@ def rows(model: Any, **columns: Any) -> list[Any]:
     return found
 
 
+@contextlib.contextmanager
+def same_partitions() -> Iterator[None]:
+    """Afterwards PostgreSQL has the partitions that it had."""
+    if db.engine.dialect.name != "postgresql":
+        yield
+        return
+    before = _partitions()
+    yield
+    db.session.rollback()
+    after = _partitions()
+    with transaction() as session:
+        for name in after.keys() - before.keys():
+            session.execute(sa.text(f"DROP TABLE {name}"))
+        for name in before.keys() - after.keys():
+            session.execute(sa.text(f"CREATE TABLE {name} PARTITION OF {before[name]}"))
+
+
+def _partitions() -> dict[str, str]:
+    """Name → the table and the bounds."""
+    found = sa.text(
+        "SELECT relname, concat(inhparent::regclass, ' ', pg_get_expr(relpartbound, pg_class.oid)) FROM pg_inherits "
+        "JOIN pg_class ON pg_class.oid = inhrelid WHERE relkind = 'r'"
+    )
+    return {row[0]: row[1] for row in db.session.execute(found)}
+
+
 def forget_plans() -> None:
     """For a test that stores much: a connection of PostgreSQL goes on checking foreign keys as was best when the tables
     were as good as empty, which reads them from end to end for every row.

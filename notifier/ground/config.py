@@ -140,7 +140,7 @@ class Settings:
     )
     retention: Retention = _setting(
         "how long things are kept, in hours, days or weeks (`events 14d, captures 30d, uploads 90d, attempts 30d`); "
-        "`notifications` are kept for good"
+        "`notifications` and `calls` (of providers) are kept for good unless they are named"
     )
     events_sink: SinkTarget | None = _setting(
         "where `sink` sends events: `kafka://host:port,host2:port/topic`, or `https://…` for NDJSON (nowhere)"

@@ -61,6 +61,15 @@ def of(table: sa.Table) -> list[Partition]:
     return sorted(found, key=lambda partition: partition.upper)
 
 
+def _end_of(found: list[Partition], otherwise: int) -> int:
+    """`otherwise`: where to begin if there are none."""
+    return found[-1].upper if found else otherwise
+
+
+def _today() -> datetime:
+    return now().replace(hour=0, minute=0, second=0, microsecond=0)
+
+
 def _number(text: str) -> int:
     return UUID(text).int if "-" in text else int(text)
 
@@ -74,7 +83,7 @@ def _time(key: int) -> datetime:
 
 def days_ahead(table: sa.Table) -> float:
     """For how many days from now on there are partitions; below 0, rows go into the rest. One query."""
-    return (_time(of(table)[-1].upper) - now()) / DAY
+    return (_time(_end_of(of(table), first_at(_today()).int)) - now()) / DAY
 
 
 def lay(key: "sa.Column[Any]", kept: timedelta | None) -> list[str]:
@@ -85,7 +94,7 @@ def lay(key: "sa.Column[Any]", kept: timedelta | None) -> list[str]:
     with _alone() as session:
         if session is None:
             return []
-        lower = _time(of(table)[-1].upper)
+        lower = _time(_end_of(of(table), first_at(_today()).int))
         stray = session.scalar(sa.text(f"SELECT {key.name} FROM {table.name}_rest ORDER BY 1 DESC LIMIT 1"))
         wanted = now() + AHEAD * DAY
         if stray is not None:
@@ -134,7 +143,8 @@ def drop(key: "sa.Column[Any]", oldest: datetime) -> int:
 
 def days_of_positions(key: "sa.Column[Any]") -> int:
     """How many partitions there are beyond the one in use: each takes a day, at least. Two queries."""
-    return (of(key.table)[-1].upper - 1) // POSITIONS - _given(key) // POSITIONS
+    cell = _given(key) // POSITIONS
+    return _end_of(of(key.table), cell * POSITIONS) // POSITIONS - 1 - cell
 
 
 def lay_positions(key: "sa.Column[Any]") -> list[str]:
@@ -148,11 +158,11 @@ def lay_positions(key: "sa.Column[Any]") -> list[str]:
         given, there = _given(key), of(table)
         first, following = given // POSITIONS * POSITIONS, (given // POSITIONS + 1) * POSITIONS
         begun_at = session.scalar(sa.select(table.c.at).where(key >= first, key < following).order_by(key).limit(1))
-        if begun_at is not None and begun_at.date() < now().date() and following < there[-1].upper:
+        if begun_at is not None and begun_at.date() < now().date() and following < _end_of(there, 0):
             skip = sa.text("SELECT setval(CAST(:sequence AS regclass), :last)")
             session.execute(skip, {"sequence": _sequence(key), "last": following})
             given = following
-        lower, end = there[-1].upper, (given // POSITIONS + 1 + SPARE) * POSITIONS
+        lower, end = _end_of(there, first), (given // POSITIONS + 1 + SPARE) * POSITIONS
         if lower < end:
             _lock(session, table)
         while lower < end:
@@ -167,8 +177,8 @@ def _sequence(key: "sa.Column[Any]") -> str:
 
 
 def _given(key: "sa.Column[Any]") -> int:
-    last = sa.text(f"SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM {_sequence(key)}")
-    return int(db.session.scalar(last) or 0)
+    last = sa.text("SELECT pg_sequence_last_value(CAST(:sequence AS regclass))")
+    return int(db.session.scalar(last, {"sequence": _sequence(key)}) or 0)
 
 
 def drop_positions(key: "sa.Column[Any]", oldest: datetime, before: Callable[[sa.TableClause], None]) -> int:

@@ -69,6 +69,13 @@ CASES: dict[str, list[tuple[Series, Series, int]]] = {
             8,
         )
     ],
+    "NotifierPartitionsRunOut": [
+        (
+            {'notifier_partition_days_ahead{table="event"}': "1x60"},
+            {'notifier_partition_days_ahead{table="event"}': "1x4 3x60"},
+            12,
+        )
+    ],
     "NotifierFilesRunOut": [
         (
             {'process_open_fds{job="notifier"}': "900x40", 'process_max_fds{job="notifier"}': "1024x40"},

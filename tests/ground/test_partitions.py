@@ -62,7 +62,7 @@ def say(*times: datetime) -> list[int]:
 def places(table: sa.Table = LOG) -> dict[str, int]:
     """Partition → how many rows; only those with any."""
     counted = sa.text(f"SELECT CAST(tableoid::regclass AS text), count(*) FROM {table.name} GROUP BY 1 ORDER BY 1")
-    found = dict(db.session.execute(counted).tuples().all())
+    found = {row[0]: row[1] for row in db.session.execute(counted)}
     db.session.close()
     return found
 
@@ -84,6 +84,15 @@ def test_there_is_one_for_each_day_of_the_next_week_and_each_is_made_once(clock:
     assert partitions.lay(LOG.c.id, 30 * DAY) == ["log_p20261209"]
     add(BEGIN, BEGIN + DAY - timedelta(milliseconds=1), BEGIN + DAY)
     assert places() == {"log_p20261201": 2, "log_p20261202": 1}
+
+
+def test_they_begin_with_today_where_there_are_none() -> None:
+    with transaction() as session:
+        session.execute(sa.text("DROP TABLE log_before, stream_before"))
+    assert partitions.days_ahead(LOG) == -0.5
+    assert partitions.days_of_positions(STREAM.c.id) == -1
+    assert partitions.lay(LOG.c.id, 30 * DAY) == [f"log_{day}" for day in DAYS]
+    assert partitions.lay_positions(STREAM.c.id)[0] == "stream_p000000"
 
 
 def test_what_is_kept_for_long_has_months() -> None:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from notifier.ground import schema
 from notifier.ground.database import read_only, sqlite_file
 from notifier.ground.extensions import db
+from notifier.pipeline.upkeep import partitions
 from notifier.programs.doctor.findings import Finding, fault, ok, warning
 from notifier.programs.doctor.patient import Patient
 
@@ -45,6 +46,7 @@ def database(patient: Patient) -> Iterator[Finding]:
         yield from _version()
         yield from _pooler(patient)
         yield from _replica(patient)
+        yield from partitions_ahead()
     else:
         yield fault(*found.fault)
 
@@ -105,6 +107,16 @@ def _ask(url: str, question: sa.TextClause) -> tuple[Any, ...]:
     engine = sa.create_engine(where, poolclass=sa.NullPool, **options)
     with engine.connect() as connection:
         return tuple(connection.execute(question).one())
+
+
+def partitions_ahead() -> Iterator[Finding]:
+    if db.engine.dialect.name == "postgresql":
+        ahead = {key.table.name: partitions.days_ahead(key) for key in (*partitions.BY_TIME, partitions.BY_POSITION)}
+        if few := [name for name, days in ahead.items() if days < partitions.LEAST_AHEAD]:
+            yield warning(
+                f"there are no partitions for the coming days: {', '.join(few)}",
+                "A running scheduler makes them; if it does, its log says why it cannot (partitions.not_made).",
+            )
 
 
 def disk(patient: Patient) -> Iterator[Finding]:

@@ -1,6 +1,6 @@
 """Notifications are kept as long as `RETENTION` says, with all that belongs to them; counts stay right."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -10,13 +10,15 @@ import sqlalchemy as sa
 import time_machine
 from apiflask import APIFlask
 
+from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
-from notifier.models import Delivery, InboxItem, InboxState, Notification, Submission
+from notifier.models import Attempt, Delivery, InboxItem, InboxState, Notification, Submission
+from notifier.pipeline.delivery.deliver import deliver
 from notifier.pipeline.upkeep import retention
 from tests.conftest import Statements
-from tests.stored import rows
+from tests.stored import rows, same_partitions
 
 
 @pytest.fixture
@@ -24,6 +26,15 @@ def kept(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = app.extensions["settings"]
     changed = replace(settings, retention={**settings.retention, "notifications": timedelta(days=30)})
     monkeypatch.setitem(app.extensions, "settings", changed)
+
+
+@pytest.fixture
+def calls_kept(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    settings = app.extensions["settings"]
+    changed = replace(settings, retention={**settings.retention, "calls": timedelta(days=30)})
+    monkeypatch.setitem(app.extensions, "settings", changed)
+    with same_partitions():
+        yield
 
 
 def state(user_id: str) -> tuple[int, int]:
@@ -67,3 +78,27 @@ def test_the_number_of_statements_is_that_of_a_batch(
             assert later() == len(people)
         sent.append(len(asked))
     assert sent[0] == sent[1]
+
+
+def test_what_providers_said_goes_after_its_own_time(calls_kept: None, submit: Callable[..., Any]) -> None:
+    people = [InlineRecipient(name, {"email": f"{name}@sandbox.test"}) for name in ("erin", "frank")]
+    submit(*people, channels=("email",))
+    [waited, sent] = rows(Delivery)
+    deliver([waited.id, sent.id])
+    with transaction() as session:  # scheduled long before it was sent
+        late = sa.update(Attempt).where(Attempt.delivery_id == waited.id).values(at=now() + timedelta(days=20))
+        session.execute(late)
+    left = []
+    for days in (29, 32, 49, 52):
+        with time_machine.travel(now() + timedelta(days=days)):
+            retention.prune_calls()
+        left.append([row.delivery_id for row in rows(Attempt)])
+    assert left == [[waited.id, sent.id], [waited.id], [waited.id], []]
+    assert len(rows(Delivery)) == 2
+
+
+def test_what_providers_said_is_kept_with_the_delivery_unless_that_is_said(submit: Callable[..., Any]) -> None:
+    submit(InlineRecipient("erin", {"email": "erin@sandbox.test"}), channels=("email",))
+    deliver([row.id for row in rows(Delivery)])
+    with time_machine.travel(now() + timedelta(days=3650)):
+        assert (retention.prune_calls(), len(rows(Attempt))) == (0, 1)

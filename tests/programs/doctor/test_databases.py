@@ -1,11 +1,15 @@
-"""The pooler and the replica of a PostgreSQL: the sentence, the remedy, and the exit code."""
+"""The pooler, the replica and the partitions of a PostgreSQL: the sentence, the remedy, and the exit code."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
+import time_machine
 from apiflask import APIFlask
 from sqlalchemy import make_url
 
+from notifier.ground.clock import now
+from notifier.programs.doctor.databases import partitions_ahead
 from tests.pgbouncer import PgBouncer
 from tests.programs.doctor.conftest import PASSWORD, Doctor
 from tests.standby import Standby
@@ -59,3 +63,11 @@ def test_a_replica_that_is_none_is_a_warning(
     code, level, what, remedy = of(doctor, DATABASE_REPLICA_URL=database_url)
     assert (code, level, remedy) == (0, "warning", "Correct DATABASE_REPLICA_URL.")
     assert what.endswith(" is no replica of the database")
+
+
+def test_tables_without_partitions_for_the_coming_days_are_named(app: APIFlask) -> None:
+    assert list(partitions_ahead()) == []
+    with time_machine.travel(now() + timedelta(days=30)):
+        [found] = partitions_ahead()
+    assert found.level == "warning"
+    assert found.what.endswith(": capture, subscription_attempt, attempt")

@@ -7,17 +7,17 @@ keys belong there.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0052"
-down_revision = "0051"
+revision = "0053"
+down_revision = "0052"
 branch_labels = None
 depends_on = None
 
 BY_TIME = {"capture": "id", "subscription_attempt": "id", "attempt": "delivery_id"}
 POSITIONS = 1 << 30  # of events in a partition
-# From the day after tomorrow on; the scheduler makes the next ones. Ids begin with the milliseconds since 1970.
+# In four days; the scheduler makes the partitions from there on. Ids begin with the milliseconds since 1970.
 FIRST = (
     "SELECT CAST(lpad(to_hex(CAST(extract(epoch FROM date_trunc('day', now() AT TIME ZONE 'UTC')) AS bigint) * 1000 "
-    "+ 172800000), 12, '0') || repeat('0', 20) AS uuid)"
+    "+ 345600000), 12, '0') || repeat('0', 20) AS uuid)"
 )
 TRIGGER = "event_is_in_order"
 
@@ -35,8 +35,9 @@ def upgrade() -> None:
     part("event", "id", str(bound))
     run("ALTER SEQUENCE event_id_seq OWNED BY event.id")
     run(f"CREATE TRIGGER {TRIGGER} BEFORE INSERT ON event FOR EACH STATEMENT EXECUTE FUNCTION {TRIGGER}()")
-    number = f"{bound // POSITIONS:06}"
-    run(f"CREATE TABLE event_p{number} PARTITION OF event FOR VALUES FROM ({bound}) TO ({bound + POSITIONS})")
+    for lower in range(bound, bound + 3 * POSITIONS, POSITIONS):
+        name = f"event_p{lower // POSITIONS:06}"
+        run(f"CREATE TABLE {name} PARTITION OF event FOR VALUES FROM ({lower}) TO ({lower + POSITIONS})")
 
 
 def downgrade() -> None:
