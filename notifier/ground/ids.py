@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 import uuid_utils
@@ -23,6 +23,11 @@ def new_hex() -> str:
 def first_at(at: datetime) -> UUID:
     """Keys that are made at that time or later are not less than this; earlier ones are."""
     return UUID(int=int(at.timestamp() * 1000) << 80)
+
+
+def made_at(key: UUID) -> datetime:
+    """By the clock of the machine that made it."""
+    return datetime.fromtimestamp((key.int >> 80) / 1000, UTC)
 
 
 def show(kind: str, key: UUID) -> str:

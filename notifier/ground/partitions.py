@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session, scoped_session
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
-from notifier.ground.ids import first_at
+from notifier.ground.ids import first_at, made_at
 
 DAY = timedelta(days=1)
 AHEAD = 7  # days; so long may the scheduler fail before rows go into the rest
@@ -75,7 +75,7 @@ def _number(text: str) -> int:
 
 
 def _time(key: int) -> datetime:
-    return datetime.fromtimestamp((key >> 80) / 1000, UTC)
+    return made_at(UUID(int=key))
 
 
 # ---- those of times -------------------------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ def lay(key: "sa.Column[Any]", kept: timedelta | None) -> list[str]:
         stray = session.scalar(sa.text(f"SELECT {key.name} FROM {table.name}_rest ORDER BY 1 DESC LIMIT 1"))
         wanted = now() + AHEAD * DAY
         if stray is not None:
-            wanted = max(wanted, _time(stray.int))
+            wanted = max(wanted, made_at(stray))
         if wanted >= lower:
             _lock(session, table)
         while wanted >= lower:

@@ -2,6 +2,7 @@
 to end.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -28,6 +29,8 @@ HISTORY, DEAD, TALLIES, USERS = 21_000, 1_000, 9_000, 300
 RECEIPTS = 12_000
 GROWING = {"submission", "notification", "delivery", "attempt", "receipt", "inbox_item", "tally"}
 MOST_READ = 2 * WINDOW + 100  # rows of one table, by one statement: two deliveries for each notification
+
+PARTITION = re.compile("_(before|rest|p[0-9]+)$")
 
 Asked = list[tuple[str, Any]]
 
@@ -117,7 +120,7 @@ def misread(statement: str, parameters: Any) -> list[str]:
     )
     found = []
     for node in nodes(explained[0]["Plan"]):
-        table = node.get("Relation Name")
+        table = PARTITION.sub("", node.get("Relation Name", ""))
         read = node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))
         if table in GROWING and (node["Node Type"].endswith("Seq Scan") or read > MOST_READ):
             found.append(f"{node['Node Type']} of {table}, {round(read):,} rows")
