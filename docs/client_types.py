@@ -31,7 +31,7 @@ def document() -> dict[str, Any]:
 
 def types_of(document: dict[str, Any]) -> str:
     """Those of its schemas, as openapi-typescript writes them."""
-    schemas = {**document, "paths": {}, "components": {"schemas": document["components"]["schemas"]}}
+    schemas = {**document, "paths": {}, "components": {"schemas": _closed(document["components"]["schemas"])}}
     with tempfile.TemporaryDirectory() as place:
         source, made = Path(place, "openapi.json"), Path(place, "api.d.ts")
         source.write_text(json.dumps(schemas))
@@ -40,6 +40,16 @@ def types_of(document: dict[str, Any]) -> str:
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         assert "warn" not in (done.stdout + done.stderr).lower(), done.stdout + done.stderr
         return _HEAD + made.read_text()
+
+
+def _closed(schema: Any) -> Any:
+    """Further fields are no type error in TypeScript anyway, and misspelt ones shall be one."""
+    if isinstance(schema, list):
+        return [_closed(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    is_open = "properties" in schema and schema.get("additionalProperties") is True
+    return {name: _closed(one) for name, one in schema.items() if not (is_open and name == "additionalProperties")}
 
 
 def tool(name: str) -> Path:

@@ -14,8 +14,6 @@ export interface components {
             id: string | null;
             /** Status */
             status: string;
-        } & {
-            [key: string]: unknown;
         };
         /**
          * NotifyIn
@@ -69,15 +67,11 @@ export interface components {
             workers: number;
             /** Schedulers */
             schedulers: number;
-        } & {
-            [key: string]: unknown;
         };
         /** HealthOut */
         HealthOut: {
             /** Status */
             status: string;
-        } & {
-            [key: string]: unknown;
         };
         /** BulkResult */
         BulkResult: {
@@ -101,15 +95,11 @@ export interface components {
             error?: {
                 [key: string]: unknown;
             } | null;
-        } & {
-            [key: string]: unknown;
         };
         /** BulkOut */
         BulkOut: {
             /** Results */
             results: components["schemas"]["BulkResult"][];
-        } & {
-            [key: string]: unknown;
         };
         /** NotifyBulkIn */
         NotifyBulkIn: {
@@ -138,8 +128,6 @@ export interface components {
             expires_in: number;
             /** Scope */
             scope: string;
-        } & {
-            [key: string]: unknown;
         };
         /** TypeOut */
         TypeOut: {
@@ -192,8 +180,6 @@ export interface components {
             tracking: {
                 [key: string]: boolean;
             };
-        } & {
-            [key: string]: unknown;
         };
         /** TypePage */
         TypePage: {
@@ -201,8 +187,6 @@ export interface components {
             data: components["schemas"]["TypeOut"][];
             /** Next */
             next: string | null;
-        } & {
-            [key: string]: unknown;
         };
         /** ActionOut */
         ActionOut: {
@@ -210,8 +194,6 @@ export interface components {
             label: string;
             /** Url */
             url: string;
-        } & {
-            [key: string]: unknown;
         };
         /** ItemOut */
         ItemOut: {
@@ -259,8 +241,6 @@ export interface components {
              * @description Where the switch is that let it through.
              */
             why: string;
-        } & {
-            [key: string]: unknown;
         };
         /** InboxPage */
         InboxPage: {
@@ -274,8 +254,6 @@ export interface components {
             data: components["schemas"]["ItemOut"][];
             /** Next */
             next: string | null;
-        } & {
-            [key: string]: unknown;
         };
         /** ImageOut */
         ImageOut: {
@@ -305,8 +283,6 @@ export interface components {
              * @description Bytes.
              */
             size: number;
-        } & {
-            [key: string]: unknown;
         };
         /**
          * EventDataOut
@@ -341,8 +317,6 @@ export interface components {
              * @description The submission's idempotency key.
              */
             key: string | null;
-        } & {
-            [key: string]: unknown;
         };
         /** EventDeliveryOut */
         EventDeliveryOut: {
@@ -359,8 +333,6 @@ export interface components {
             provider: string | null;
             /** Code */
             code: string | null;
-        } & {
-            [key: string]: unknown;
         };
         /**
          * EventOut
@@ -379,8 +351,6 @@ export interface components {
             data: components["schemas"]["EventDataOut"];
             /** Cursor */
             cursor: string;
-        } & {
-            [key: string]: unknown;
         };
         /** AlertsOut */
         AlertsOut: {
@@ -389,8 +359,6 @@ export interface components {
              * @constant
              */
             status: "accepted";
-        } & {
-            [key: string]: unknown;
         };
         /** AlertIn */
         AlertIn: {
@@ -442,8 +410,6 @@ export interface components {
             code: string;
             /** Message */
             message: string;
-        } & {
-            [key: string]: unknown;
         };
         /** UploadOut */
         UploadOut: {
@@ -476,8 +442,6 @@ export interface components {
             bad: components["schemas"]["BadRow"][];
             /** Bad Rows */
             bad_rows: number;
-        } & {
-            [key: string]: unknown;
         };
         /** CaptureOut */
         CaptureOut: {
@@ -508,8 +472,6 @@ export interface components {
             headers: unknown;
             /** At */
             at: string;
-        } & {
-            [key: string]: unknown;
         };
         /** CapturePage */
         CapturePage: {
@@ -517,8 +479,6 @@ export interface components {
             data: components["schemas"]["CaptureOut"][];
             /** Next */
             next: string | null;
-        } & {
-            [key: string]: unknown;
         };
         /** SpendOut */
         SpendOut: {
@@ -539,8 +499,6 @@ export interface components {
             limit: string | null;
             /** Currency */
             currency: string | null;
-        } & {
-            [key: string]: unknown;
         };
         /** ProducerOut */
         ProducerOut: {
@@ -562,8 +520,6 @@ export interface components {
              * @description The installation's own list (`WEBHOOK_TARGETS`); where both have one, both must name a target.
              */
             installation_webhook_targets: string[] | null;
-        } & {
-            [key: string]: unknown;
         };
         /**
          * ProducerPatch
@@ -598,8 +554,6 @@ export interface components {
             keys: {
                 [key: string]: string;
             }[];
-        } & {
-            [key: string]: unknown;
         };
         /** ScheduleOut */
         ScheduleOut: {
@@ -624,8 +578,6 @@ export interface components {
             last_fault: string | null;
             /** Created At */
             created_at: string;
-        } & {
-            [key: string]: unknown;
         };
         /**
          * PushIn
@@ -827,8 +779,6 @@ export interface components {
             data: components["schemas"]["ScheduleOut"][];
             /** Next */
             next: string | null;
-        } & {
-            [key: string]: unknown;
         };
         /** TemplateSummary */
         TemplateSummary: {
@@ -855,8 +805,6 @@ export interface components {
             about: {
                 [key: string]: unknown;
             };
-        } & {
-            [key: string]: unknown;
         };
         /** TemplatePage */
         TemplatePage: {
@@ -864,8 +812,6 @@ export interface components {
             data: components["schemas"]["TemplateSummary"][];
             /** Next */
             next: string | null;
-        } & {
-            [key: string]: unknown;
         };
         /** TemplateOut */
         TemplateOut: {
@@ -896,8 +842,6 @@ export interface components {
             contents: {
                 [key: string]: unknown;
             }[];
-        } & {
-            [key: string]: unknown;
         };
         /**
          * TemplateAboutIn
@@ -1082,8 +1026,6 @@ export interface components {
             skipped: {
                 [key: string]: number;
             };
-        } & {
-            [key: string]: unknown;
         };
         /** BroadcastVariantOut */
         BroadcastVariantOut: {
@@ -1111,8 +1053,6 @@ export interface components {
                     [key: string]: number;
                 };
             };
-        } & {
-            [key: string]: unknown;
         };
         /** BroadcastOut */
         BroadcastOut: {
@@ -1178,8 +1118,6 @@ export interface components {
              * @description Why it paused itself; null if somebody did.
              */
             paused_reason: string | null;
-        } & {
-            [key: string]: unknown;
         };
         /** BroadcastIn */
         BroadcastIn: {
@@ -1282,8 +1220,6 @@ export interface components {
             data: components["schemas"]["BroadcastOut"][];
             /** Next */
             next: string | null;
-        } & {
-            [key: string]: unknown;
         };
         /**
          * CountsOut
@@ -1296,8 +1232,6 @@ export interface components {
             unseen: number;
             /** Seq */
             seq: number;
-        } & {
-            [key: string]: unknown;
         };
         /**
          * SeenIn
@@ -1343,8 +1277,6 @@ export interface components {
              * @description What this call has changed, to undo it by; null when that is more than 1,000 items.
              */
             changed_ids: string[] | null;
-        } & {
-            [key: string]: unknown;
         };
         /**
          * ChosenIn
@@ -1496,8 +1428,6 @@ export interface components {
             notification_ids: string[] | null;
             /** Submission */
             submission: string;
-        } & {
-            [key: string]: unknown;
         };
         /** SendIn */
         SendIn: {
@@ -1601,8 +1531,6 @@ export interface components {
             message: string | null;
             /** Duration Ms */
             duration_ms: number;
-        } & {
-            [key: string]: unknown;
         };
         /**
          * DeliveryOut
@@ -1640,8 +1568,6 @@ export interface components {
             clicked_at: string | null;
             /** Attempts */
             attempts: components["schemas"]["AttemptOut"][];
-        } & {
-            [key: string]: unknown;
         };
         /** NotificationSummary */
         NotificationSummary: {
@@ -1651,8 +1577,6 @@ export interface components {
             user: string;
             /** Deliveries */
             deliveries: components["schemas"]["DeliveryOut"][];
-        } & {
-            [key: string]: unknown;
         };
         /** SubmissionOut */
         SubmissionOut: {
@@ -1665,8 +1589,6 @@ export interface components {
              * @description Null while more than 100 recipients are expanded in the background, and for a broadcast.
              */
             notifications: components["schemas"]["NotificationSummary"][] | null;
-        } & {
-            [key: string]: unknown;
         };
         /** NotificationOut */
         NotificationOut: {
@@ -1699,8 +1621,6 @@ export interface components {
             deliveries: components["schemas"]["DeliveryOut"][];
             /** Receipts */
             receipts: components["schemas"]["ReceiptOut"][];
-        } & {
-            [key: string]: unknown;
         };
         /**
          * ReceiptOut
@@ -1731,8 +1651,6 @@ export interface components {
             by: string;
             /** At */
             at: string;
-        } & {
-            [key: string]: unknown;
         };
         /** NotificationPage */
         NotificationPage: {
@@ -1740,8 +1658,6 @@ export interface components {
             data: components["schemas"]["NotificationOut"][];
             /** Next */
             next: string | null;
-        } & {
-            [key: string]: unknown;
         };
         /** ReplayOut */
         ReplayOut: {
@@ -1749,8 +1665,6 @@ export interface components {
             since: string;
             /** Until */
             until: string;
-        } & {
-            [key: string]: unknown;
         };
         /** NewSubscriptionOut */
         NewSubscriptionOut: {
@@ -1806,8 +1720,6 @@ export interface components {
              * @description Signs every request; shown this once.
              */
             secret: string;
-        } & {
-            [key: string]: unknown;
         };
         /** SubscriptionIn */
         SubscriptionIn: {
@@ -1887,8 +1799,6 @@ export interface components {
             previous_secret_until: string | null;
             /** Created At */
             created_at: string;
-        } & {
-            [key: string]: unknown;
         };
         /** SubscriptionPage */
         SubscriptionPage: {
@@ -1896,8 +1806,6 @@ export interface components {
             data: components["schemas"]["SubscriptionOut"][];
             /** Next */
             next: string | null;
-        } & {
-            [key: string]: unknown;
         };
         /** ChangesOut */
         ChangesOut: {
@@ -1927,8 +1835,6 @@ export interface components {
              * @default null
              */
             seq?: number | null;
-        } & {
-            [key: string]: unknown;
         };
         /** TriggerIn */
         TriggerIn: {
@@ -1976,8 +1882,6 @@ export interface components {
             };
             /** Home Region */
             home_region: string | null;
-        } & {
-            [key: string]: unknown;
         };
         /**
          * UserIn
@@ -2122,8 +2026,6 @@ export interface components {
              * @description The ids of ten of them at most.
              */
             sample: string[];
-        } & {
-            [key: string]: unknown;
         };
         /** PreviewIn */
         PreviewIn: {
@@ -2164,8 +2066,6 @@ export interface components {
              * @description Whether to show it at once: the type uses the channel, or it was chosen for it.
              */
             usual: boolean;
-        } & {
-            [key: string]: unknown;
         };
         /** OverOut */
         OverOut: {
@@ -2190,8 +2090,6 @@ export interface components {
              * @description Whether a switch below it is `usual`.
              */
             usual: boolean;
-        } & {
-            [key: string]: unknown;
         };
         /** QuietHoursIn */
         QuietHoursIn: {
@@ -2224,8 +2122,6 @@ export interface components {
             description: string;
             /** Cells */
             cells: components["schemas"]["CellOut"][];
-        } & {
-            [key: string]: unknown;
         };
         /** SectionOut */
         SectionOut: {
@@ -2236,8 +2132,6 @@ export interface components {
             channels: components["schemas"]["OverOut"][];
             /** Rows */
             rows: components["schemas"]["RowOut"][];
-        } & {
-            [key: string]: unknown;
         };
         /** OwnPreferencesOut */
         OwnPreferencesOut: {
@@ -2255,8 +2149,6 @@ export interface components {
              * @description Send it to take the choice back; null: nothing has changed.
              */
             undo: number[] | null;
-        } & {
-            [key: string]: unknown;
         };
         /**
          * SwitchIn
@@ -2319,8 +2211,6 @@ export interface components {
             deliveries: {
                 [key: string]: unknown;
             }[];
-        } & {
-            [key: string]: unknown;
         };
         /**
          * BulkIn
@@ -2336,8 +2226,6 @@ export interface components {
             enabled: boolean;
             /** Because */
             because: string;
-        } & {
-            [key: string]: unknown;
         };
         /** PreferencesOut */
         PreferencesOut: {
@@ -2388,8 +2276,6 @@ export interface components {
                     [key: string]: components["schemas"]["EffectiveOut"];
                 };
             };
-        } & {
-            [key: string]: unknown;
         };
         /** ChoiceIn */
         ChoiceIn: {
@@ -2422,8 +2308,6 @@ export interface components {
             language: string;
             /** Sentences */
             sentences: string[];
-        } & {
-            [key: string]: unknown;
         };
         /** SeedPreferencesOut */
         SeedPreferencesOut: {
@@ -2482,8 +2366,6 @@ export interface components {
             mute_start: string | null;
             /** Mute End */
             mute_end: string | null;
-        } & {
-            [key: string]: unknown;
         };
         /** TokenOut */
         TokenOut: {
@@ -2491,8 +2373,6 @@ export interface components {
             token: string;
             /** Expires At */
             expires_at: string;
-        } & {
-            [key: string]: unknown;
         };
         /** TokenIn */
         TokenIn: {
@@ -2513,8 +2393,6 @@ export interface components {
             /** Exported At */
             exported_at: string;
             user: components["schemas"]["UserOut"];
-        } & {
-            [key: string]: unknown;
         };
         /** SchedulePatch */
         SchedulePatch: {
@@ -2555,8 +2433,6 @@ export interface components {
              * @description Keyed digest of the history of choices: proves an export of it that somebody has kept.
              */
             consent_digest: string | null;
-        } & {
-            [key: string]: unknown;
         };
         /** ErasurePage */
         ErasurePage: {
@@ -2564,8 +2440,6 @@ export interface components {
             data: components["schemas"]["ErasureOut"][];
             /** Next */
             next: string | null;
-        } & {
-            [key: string]: unknown;
         };
         /** TemplateWarning */
         TemplateWarning: {
@@ -2580,8 +2454,6 @@ export interface components {
             message: string;
             /** Line */
             line: number | null;
-        } & {
-            [key: string]: unknown;
         };
         /** TemplatePublishedOut */
         TemplatePublishedOut: {
@@ -2614,8 +2486,6 @@ export interface components {
             }[];
             /** Warnings */
             warnings: components["schemas"]["TemplateWarning"][];
-        } & {
-            [key: string]: unknown;
         };
         /** TemplatePreviewOut */
         TemplatePreviewOut: {
@@ -2696,8 +2566,6 @@ export interface components {
              * @description For Discord: Of the line beside the message, as #rrggbb.
              */
             colour: string | null;
-        } & {
-            [key: string]: unknown;
         };
         /** TemplatePreviewIn */
         TemplatePreviewIn: {
@@ -2752,8 +2620,6 @@ export interface components {
              * @description Whose list of webhook targets leaves it out, so that nothing is sent there; your own or all.
              */
             left_out_by: ("installation" | "producer") | null;
-        } & {
-            [key: string]: unknown;
         };
         /** AddressPage */
         AddressPage: {
@@ -2761,8 +2627,6 @@ export interface components {
             data: components["schemas"]["AddressOut"][];
             /** Next */
             next: string | null;
-        } & {
-            [key: string]: unknown;
         };
         /** NewAddressOut */
         NewAddressOut: {
@@ -2809,8 +2673,6 @@ export interface components {
              * @default null
              */
             secret?: string | null;
-        } & {
-            [key: string]: unknown;
         };
         /** AddressIn */
         AddressIn: {
@@ -2883,8 +2745,6 @@ export interface components {
              *     ]
              */
             interval: number[] | null;
-        } & {
-            [key: string]: unknown;
         };
         /** ExperimentOut */
         ExperimentOut: {
@@ -2926,8 +2786,6 @@ export interface components {
              * @example Decide beforehand how many people it is to reach, and look then: whoever looks every day and stops at the first significant figure is wrong far more often than 1 time in 20.
              */
             note: string;
-        } & {
-            [key: string]: unknown;
         };
         /** VariantIn */
         VariantIn: {
@@ -2989,8 +2847,6 @@ export interface components {
             expanded: number;
             /** Created At */
             created_at: string;
-        } & {
-            [key: string]: unknown;
         };
         /**
          * PreferencesIn
@@ -3156,8 +3012,6 @@ export interface components {
             revocation_endpoint_auth_methods_supported: string[];
             /** Service Documentation */
             service_documentation: string;
-        } & {
-            [key: string]: unknown;
         };
         /** KeepIn */
         KeepIn: {
@@ -3184,8 +3038,6 @@ export interface components {
             reason: string | null;
             /** Code */
             code: string | null;
-        } & {
-            [key: string]: unknown;
         };
         /** BroadcastRecipientPage */
         BroadcastRecipientPage: {
@@ -3193,8 +3045,6 @@ export interface components {
             data: components["schemas"]["BroadcastRecipient"][];
             /** Next */
             next: string | null;
-        } & {
-            [key: string]: unknown;
         };
         /** PingOut */
         PingOut: {
@@ -3203,8 +3053,6 @@ export interface components {
              * @description The `webhook-id` of the ping.
              */
             id: string;
-        } & {
-            [key: string]: unknown;
         };
         /**
          * DecisionLine
@@ -3225,8 +3073,6 @@ export interface components {
             };
             /** Sentence */
             sentence: string;
-        } & {
-            [key: string]: unknown;
         };
         /** NotificationInFull */
         NotificationInFull: {
@@ -3264,8 +3110,6 @@ export interface components {
              * @description How it was decided, rule by rule, and what has become of each delivery since.
              */
             decision: components["schemas"]["DecisionLine"][];
-        } & {
-            [key: string]: unknown;
         };
         /** ReplayIn */
         ReplayIn: {
@@ -3313,8 +3157,6 @@ export interface components {
              * @description When the event is tried again.
              */
             next_at: string | null;
-        } & {
-            [key: string]: unknown;
         };
         /** SubscriptionAttemptPage */
         SubscriptionAttemptPage: {
@@ -3322,8 +3164,6 @@ export interface components {
             data: components["schemas"]["SubscriptionAttemptOut"][];
             /** Next */
             next: string | null;
-        } & {
-            [key: string]: unknown;
         };
         /** SecretOut */
         SecretOut: {
@@ -3334,8 +3174,6 @@ export interface components {
             secret: string;
             /** Previous Secret Until */
             previous_secret_until: string;
-        } & {
-            [key: string]: unknown;
         };
         /** @description RFC 9457. Match `code`, never the texts. There may be further codes and fields. */
         Problem: {
@@ -3374,15 +3212,11 @@ export interface components {
              * @default null
              */
             error_description?: string | null;
-        } & {
-            [key: string]: unknown;
         };
         /** DryRunOut */
         DryRunOut: {
             /** Notifications */
             notifications: components["schemas"]["RehearsedOut"][];
-        } & {
-            [key: string]: unknown;
         };
         /** RehearsedOut */
         RehearsedOut: {
@@ -3400,15 +3234,11 @@ export interface components {
             };
             /** Trace */
             trace: components["schemas"]["DecisionLine"][];
-        } & {
-            [key: string]: unknown;
         };
         /** BulkRehearsedOut */
         BulkRehearsedOut: {
             /** Results */
             results: components["schemas"]["BulkRehearsedResult"][];
-        } & {
-            [key: string]: unknown;
         };
         /** BulkRehearsedResult */
         BulkRehearsedResult: {
@@ -3427,8 +3257,6 @@ export interface components {
             error?: {
                 [key: string]: unknown;
             } | null;
-        } & {
-            [key: string]: unknown;
         };
         /** ScheduleRehearsedOut */
         ScheduleRehearsedOut: {
@@ -3439,8 +3267,6 @@ export interface components {
              * @description When it would run first; that run is what is rehearsed.
              */
             next_at: string;
-        } & {
-            [key: string]: unknown;
         };
         /**
          * TokenForm

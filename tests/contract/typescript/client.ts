@@ -7,6 +7,7 @@ const shipped: Submission = { type: "order_shipped", recipients: ["ann", { id: "
 const sent = await notifier.send(shipped, { idempotencyKey: "once" });
 const status: string | undefined = sent.notifications?.[0]?.deliveries[0]?.status;
 sent.notifications[0]; // wrong
+console.log(sent.ident); // wrong
 await notifier.send({ type: "like", recipients: ["ann"], priority: "soon" }); // wrong
 await notifier.send({ type: "like", recipients: ["ann"], chanels: ["inapp"] }); // wrong
 await notifier.send({ recipients: ["ann"] }); // wrong

@@ -1,0 +1,56 @@
+"""The wrappers for React and Vue where there is no browser: while a server renders the page."""
+
+import subprocess
+
+import pytest
+
+from notifier.ground.config import ROOT
+from tests.running import installed
+
+REACT = """
+import { createElement as h } from "react";
+import { renderToString } from "react-dom/server";
+import { NotifierInbox, NotifierPreferences, useFeed } from "./clients/react/index.js";
+function App() {
+  const { status, items, feed } = useFeed({ server, token: "t" });
+  return h("main", {}, `${status} ${items.length} ${feed}`,
+    h(NotifierInbox, { server, token: "t", inboxUrl: "/mail", className: "mine", labels: {}, renderItem: () => null }),
+    h(NotifierPreferences, { server, onChange() {} }));
+}
+console.log(renderToString(h(App)));
+"""
+VUE = """
+import { createSSRApp, h } from "vue";
+import renderer from "@vue/server-renderer";
+import { NotifierInbox, NotifierPreferences, useFeed } from "./clients/vue/index.js";
+const App = {
+  setup() {
+    const { snapshot, feed } = useFeed({ server, token: "t" });
+    const { status, items } = snapshot.value;
+    return () => h("main", {}, [`${status} ${items.length} ${feed.value}`,
+      h(NotifierInbox, { server, token: "t", inboxUrl: "/mail", class: "mine", labels: {} }, { item: () => null }),
+      h(NotifierPreferences, { server, onChange() {} })]);
+  },
+};
+console.log((await renderer.renderToString(createSSRApp(App))).replace(/<!--.*?-->/g, ""));
+"""
+
+
+@pytest.mark.parametrize("program", [REACT, VUE], ids=["React", "Vue"])
+def test_a_server_renders_the_elements_and_reads_nothing(program: str) -> None:
+    source = f'const server = "https://notifier.example";\n{program}'
+    command = [installed("node"), "--input-type=module", "--eval", source]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    elements = done.stdout.strip().removeprefix("<main>connecting 0 null").removesuffix("</main>")
+    inbox, preferences, nothing = elements.split("></", 2)
+    attributes = set(inbox.removeprefix("<notifier-inbox ").split())
+    assert attributes == {'server="https://notifier.example"', 'token="t"', 'inbox-url="/mail"', 'class="mine"'}
+    assert preferences == 'notifier-inbox><notifier-preferences server="https://notifier.example"'
+    assert nothing == "notifier-preferences>"
+
+
+def test_react_and_vue_take_and_tell_the_same() -> None:
+    [react, vue] = [(ROOT / "clients" / name / "inbox.d.ts").read_text() for name in ("react", "vue")]
+    assert react == vue
+    assert (ROOT / "clients" / "react" / "index.js").read_text().startswith('"use client";\n')  # for Next.js
