@@ -16,9 +16,10 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /notifier
 RUN python -m venv /opt/notifier
 # Apart from our own code, so that a change of it does not fetch these again. All of them come as wheels: no compiler.
-COPY requirements.lock requirements-kafka.lock requirements-otel.lock ./
+COPY requirements.lock requirements-kafka.lock requirements-otel.lock requirements-rabbitmq.lock requirements-sqs.lock ./
 RUN /opt/notifier/bin/pip install --only-binary :all: --require-hashes \
-    -r requirements.lock -r requirements-kafka.lock -r requirements-otel.lock
+    -r requirements.lock -r requirements-kafka.lock -r requirements-otel.lock \
+    -r requirements-rabbitmq.lock -r requirements-sqs.lock
 COPY . .
 COPY --from=assets /notifier/static/built static/built
 RUN /opt/notifier/bin/pip install --no-deps . \

@@ -49,6 +49,7 @@ TARGETS = (
     Target("singles", "share", at_least=0.22, database="postgresql"),
     Target("bulks", "share", at_least=0.07, database="sqlite"),  # twice what it was when the yardstick came
     Target("bulks", "share", at_least=0.18, database="postgresql"),
+    Target("consume", "of_bulks", at_least=0.9),
     Target("broadcast", "of_bulks", at_least=1.5),
     Target("broadcast", "peak_growth", at_most=1.2),
     Target("beside_broadcast", "first_ms", at_most=5_000),

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from bench import deciding, rows, tell
 from bench.broadcast import beside, expansion
+from bench.bus import from_kafka
 from bench.emptying import emptied
 from bench.events import events
 from bench.load import percentiles
@@ -207,6 +208,12 @@ def broadcast(stage: Stage) -> Found:
     few, many = expansion(stage, stage.some(5_000)), expansion(stage, stage.some(50_000))
     growth = round(many["peak_mb"] / few["peak_mb"], 2)
     return {**many, "of_bulks": round(many["people/s"] / bulks(stage)["recipients/s"], 2), "peak_growth": growth}
+
+
+def consume(stage: Stage) -> Found:
+    """Messages of Kafka for one person each, taken by one process: also as a multiple of `bulks` in the same run."""
+    found = from_kafka(stage, stage.some(25_000))
+    return {**found, "of_bulks": round(found["people/s"] / bulks(stage)["recipients/s"], 2)}
 
 
 def beside_broadcast(stage: Stage) -> Found:
@@ -450,6 +457,7 @@ MEASURES: dict[str, Callable[[Stage], Found]] = {
         singles,
         bulks,
         hundreds,
+        consume,
         broadcast,
         beside_broadcast,
         receipts,

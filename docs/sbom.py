@@ -23,6 +23,8 @@ LOCKS = {  # those of tests and tools are no part of an installation; of a packa
     "requirements-kafka.lock": ComponentScope.OPTIONAL,
     "requirements-parquet.lock": ComponentScope.OPTIONAL,
     "requirements-otel.lock": ComponentScope.OPTIONAL,
+    "requirements-rabbitmq.lock": ComponentScope.OPTIONAL,
+    "requirements-sqs.lock": ComponentScope.OPTIONAL,
 }
 
 

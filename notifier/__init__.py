@@ -12,6 +12,7 @@ inbox              the items of a person's inbox, and the marks on them
 people             profiles, addresses, choices, consent, suppressions, erasures
 providers          accounts of providers, flags, health, pausing
 sinks              where the event stream goes: files, Kafka, HTTP collectors
+bus                message buses that events come in by: Kafka, RabbitMQ, SQS, Redis Streams
 words              templates and data in, a message's words out
 catalogue          what can happen: event types, their schemas and templates, and those that are shipped
 pipeline.planning  decides and stores a batch, inside the caller's transaction (T1)

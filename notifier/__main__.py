@@ -28,7 +28,11 @@ def arguments() -> argparse.ArgumentParser:
         sub.set_defaults(program=program)
         return sub
 
-    command("up", "notifier.programs.up:run", "run everything here, supervised: Redis, web, worker, scheduler, sink")
+    command(
+        "up",
+        "notifier.programs.up:run",
+        "run everything here, supervised: Redis, web, worker, scheduler, sink, consume",
+    )
     web = command("web", "", "serve HTTP and Socket.IO")
     web.add_argument("--reuse-port", action="store_true", help="let several web processes share the port")
     fd = "take connections from the socket that was inherited as file descriptor N, instead of HOST and PORT"
@@ -44,7 +48,16 @@ def arguments() -> argparse.ArgumentParser:
     worker.add_argument("--burst", action="store_true", help="end when the queues are empty")
     scheduler = command("scheduler", "notifier.programs.scheduler:run", "release what is due and recover what was lost")
     sink = command("sink", "notifier.programs.sink:run", "send what became of messages to EVENTS_SINK")
-    for measured in (worker, scheduler, sink):
+    consume = command("consume", "notifier.programs.consume:run", "take events from a message bus")
+    consume.add_argument(
+        "url",
+        nargs="?",
+        metavar="URL",
+        help="such as kafka://host:9092/topic, amqp://host/vhost?queue=NAME, sqs://region/queue or "
+        "redis+stream://host:6379/0/stream (CONSUME_URL, which keeps a password off the command line)",
+    )
+    consume.add_argument("--map", metavar="FILE", help="TOML: which of our fields stands where in a message")
+    for measured in (worker, scheduler, sink, consume):
         measured.add_argument("--metrics-fd", type=int, help=argparse.SUPPRESS)
     migrate = command(
         "migrate", "notifier.programs.cli:migrate", "bring the database up to date; running it again changes nothing"

@@ -29,6 +29,7 @@ NAMES = {
     "-m notifier worker": "worker",
     "-m notifier scheduler": "scheduler",
     "-m notifier sink": "sink",
+    "-m notifier consume": "consume",
 }
 ALL = {"redis", "web", "worker", "scheduler"}
 

@@ -30,6 +30,7 @@ ROOMS = [
     "people",
     "providers",
     "sinks",
+    "bus",
     "words",
     "catalogue",
     "pipeline.planning",
@@ -511,7 +512,7 @@ LOADED_BY_NAME = {
 
 
 # Needed by what few ask for, which says so where they are missing. Whoever develops has them all.
-EXTRAS = {"requirements-parquet.txt", "requirements-kafka.txt", "requirements-otel.txt"}
+EXTRAS = {f"requirements-{name}.txt" for name in ("kafka", "otel", "parquet", "rabbitmq", "sqs")}
 
 
 def required(*files: str) -> set[str]:

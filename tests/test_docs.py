@@ -151,6 +151,7 @@ def test_the_procfile_names_every_kind_of_process() -> None:
         "worker",
         "scheduler",
         "sink",
+        "consume",
     ]
 
 

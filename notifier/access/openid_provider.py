@@ -4,7 +4,8 @@ Called by `access.openid` and `doctor`. Everything is asked through our guarded 
 an hour in each process. Never call it in a transaction.
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -74,7 +75,7 @@ class _Kept:
 
     def __init__(self) -> None:
         self.endpoints = Expiring(lambda: (discover(), _KEPT_S))
-        self.keys = Expiring(lambda: (read_keys(endpoints()), _KEPT_S))
+        self.keys = Keys(lambda: endpoints().keys)
 
 
 def _kept() -> _Kept:
@@ -116,9 +117,9 @@ def discover(http: Http | None = None) -> Endpoints:
     )
 
 
-def read_keys(known: Endpoints, http: Http | None = None) -> dict[str | None, Any]:
-    """The provider's public keys by their names; None: the only one, which needs no name. Raises Refused."""
-    listed = ask("GET", known.keys, http=http).json().get("keys")
+def read_keys(address: str, http: Http | None = None) -> dict[str | None, Any]:
+    """The public keys there (RFC 7517) by their names; None: the only one, which needs no name. Raises Refused."""
+    listed = ask("GET", address, http=http).json().get("keys")
     keys: dict[str | None, Any] = {}
     usable = [key for key in listed if isinstance(key, dict)] if isinstance(listed, list) else []
     for key in usable:
@@ -135,16 +136,34 @@ def read_keys(known: Endpoints, http: Http | None = None) -> dict[str | None, An
     return keys
 
 
+class Keys:
+    """The public keys at an address, which `where` finds out; kept for an hour. Where anybody may name a key, those
+    that are invented have them asked for only every `pause_s`.
+    """
+
+    def __init__(self, where: Callable[[], str], pause_s: float = 0.0) -> None:
+        self._where, self._pause_s = where, pause_s
+        self._kept = Expiring(self._read)
+        self._read_at = 0.0
+
+    def _read(self) -> tuple[dict[str | None, Any], float]:
+        self._read_at = time.monotonic()
+        return read_keys(self._where()), _KEPT_S
+
+    def find(self, kid: str | None) -> Any:
+        """Raises Refused."""
+        keys = self._kept.get()
+        if kid not in keys and time.monotonic() >= self._read_at + self._pause_s:  # it may be new
+            self._kept.forget(keys)
+            keys = self._kept.get()
+        if kid not in keys:
+            raise Refused(ODD, "id_token_key")
+        return keys[kid]
+
+
 def key(kid: str | None) -> Any:
     """Raises Refused."""
-    kept = _kept().keys
-    keys = kept.get()
-    if kid not in keys:  # it may be new
-        kept.forget(keys)
-        keys = kept.get()
-    if kid not in keys:
-        raise Refused(ODD, "id_token_key")
-    return keys[kid]
+    return _kept().keys.find(kid)
 
 
 def ask(

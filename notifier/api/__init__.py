@@ -25,6 +25,7 @@ from notifier.api import (
     own_preferences,
     preferences,
     producers,
+    pubsub,
     sandbox,
     schedules,
     seeds,
@@ -56,6 +57,7 @@ blueprints = (
     own_preferences.bp,  # with the inbox's calls, which it adds to
     seeds.bp,
     hooks.bp,
+    pubsub.bp,
     alerts.bp,
     oauth.bp,
     openapi.bp,

@@ -40,12 +40,12 @@ View = TypeVar("View", bound=Callable[..., Any])
 @dataclass(frozen=True, slots=True)
 class Access:
     """The rule of a route: open to the public, to a signed-in person, to keys with one of `scopes`, to a client
-    of OAuth 2, or to a provider, whose signature its adapter checks.
+    of OAuth 2, to a provider, whose signature its adapter checks, or to a message bus, whose token the view checks.
 
     `is_live_only`: the route changes what test and live keys share, so test keys are refused.
     """
 
-    kind: Literal["public", "person", "producer", "client", "provider"]
+    kind: Literal["public", "person", "producer", "client", "provider", "bus"]
     scopes: tuple[str, ...] = ()
     body_is_optional: bool = False
     is_live_only: bool = False
@@ -112,6 +112,11 @@ def provider(view: View) -> View:
     return _declare(Access("provider"))(view)
 
 
+def bus(view: View) -> View:
+    """A message bus that pushes: as a provider's."""
+    return _declare(Access("bus"))(view)
+
+
 def _declare(access: Access) -> Callable[[View], View]:
     def decorate(view: View) -> View:
         view.access = access  # type: ignore[attr-defined]
@@ -159,7 +164,7 @@ def _enter() -> None:
         g.body_is_optional = access.body_is_optional
         _admit(access)
         limits.charge(1)
-    elif request.endpoint not in _UNLIMITED and (access is None or access.kind != "provider"):
+    elif request.endpoint not in _UNLIMITED and (access is None or access.kind not in ("provider", "bus")):
         is_for_somebody = access.kind == "person" if access is not None else getattr(view, "rule", _ANYONE) != _ANYONE
         limits.charge_address(known=is_for_somebody)
 

@@ -34,6 +34,11 @@ _SCHEMES = {
         "scheme": "signature",
         "description": "The provider's signature, as its documents describe it; checked over the bytes as they came.",
     },
+    "bus": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An OpenID token that Google has signed for this URL and for `PUBSUB_ACCOUNT`.",
+    },
     "session": {
         "type": "apiKey",
         "in": "cookie",
@@ -180,6 +185,7 @@ def _complete_operation(operation: dict[str, Any], access: Access, endpoint: str
         "producer": [{"key": []}],
         "client": [{"client": []}],
         "provider": [{"provider": []}],
+        "bus": [{"bus": []}],
     }[access.kind]
     if access.scopes:
         operation["description"] = (

@@ -39,6 +39,10 @@ _OF_A_KIND = {
         *("producer_key_refused", "origin_refused", "csrf_failed"),
     },
     "provider": {"unreadable_receipt", "unverified"},
+    "bus": {
+        *("malformed_json", "unverified", "type_not_allowed", "idempotency_in_progress"),
+        *("idempotency_mismatch", "unknown_type", "unknown_user"),
+    },
     "client": set(),
     "public": set(),
 }
@@ -59,6 +63,8 @@ def statuses(access: Access, endpoint: str, *, has_argument: bool, has_body: boo
         return {413, 429, 503}
     if access.kind == "provider":
         return {400, 401, 404, 413, 429, 503}
+    if access.kind == "bus":
+        return {400, 401, 403, 404, 409, 413, 422, 429, 503}
     expected = {401, 403, 422, 429, 503}  # 422: each refuses parameters it does not know
     expected |= {400, 413, 415} if has_body else set()
     expected |= {410} if endpoint.endswith("list_events") else set()

@@ -129,16 +129,8 @@ def trigger(query_data: DryRunQuery, json_data: TriggerIn) -> Response:
 
     `eventId` is the idempotency key; it can be given instead of the header.
     """
-    words = Words(
-        {"type": "eventType", "recipients": "userId", "idempotency_key": "eventId"}, "metadata", sent=json_data.metadata
-    )
-    fields = {
-        "type": json_data.eventType.lower(),
-        "recipients": [json_data.userId],
-        "data": snake_case(json_data.metadata),
-        "idempotency_key": json_data.eventId,
-    }
-    submission = _canonical(fields, words, request.json, idempotency_key())
+    words = trigger_words(json_data)
+    submission = triggered(json_data, request.json, idempotency_key())
     return _rehearsed(submission, words) if query_data.is_rehearsal else _queued(submission, words)
 
 
@@ -210,6 +202,23 @@ def _queued(submission: Submission, words: Words) -> Response:
         accepted = submit(submission)
     ids = ids_in(accepted.answer)
     return answer({"id": ids[0] if ids else None, "status": "queued"}, 202, replay_header(accepted.replayed))
+
+
+def trigger_words(body: TriggerIn) -> Words:
+    return Words(
+        {"type": "eventType", "recipients": "userId", "idempotency_key": "eventId"}, "metadata", sent=body.metadata
+    )
+
+
+def triggered(body: TriggerIn, given: Mapping[str, Any], header_key: str | None) -> Submission:
+    """The submission of a trigger. Raises Rejected, in its words."""
+    fields = {
+        "type": body.eventType.lower(),
+        "recipients": [body.userId],
+        "data": snake_case(body.metadata),
+        "idempotency_key": body.eventId,
+    }
+    return _canonical(fields, trigger_words(body), given, header_key)
 
 
 def _notify_words(body: NotifyIn) -> Words:

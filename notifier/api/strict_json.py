@@ -49,21 +49,32 @@ class StrictRequest(Request):
             raise RequestEntityTooLarge
         if not body and g.get("body_is_optional"):
             return None
-        try:
-            value = _decoded(body)
-        except UnicodeDecodeError:
-            raise Rejected("malformed_json", "the body is not UTF-8") from None
-        except RecursionError:
-            raise Rejected("malformed_json", "the body is nested too deeply") from None
-        except json.JSONDecodeError as error:
-            reason = f"{error.msg} in line {error.lineno}, column {error.colno}" if body else "it is empty"
-            raise Rejected("malformed_json", f"the body is not valid JSON: {reason}") from None
-        except ValueError:
-            raise Rejected("malformed_json", "the body cannot be read: a number in it has too many digits") from None
-        if not value and not isinstance(value, dict):  # APIFlask would take null, [], "", 0 and false for {}
-            fault = Fault("", "wrong_type", "this must be an object")
-            raise Rejected("validation_failed", "the request is not valid: body: this must be an object", (fault,))
+        value = read_json(body)
+        if not value:  # APIFlask would take null, [], "", 0 and false for {}
+            refuse_unless_object(value)
         return value
+
+
+def read_json(body: bytes) -> Any:
+    """Raises `Rejected('malformed_json')` with what is wrong with it."""
+    try:
+        return _decoded(body)
+    except UnicodeDecodeError:
+        raise Rejected("malformed_json", "the body is not UTF-8") from None
+    except RecursionError:
+        raise Rejected("malformed_json", "the body is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        reason = f"{error.msg} in line {error.lineno}, column {error.colno}" if body else "it is empty"
+        raise Rejected("malformed_json", f"the body is not valid JSON: {reason}") from None
+    except ValueError:
+        raise Rejected("malformed_json", "the body cannot be read: a number in it has too many digits") from None
+
+
+def refuse_unless_object(value: Any) -> None:
+    """Raises Rejected."""
+    if not isinstance(value, dict):
+        fault = Fault("", "wrong_type", "this must be an object")
+        raise Rejected("validation_failed", "the request is not valid: body: this must be an object", (fault,))
 
 
 def _decoded(body: bytes) -> Any:

@@ -22,6 +22,7 @@ from notifier.core.retention import Retention
 from notifier.core.segments import Price
 from notifier.core.spend import Ceiling
 from notifier.core.synthetic import Synthetic
+from notifier.ground.bus_urls import BusTarget
 from notifier.ground.encryption import KeyRing
 from notifier.ground.openid import OpenIdProvider, read_local_sign_in, read_provider
 from notifier.ground.setting_values import Values, local_url
@@ -35,6 +36,7 @@ ROOT = PACKAGE / "files" if (PACKAGE / "files").is_dir() else PACKAGE.parent
 WSGI = ROOT / "wsgi.py"
 INSTALLATION_HEADER = "Notifier-Installation"
 FORWARDED_HEADER = "Notifier-Forwarded"  # how many addresses X-Forwarded-For named
+GOOGLES_KEYS = "https://www.googleapis.com/oauth2/v3/certs"
 COMMANDED = ("SECRET_KEY", "SECRET_KEY_FALLBACK", "ENCRYPTION_KEYS")  # a command may print them
 UNITS = ("segment", "call")  # that messages are paid for by
 
@@ -145,6 +147,20 @@ class Settings:
     events_sink: SinkTarget | None = _setting(
         "where `sink` sends events: `kafka://host:port,host2:port/topic`, or `https://…` for NDJSON (nowhere)"
     )
+    consume_url: BusTarget | None = _setting(
+        "the message bus that `consume` takes events from, such as `kafka://host:port/topic`; "
+        "[consume](consume.md) has the others (none)"
+    )
+    consume_key: str | None = _setting(
+        "the key of the producer in whose name `consume` and Pub/Sub submit; required in production (in development, "
+        "`consume` makes one)"
+    )
+    pubsub_account: str | None = _setting(
+        "the service account that Google Pub/Sub pushes as, `name@project.iam.gserviceaccount.com` (no push is taken)"
+    )
+    pubsub_keys_url: str = _setting(
+        "the keys that its tokens are signed with (`https://www.googleapis.com/oauth2/v3/certs`)"
+    )
     sms_segment_price: Price | None = _setting(
         "what a segment of an SMS costs, such as `0.075 EUR`; the template editor reckons with it (it shows no price)"
     )
@@ -178,7 +194,8 @@ class Settings:
         "where to report a security problem, `mailto:…` or `https://…`, for `/.well-known/security.txt` (there is none)"
     )
     metrics_port: int = _setting(
-        "port at which `worker`, `scheduler` and `sink` serve `/metrics`, and `up` those of all processes (`0`: none)"
+        "port at which `worker`, `scheduler`, `sink` and `consume` serve `/metrics`, and `up` those of all processes "
+        "(`0`: none)"
     )
     metrics_token: str | None = _setting("who wants `/metrics` must show this as a bearer token (nothing is asked)")
     preference_cache: bool = _setting(
@@ -329,6 +346,10 @@ class _Reader(Values):
             caps=self.caps(),
             retention=self.retention(),
             events_sink=self.events_sink(targets),
+            consume_url=self.consume_url(),
+            consume_key=self.secret("CONSUME_KEY"),
+            pubsub_account=self.pubsub_account(),
+            pubsub_keys_url=self.url("PUBSUB_KEYS_URL", self.text("PUBSUB_KEYS_URL", GOOGLES_KEYS), ("https", "http")),
             sms_segment_price=self.price("SMS_SEGMENT_PRICE"),
             synthetic=self.synthetic(),
             voice_call_price=self.price("VOICE_CALL_PRICE"),

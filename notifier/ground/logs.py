@@ -21,7 +21,7 @@ from structlog.types import EventDict, Processor
 from notifier.ground.log_texts import trace_of, without_secrets
 
 # Heard from warnings upwards; urllib3 less: see channels.http. (Authlib, debugging, would say the tokens it issues.)
-QUIET = ("engineio", "socketio", "rq", "alembic", "werkzeug", "authlib")
+QUIET = ("engineio", "socketio", "rq", "alembic", "werkzeug", "authlib", "botocore")
 
 REQUEST_ID = "notifier.request_id"  # in WSGI's environment
 

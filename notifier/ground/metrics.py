@@ -98,6 +98,11 @@ batch_items = _histogram("notifier_batch_items", "How many items were done toget
 lanes = _gauge("notifier_worker_lanes", "How many sends a worker may have in flight")
 lanes_in_use = _gauge("notifier_worker_lanes_in_use", "How many sends a worker has in flight")
 
+# ---- message buses
+bus_messages = _counter("notifier_bus_messages", "Messages of a bus, by what became of them", "bus", "outcome")
+bus_lag = _gauge("notifier_bus_lag", "Messages of the bus that wait for this process, as far as it knows", "bus")
+bus_age = _gauge("notifier_bus_age_seconds", "Age of the oldest message in hand", "bus")
+
 # ---- browsers
 sockets = _gauge("notifier_sockets", "Open Socket.IO connections", "namespace")
 published = _counter("notifier_events_published", "Events for browsers that were published")

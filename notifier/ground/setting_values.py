@@ -18,6 +18,7 @@ from notifier.core.segments import Price
 from notifier.core.spend import Ceiling, parse_ceiling
 from notifier.core.synthetic import Synthetic, parse_synthetic
 from notifier.ground import embedded_redis
+from notifier.ground.bus_urls import BusTarget, parse_bus
 from notifier.ground.encryption import KeyRing
 from notifier.ground.phone_countries import parse_countries
 from notifier.ground.redis_urls import parse_redis
@@ -29,6 +30,7 @@ from notifier.ground.variables import Variables, split_url
 
 _CONTACT = re.compile(r"(mailto:[^\s@]+@[^\s@]+|https://\S+)", re.ASCII)
 _POSTGRESQL = ("postgresql", "postgres", "postgresql+psycopg2")
+_ACCOUNT = re.compile(r"[^\s@]+@[^\s@]+", re.ASCII)
 _ANYWHERE = ("0.0.0.0", "::")  # addresses to listen on, which no client can open
 
 
@@ -197,6 +199,22 @@ class Values(Variables):
         if sink and targets and any(leaves_out((targets,), host) for host in sink.hosts):
             self.faults.append("EVENTS_SINK leads to a host that WEBHOOK_TARGETS does not name")
         return sink
+
+    def consume_url(self) -> BusTarget | None:
+        text = self.secret("CONSUME_URL")
+        try:
+            return parse_bus(text) if text else None
+        except ValueError as error:
+            self.faults.append(f"CONSUME_URL {error}")
+            return None
+
+    def pubsub_account(self) -> str | None:
+        account = self.text("PUBSUB_ACCOUNT", "") or None
+        if account is not None and not _ACCOUNT.fullmatch(account):
+            self.faults.append("PUBSUB_ACCOUNT must be a service account, name@project.iam.gserviceaccount.com")
+        if account is not None and not self.secret("CONSUME_KEY"):
+            self.faults.append("PUBSUB_ACCOUNT needs CONSUME_KEY, the key of the producer in whose name messages come")
+        return account
 
     def webhook_targets(self) -> TargetList | None:
         text = self.text("WEBHOOK_TARGETS", "")

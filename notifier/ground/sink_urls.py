@@ -63,7 +63,7 @@ def parse_sink(text: str) -> SinkTarget:
     scheme = text.partition("://")[0]
     if scheme not in ("kafka", "https", "http"):
         raise ValueError("must start with kafka://, https:// or http://")
-    return _kafka(text) if scheme == "kafka" else _http(text)
+    return parse_kafka(text)[0] if scheme == "kafka" else _http(text)
 
 
 def _http(text: str) -> HttpSink:
@@ -76,10 +76,11 @@ def _http(text: str) -> HttpSink:
         raise ValueError("must name a host, in ASCII and without spaces; other characters are written as %XX")
     netloc = f"[{host}]" if ":" in host else host
     bare = parts._replace(netloc=netloc if port is None else f"{netloc}:{port}", fragment="")
-    return HttpSink(bare.geturl(), _credentials(parts))
+    return HttpSink(bare.geturl(), credentials_of(parts))
 
 
-def _kafka(text: str) -> KafkaSink:
+def parse_kafka(text: str, more: frozenset[str] = frozenset()) -> tuple[KafkaSink, dict[str, str]]:
+    """A topic of a cluster, and the options of `more` that follow it. Raises ValueError as `parse_sink`."""
     # urlsplit takes the port of the last broker for that of all
     address, _, rest = text.removeprefix("kafka://").partition("/")
     user, at, brokers = address.rpartition("@")
@@ -90,24 +91,27 @@ def _kafka(text: str) -> KafkaSink:
     if not _TOPIC.fullmatch(topic) or topic in (".", ".."):
         raise ValueError("must name a topic, kafka://host:port/topic")
     options = dict(parse_qsl(query, keep_blank_values=True))
-    if options.keys() - {"tls", "mechanism"} or options.get("tls", "on") not in ("on", "off"):
-        raise ValueError("may be followed by ?tls=on and &mechanism=… only")
-    credentials = _credentials(urlsplit(f"kafka://{user}@host")) if at else None
+    if options.keys() - {"tls", "mechanism"} - more or options.get("tls", "on") not in ("on", "off"):
+        raise ValueError(
+            " and ".join(("may be followed by ?tls=on", *(f"&{n}=…" for n in ("mechanism", *more)))) + " only"
+        )
+    credentials = credentials_of(urlsplit(f"kafka://{user}@host")) if at else None
     mechanism = options.get("mechanism", MECHANISMS[0])
     if mechanism not in MECHANISMS:
         raise ValueError(f"knows the mechanisms {', '.join(MECHANISMS)}")
     if credentials and options.get("tls") == "off":
         raise ValueError("sends a password by TLS only")
-    return KafkaSink(
+    target = KafkaSink(
         tuple(f"{broker[1]}:{broker[2] or _KAFKA_PORT}" for broker in found if broker),
         topic,
         has_tls=credentials is not None or options.get("tls") == "on",
         credentials=credentials,
         mechanism=mechanism,
     )
+    return target, {name: value for name, value in options.items() if name in more}
 
 
-def _credentials(parts: SplitResult) -> Credentials | None:
+def credentials_of(parts: SplitResult) -> Credentials | None:
     if parts.username is None:
         return None
     return Credentials(unquote(parts.username), unquote(parts.password or ""))

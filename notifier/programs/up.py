@@ -1,4 +1,4 @@
-"""`up`: the whole of Notifier on one machine. Supervises Redis, web, worker, scheduler and sink as separate processes.
+"""`up`: the whole of Notifier on one machine. Supervises Redis, web, worker, scheduler, sink and consume as processes.
 
 It only starts, watches and stops programs: it imports no app and opens no database. The children are in sessions of
 their own, so that Ctrl-C reaches only this process, which then stops them in order.
@@ -32,7 +32,7 @@ from notifier.programs.children import POLL_S, Child, Watch
 from notifier.programs.telling import Progress, say, sign_in, tell, welcome
 
 # Seconds after the signal at which each is killed
-STOP_ORDER = {"web": 10.0, "scheduler": 11.0, "sink": 12.0, "worker": 13.0, "redis": 14.5}
+STOP_ORDER = {"web": 10.0, "consume": 10.5, "scheduler": 11.0, "sink": 12.0, "worker": 13.0, "redis": 14.5}
 
 
 class Stop(Exception):
@@ -105,7 +105,8 @@ class Supervisor:
             self.wait_for("redis", lambda: redis_answers(settings.redis_url), 30)
         say("database …")
         first = self.prepare_database()
-        for name in ("worker", "scheduler", *(["sink"] if settings.events_sink else [])):
+        wanted = {"sink": settings.events_sink, "consume": settings.consume_url}
+        for name in ("worker", "scheduler", *(name for name, target in wanted.items() if target)):
             self.add(metrics_port.measured(name, [sys.executable, "-m", "notifier", name], settings))
         # Executed at once: `-m notifier web` would import the settings, only to become this.
         web = [sys.executable, str(WSGI), "-m", "notifier", "web", "--fd", str(listener.fileno())]

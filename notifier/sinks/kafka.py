@@ -16,9 +16,9 @@ _ANSWER_S = 20.0
 _OF_EVENTS = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD}
 
 # The library speaks of each lost connection; what comes of it is told once, as `sink.away`
-_quiet = logging.getLogger("notifier.kafka")
-_quiet.addHandler(logging.NullHandler())
-_quiet.propagate = False
+quiet = logging.getLogger("notifier.kafka")
+quiet.addHandler(logging.NullHandler())
+quiet.propagate = False
 
 
 class KafkaCollector:
@@ -33,7 +33,7 @@ class KafkaCollector:
 
     def take(self, lines: Sequence[Line]) -> None:
         if self._producer is None:
-            self._producer = Producer(self._options(), logger=_quiet)
+            self._producer = Producer(self._options(), logger=quiet)
         failed: list[KafkaError] = []
 
         def report(error: KafkaError | None, _message: Any) -> None:
@@ -52,7 +52,7 @@ class KafkaCollector:
         if failed or unsure:
             self.close()
             if failed:
-                code = f"kafka_{failed[0].name().lower().strip('_')}"
+                code = code_of(failed[0])
                 raise (Refused if all(error.code() in _OF_EVENTS for error in failed) else Away)(code)
             raise Away(self._last_error)
 
@@ -74,15 +74,26 @@ class KafkaCollector:
             "partitioner": "murmur2_random",  # Java's: their consumers find a key in the same partition
             "error_cb": self._note,
         }
-        if target.has_tls:
-            options |= {"security.protocol": "SASL_SSL" if target.credentials else "SSL", "ssl.ca.location": "probe"}
-        if target.credentials:
-            options |= {
-                "sasl.mechanism": target.mechanism,
-                "sasl.username": target.credentials.user,
-                "sasl.password": target.credentials.password,
-            }
-        return options
+        return options | security_of(target)
 
     def _note(self, error: KafkaError) -> None:
-        self._last_error = f"kafka_{error.name().lower().strip('_')}"
+        self._last_error = code_of(error)
+
+
+def security_of(target: KafkaSink) -> dict[str, Any]:
+    """The options of a client for TLS and SASL."""
+    options: dict[str, Any] = {}
+    if target.has_tls:
+        options |= {"security.protocol": "SASL_SSL" if target.credentials else "SSL", "ssl.ca.location": "probe"}
+    if target.credentials:
+        options |= {
+            "sasl.mechanism": target.mechanism,
+            "sasl.username": target.credentials.user,
+            "sasl.password": target.credentials.password,
+        }
+    return options
+
+
+def code_of(error: KafkaError) -> str:
+    """As logs show it: kafka_transport."""
+    return f"kafka_{error.name().lower().strip('_')}"

@@ -53,6 +53,13 @@ def test_only_the_hooks_are_for_providers(app: APIFlask) -> None:
     assert calls == {("POST", "/hooks/<account>"), ("GET", "/hooks/<account>")}
 
 
+def test_only_the_door_of_pubsub_is_for_buses(app: APIFlask) -> None:
+    calls = {
+        (method, path) for path, method, view in rules(app) if hasattr(view, "access") and view.access.kind == "bus"
+    }
+    assert calls == {("POST", "/hooks/pubsub/<string(maxlength=64):name>")}
+
+
 def test_clients_of_oauth_show_their_key_at_these_calls_only(app: APIFlask) -> None:
     calls = {
         (method, path) for path, method, view in rules(app) if hasattr(view, "access") and view.access.kind == "client"

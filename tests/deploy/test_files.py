@@ -150,8 +150,8 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_systemd_takes_the_units(system: Path) -> None:
-    units = [*UNITS, "notifier-sink.service", "notifier-migrate.service", "notifier-web.socket"]
-    said = run(installed("systemd-analyze"), "verify", f"--root={system}", *units)
+    others = ["notifier-sink.service", "notifier-consume.service", "notifier-migrate.service", "notifier-web.socket"]
+    said = run(installed("systemd-analyze"), "verify", f"--root={system}", *UNITS, *others)
     assert [line for line in said.splitlines() if "notifier" in line] == []
 
 

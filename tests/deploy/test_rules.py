@@ -175,6 +175,25 @@ CASES: dict[str, list[tuple[Series, Series, int]]] = {
         ({"notifier_sink_set_aside_total": "0x10 1x40"}, {"notifier_sink_set_aside_total": "4x50"}, 5),
         ({"notifier_sink_missed_total": "0x10 9x40"}, {"notifier_sink_missed_total": "9x50"}, 5),
     ],
+    "NotifierBusBehind": [
+        (
+            {'notifier_bus_age_seconds{bus="kafka:orders"}': "0+20x80"},
+            {'notifier_bus_age_seconds{bus="kafka:orders"}': "50x80"},
+            6,
+        )
+    ],
+    "NotifierBusDeadLetters": [
+        (
+            {'notifier_bus_messages_total{bus="kafka:orders",outcome="dead"}': "0x10 1x40"},
+            {'notifier_bus_messages_total{bus="kafka:orders",outcome="accepted"}': "0+9x50"},
+            5,
+        ),
+        (
+            {'notifier_bus_messages_total{bus="pubsub:orders",outcome="refused"}': "0x10 1x40"},
+            {'notifier_bus_messages_total{bus="pubsub:orders",outcome="refused"}': "4x50"},
+            5,
+        ),
+    ],
     "NotifierSyntheticFails": [
         (
             {'notifier_synthetic_checks{channel="sms",provider="twilio",state="missing"}': "0x4 1x40"},

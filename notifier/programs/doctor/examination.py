@@ -7,6 +7,7 @@ from functools import partial
 
 from notifier.ground.config import Settings
 from notifier.programs.doctor import (
+    buses,
     clocks,
     databases,
     keys,
@@ -51,6 +52,7 @@ CHECKS = (
     Check("public-url", public.public_url),
     Check("sign-in", sign_in.provider, asks=("database",)),
     Check("events", sinks.events, needs=("database",)),
+    Check("bus", buses.bus, needs=("database",)),
     Check("status-webhooks", subscriptions.taken, needs=("database",)),
     Check("orphans", records.orphans, needs=("database",)),
     Check("late", records.late, needs=("database",)),

@@ -41,7 +41,7 @@ def provider(patient: Patient) -> Iterator[Finding]:
     http = Http(patient.settings.outbound_allow, read_s=4.0, total_s=6.0)
     try:
         known = openid_provider.discover(http)
-        openid_provider.read_keys(known, http)
+        openid_provider.read_keys(known.keys, http)
     except Refused as refused:
         what, remedy = _WHY[refused.why]
         yield fault(f"{ours.issuer} {what}{f' ({refused.detail})' if refused.detail else ''}", remedy)

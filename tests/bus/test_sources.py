@@ -1,0 +1,166 @@
+"""Each bus by a real broker: nothing is acknowledged unasked, and dead letters say where they come from."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from notifier.bus.source import Away, Source, source_of
+from notifier.core.bus_messages import DeadLetter, Message
+from notifier.ground.bus_urls import parse_bus
+from notifier.ground.config import NotReady
+from tests.bus.brokers import Broker, Kafka, Rabbit, Streams, new_queue, order
+from tests.running import eventually, free_port
+
+Open = Callable[[str], Source]
+
+
+@pytest.fixture
+def opened() -> Iterator[Open]:
+    with ExitStack() as stack:
+
+        def call(url: str) -> Source:
+            source = source_of(parse_bus(url))
+            source.open()
+            stack.callback(source.close)
+            return source
+
+        yield call
+
+
+def taken(source: Source, count: int) -> list[Message]:
+    found: list[Message] = []
+    eventually(lambda: found.extend(source.take(1_000, 0.2, 0.05)) or len(found) >= count, within_s=30)
+    return found
+
+
+def test_what_is_not_acknowledged_is_given_again_under_the_same_key(broker: Broker, opened: Open) -> None:
+    queue = new_queue()
+    broker.send(queue, [order(number) for number in range(30)])
+    first = opened(broker.url(queue))
+    keys = {message.body: message.key for message in taken(first, 30)}
+    first.keep()
+    first.close()
+    second = opened(broker.url(queue))
+    again = taken(second, 30)
+    if isinstance(broker, Rabbit):
+        assert not any(message.is_first for message in again)
+    assert {message.body: message.key for message in again} == keys
+    assert len(set(keys.values())) == 30
+    second.acknowledge(again)
+    eventually(lambda: broker.unacknowledged(queue) == 0)
+
+
+def test_a_dead_letter_says_why_and_where_it_stood(broker: Broker, opened: Open) -> None:
+    queue = new_queue()
+    broker.send(queue, [b"nonsense"])
+    source = opened(broker.url(queue))
+    [message] = taken(source, 1)
+    source.bury([DeadLetter(message, "malformed_json", "the body is not valid JSON: “x”")])
+    source.acknowledge([message])
+    [letter] = broker.letters(queue)
+    assert letter.body == b"nonsense"
+    headers = {name: value for name, value in letter.headers.items() if value}
+    assert headers.pop("notifier-at").startswith("20")
+    assert headers.pop("notifier-error") == "malformed_json: the body is not valid JSON: \\u201cx\\u201d"
+    assert headers.pop("notifier-topic") == queue
+    assert headers.pop("notifier-offset") == message.offset
+    assert headers.get("notifier-partition", "") == message.partition
+
+
+def test_a_queue_that_is_missing_is_said_in_a_sentence(broker: Broker, opened: Open) -> None:
+    queue = new_queue()
+    if isinstance(broker, Streams):
+        broker.client.set(queue, "a text")
+    with pytest.raises(NotReady, match=queue) as refused:
+        opened(broker.url(queue))
+    assert str(refused.value).endswith("correct the URL.")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "kafka://127.0.0.1:{}/orders",
+        "amqp://127.0.0.1:{}/?queue=orders",
+        "sqs://eu-central-1/orders?endpoint=http://127.0.0.1:{}",
+        "redis+stream://127.0.0.1:{}/0/orders",
+    ],
+)
+def test_a_bus_that_nobody_answers_at_is_away(url: str, opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    with pytest.raises(Away) as away:
+        opened(url.format(free_port()))
+    assert away.value.code.startswith(("kafka_", "amqp_", "sqs_", "redis_"))
+
+
+def test_the_lag_is_known(broker: Broker, opened: Open) -> None:
+    queue = new_queue()
+    broker.send(queue, [order(number) for number in range(20)])
+    source = opened(broker.url(queue))
+    messages = taken(source, 20)
+    source.acknowledge(messages)
+    assert source.lag() == 0
+
+
+# ---- Kafka ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_partition_keeps_its_order_also_across_consumers(kafka_broker: Kafka, opened: Open) -> None:
+    queue = new_queue()
+    kafka_broker.send(queue, [order(number) for number in range(50)], key="alice")
+    first = opened(kafka_broker.url(queue))
+    got = taken(first, 50)
+    first.acknowledge(got[:20])
+    first.close()
+    second = opened(kafka_broker.url(queue))
+    assert [message.body for message in taken(second, 30)] == [order(number) for number in range(20, 50)]
+
+
+def test_two_consumers_share_the_partitions_and_drop_what_the_other_has_got(kafka_broker: Kafka, opened: Open) -> None:
+    queue = new_queue()
+    kafka_broker.send(queue, [order(number) for number in range(200)])
+    first = opened(kafka_broker.url(queue))
+    held = taken(first, 200)
+    second = opened(kafka_broker.url(queue))
+    theirs: list[Message] = []
+
+    def shared() -> bool:
+        """The first waits with its batch in hand, as it does while the database is away."""
+        first.keep()
+        theirs.extend(second.take(1_000, 0.1, 0.05))
+        return bool(theirs) and len(first.still_ours(held)) + len(theirs) >= 200
+
+    eventually(shared, within_s=30)
+    ours = first.still_ours(held)
+    assert {one.key for one in ours} | {one.key for one in theirs} == {one.key for one in held}
+    assert {one.partition for one in ours}.isdisjoint(one.partition for one in theirs)
+    first.acknowledge(held)
+    second.acknowledge(theirs)
+    assert kafka_broker.unacknowledged(queue) == 0
+
+
+def test_a_message_of_20_mb_goes_to_the_dead_letters(kafka_broker: Kafka, opened: Open) -> None:
+    queue = new_queue()
+    kafka_broker.send(queue, [b"x" * 20_000_000])
+    source = opened(kafka_broker.url(queue))
+    [message] = taken(source, 1)
+    assert len(message.body) == 20_000_000
+    source.bury([DeadLetter(message, "body_too_large", "")])
+    [letter] = kafka_broker.letters(queue)
+    assert letter.headers["notifier-offset"] == message.offset
+
+
+# ---- RabbitMQ -------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_taken_by_a_lost_connection_is_not_ours_any_more(rabbitmq_broker: Rabbit, opened: Open) -> None:
+    queue = new_queue()
+    rabbitmq_broker.send(queue, [order(number) for number in range(5)])
+    source = opened(rabbitmq_broker.url(queue))
+    held = taken(source, 5)
+    source.open()  # as after a lost connection
+    assert source.still_ours(held) == []
+    source.acknowledge(held)
+    again = taken(source, 5)
+    assert source.still_ours(again) == again
