@@ -213,6 +213,15 @@ def by_ids(positions: Collection[int]) -> "Sequence[sa.Row[Any]]":
     return db.session.execute(sa.select(*_events.columns).where(_e.id.in_(positions)).order_by(_e.id)).all()
 
 
+def of_webhook(webhook_id: str) -> "sa.Row[Any] | None":
+    """The event that was posted under that id; None: it has been pruned, or there was none."""
+    cursor = webhook_id.removeprefix("evt_")
+    if len(cursor) != _CURSOR or not all(digit in hexdigits for digit in cursor):
+        return None
+    rows = by_ids([int(cursor[_NAME : _NAME + _POSITION], 16)])
+    return rows[0] if rows and shown(rows)[0]["id"] == webhook_id else None
+
+
 def end() -> int:
     """The position of the last event that readers may have seen by now; what comes later stands behind it."""
     look_again()

@@ -23,6 +23,8 @@ from notifier.queries.notifications import Sight
 
 SUBSCRIPTION, ATTEMPT = "sbn", "att"  # the kinds in their ids
 LINES = 50  # of a page of the console
+LOOKED_AT = 10_000  # attempts, for those that have failed
+SENT = "sent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,20 +108,50 @@ def troubled(failing_before: datetime) -> tuple[list[UUID], list[UUID]]:
     )
 
 
-def attempts(subscription_id: UUID, after: str | None, limit: int) -> dict[str, Any]:
-    """Newest first, as long as they are kept (`RETENTION`). The caller has looked whether it may see them."""
-    statement = (
-        sa.select(SubscriptionAttempt)
-        .where(SubscriptionAttempt.subscription_id == subscription_id)
-        .order_by(SubscriptionAttempt.id.desc())
-        .limit(limit + 1)
-    )
+def attempts(subscription_id: UUID, after: str | None, limit: int, *, only_failed: bool = False) -> dict[str, Any]:
+    """Newest first, as long as they are kept (`RETENTION`). The caller has looked whether it may see them.
+
+    `only_failed`: those among the next LOOKED_AT, so a page may hold few or none, and `next` leads on.
+    """
+    newest = SubscriptionAttempt.id.desc()
     before = SubscriptionAttempt.id < parse(ATTEMPT, after) if after else sa.true()
-    rows = list(db.session.scalars(statement.where(before)))
-    return {
-        "data": [_attempt(row) for row in rows[:limit]],
-        "next": show(ATTEMPT, rows[limit - 1].id) if len(rows) > limit else None,
-    }
+    mine = sa.select(SubscriptionAttempt).where(SubscriptionAttempt.subscription_id == subscription_id, before)
+    if not only_failed:
+        rows = list(db.session.scalars(mine.order_by(newest).limit(limit + 1)))
+        following = rows[limit - 1].id if len(rows) > limit else None
+    else:
+        looked = mine.with_only_columns(SubscriptionAttempt.id, SubscriptionAttempt.outcome)
+        window = looked.order_by(newest).limit(LOOKED_AT).cte("looked_at")
+        failed = sa.select(window.c.id).where(window.c.outcome != SENT).order_by(window.c.id.desc()).limit(limit + 1)
+        rows = list(
+            db.session.scalars(
+                sa.select(SubscriptionAttempt).where(SubscriptionAttempt.id.in_(failed)).order_by(newest)
+            )
+        )
+        following = rows[limit - 1].id if len(rows) > limit else _last_of(window)
+    return {"data": [_attempt(row) for row in rows[:limit]], "next": show(ATTEMPT, following) if following else None}
+
+
+def _last_of(window: "sa.CTE") -> UUID | None:
+    """The oldest of the rows that were looked at; None: there are no older ones."""
+    count, oldest = db.session.execute(sa.select(sa.func.count(), _oldest(window)).select_from(window)).one()
+    return oldest if count == LOOKED_AT else None
+
+
+def _oldest(window: "sa.CTE") -> "sa.ScalarSelect[UUID]":
+    return sa.select(window.c.id).order_by(window.c.id).limit(1).scalar_subquery()
+
+
+def attempt(subscription_id: UUID, shown_id: str) -> dict[str, Any]:
+    """Raises Rejected('not_found')."""
+    row = db.session.scalar(
+        sa.select(SubscriptionAttempt).where(
+            SubscriptionAttempt.id == parse(ATTEMPT, shown_id), SubscriptionAttempt.subscription_id == subscription_id
+        )
+    )
+    if row is None:
+        raise Rejected("not_found", "there is no such attempt, or it is no longer kept")
+    return {**_attempt(row), "made_at": row.at}
 
 
 def _one(subscription_id: UUID, sight: Sight) -> Subscription:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -93,7 +93,7 @@ def read(turn: Turn, now: datetime) -> Batch:
     db.session.close()
     items = [_item(rows[key], event, again.get(key), traces) for key, event in zip(order, shown, strict=True)]
     if turn.ping is not None:
-        items.insert(0, _ping(turn.ping, now))
+        items.insert(0, Item(turn.ping, None, PING, None, body_of_ping(turn.ping)))
     gone = [(row.event_id, row.webhook_id, row.kind) for row in due if row.event_id not in rows]
     is_all = len(due) < size and live[1].is_all and (replay is None or replay[1].is_all) and waiting < MOST_WAITING
     return Batch(
@@ -147,12 +147,17 @@ def _traces(rows: Sequence["sa.Row[Any]"]) -> Mapping[UUID | None, str]:
 def _item(
     row: "sa.Row[Any]", event: dict[str, Any], again: "sa.Row[Any] | None", traces: Mapping[UUID | None, str]
 ) -> Item:
-    body = json.dumps({name: event[name] for name in ("type", "timestamp", "data")}, separators=(",", ":"))
     tries, first_at = (0, None) if again is None else (again.tries, again.first_at)
     traceparent = traces.get(row.submission_id)
-    return Item(event["id"], row.id, row.kind, row.delivery_id, body, tries, first_at, traceparent)
+    return Item(event["id"], row.id, row.kind, row.delivery_id, body_of(event), tries, first_at, traceparent)
 
 
-def _ping(webhook_id: str, now: datetime) -> Item:
-    body = json.dumps({"type": PING, "timestamp": timestamp(now), "data": {}}, separators=(",", ":"))
-    return Item(webhook_id, None, PING, None, body)
+def body_of(event: Mapping[str, Any]) -> str:
+    """The very bytes that are signed, the same on every try. `event`: as it is shown."""
+    return json.dumps({name: event[name] for name in ("type", "timestamp", "data")}, separators=(",", ":"))
+
+
+def body_of_ping(webhook_id: str) -> str:
+    """Its time is that of its id (UUIDv7), so that its body is known as long as its id is."""
+    made_at = datetime.fromtimestamp((UUID(hex=webhook_id.removeprefix("evt_")).int >> 80) / 1000, UTC)
+    return body_of({"type": PING, "timestamp": timestamp(made_at), "data": {}})

@@ -92,7 +92,7 @@ def create(
         if count >= MOST:
             raise Rejected("too_many", f"a producer has at most {MOST:,} subscriptions; delete one first")
         session.add(row)
-        _note("created", row, after=_told(row))
+        note("created", row, after=_told(row))
     return Made(row.id, row.secret, is_replay=False)
 
 
@@ -103,7 +103,7 @@ def change(subscription_id: UUID, rights: Rights, given: Mapping[str, Any]) -> N
     columns = _checked(given, rights, _producer_of(subscription_id) if "url" in given else None)
     if "events" in given or "all_producers" in given:
         columns["key_id"] = rights.key_id
-    with _changing(subscription_id) as row:
+    with changing(subscription_id) as row:
         if not given.keys() <= _HARMLESS:
             _check_holder(columns.get("sees_people", row.sees_people), columns.get("sees_all", row.sees_all), rights)
         before = _told(row)
@@ -115,7 +115,7 @@ def change(subscription_id: UUID, rights: Rights, given: Mapping[str, Any]) -> N
             setattr(row, name, value)
         if "disabled" in given and given["disabled"] != (row.disabled_at is not None):
             _switch(row, is_on=not given["disabled"])
-        _note("changed", row, before=before, after=_told(row))
+        note("changed", row, before=before, after=_told(row))
 
 
 def _switch(row: Subscription, *, is_on: bool) -> None:
@@ -133,8 +133,8 @@ def _try_soon(row: Subscription) -> None:
 
 
 def remove(subscription_id: UUID) -> None:
-    with _changing(subscription_id) as row:
-        _note("deleted", row, before=_told(row))
+    with changing(subscription_id) as row:
+        note("deleted", row, before=_told(row))
         db.session.delete(row)
 
 
@@ -142,20 +142,20 @@ def rotate_secret(subscription_id: UUID, rights: Rights) -> tuple[str, datetime]
     """→ the new secret, and until when the present one signs too. So does the one before, if it still did: whoever has
     lost the new secret makes another, while the receiver has the old one yet. Raises Rejected.
     """
-    with _changing(subscription_id) as row:
+    with changing(subscription_id) as row:
         _check_holder(row.sees_people, row.sees_all, rights)
         now = clock_now()
         until = now + OVERLAP
         row.previous_secret = " ".join(signing(row, now)[:MOST_PREVIOUS])
         row.previous_until = until
         row.secret = secret = standard_webhooks.new_secret()
-        _note("secret_rotated", row)
+        note("secret_rotated", row)
     return secret, until
 
 
 def ask_for_ping(subscription_id: UUID) -> str:
     """→ the id of the ping that a worker sends next. Raises Rejected where it is disabled."""
-    with _changing(subscription_id) as row:
+    with changing(subscription_id) as row:
         if row.disabled_at is not None:
             raise Rejected("conflict", "the subscription is disabled: nothing is sent to it")
         row.ping = row.ping or f"evt_{new_id().hex}"
@@ -175,7 +175,7 @@ def replay(subscription_id: UUID, since: datetime, until: datetime) -> None:
             "/since", "events_deleted", f"events before {timestamp(oldest)}, the oldest kept, have been deleted"
         )
     first, last = stream.span(since, until)
-    with _changing(subscription_id) as row:
+    with changing(subscription_id) as row:
         if row.replay_position is not None:
             raise Rejected("conflict", "a replay is running; wait for its end")
         row.replay_position, row.replay_end = first, last
@@ -265,7 +265,7 @@ def _refused(pointer: str, code: str, message: str) -> Rejected:
 
 
 @contextmanager
-def _changing(subscription_id: UUID) -> "Iterator[Subscription]":
+def changing(subscription_id: UUID) -> "Iterator[Subscription]":
     with transaction() as session:
         row = session.get(Subscription, subscription_id, with_for_update=True, populate_existing=True)
         if row is None:
@@ -273,7 +273,7 @@ def _changing(subscription_id: UUID) -> "Iterator[Subscription]":
         yield row
 
 
-def _note(what: str, row: Subscription, **states: Any) -> None:
+def note(what: str, row: Subscription, **states: Any) -> None:
     """In the audit trail, where test keys leave nothing."""
     if not row.is_test:
         audit.write(f"subscription.{what}", serving.mask(WEBHOOK.name, row.url), **states)

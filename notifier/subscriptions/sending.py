@@ -132,7 +132,7 @@ class _Batch:
         try:
             with self.http.within(self.turn.lists):
                 standard_webhooks.post(
-                    self.http, item.webhook_id, item.body, self.turn.url, self.turn.secrets, item.traceparent
+                    self.http, item.webhook_id, item.body, self.turn.url, self.turn.secrets, item.traceparent, at
                 )
         except DeliveryError as failure:
             error = failure

@@ -22,10 +22,16 @@ _STATUSES: dict[int, Family] = {**STATUSES, 401: Permanent, 403: Permanent, 410:
 
 
 def post(
-    http: Http, message_id: str, body: str, url: str, secrets: Sequence[str], traceparent: str | None = None
+    http: Http,
+    message_id: str,
+    body: str,
+    url: str,
+    secrets: Sequence[str],
+    traceparent: str | None = None,
+    at: datetime | None = None,
 ) -> None:
-    """Posts a body, signed by each secret. Raises a DeliveryError."""
-    signed = headers(message_id, body, secrets, now())
+    """Posts a body, signed by each secret, with that time (None: now). Raises a DeliveryError."""
+    signed = headers(message_id, body, secrets, at or now())
     if traceparent is not None:
         signed["traceparent"] = traceparent
     http.post(url, body.encode(), signed, explain=explain_answer, read_s=PATIENCE * http.read_s)

@@ -23,7 +23,7 @@ from notifier.queries import subscriptions as queries
 from notifier.queries.notifications import Sight
 from notifier.queries.subscriptions import ATTEMPT, SUBSCRIPTION
 from notifier.queries.types import names as type_names
-from notifier.subscriptions import registered
+from notifier.subscriptions import registered, workbench
 from notifier.subscriptions.registered import Rights
 from notifier.web.access import allow, page_blueprint
 from notifier.web.console.acting import on_behalf_of
@@ -142,7 +142,7 @@ def _page(
     return render_template(
         "admin/subscription.html",
         line=line,
-        attempts=queries.attempts(line.id, after, ATTEMPTS_SHOWN),
+        attempts=queries.attempts(line.id, after, ATTEMPTS_SHOWN, only_failed=request.args.get("only") == "failed"),
         change=change or _change_form(line, is_empty=True),
         replay=replay or ReplayForm(formdata=None),
         secret=secret,
@@ -194,6 +194,28 @@ def test(subscription_id: str) -> ResponseReturnValue:
         flash(f"Nothing was sent: {error.detail}.", "error")
     else:
         flash("A ping is on its way. Reload this page to see what came of it.")
+    return _back(subscription_id)
+
+
+@pages.get("/<subscription_id>/attempts/<attempt_id>")
+@allow("viewer")
+def attempt(subscription_id: str, attempt_id: str) -> ResponseReturnValue:
+    line = queries.line(parse(SUBSCRIPTION, subscription_id), EVERYTHING)
+    return render_template("admin/subscription_attempt.html", line=line, sent=workbench.sent(line.id, attempt_id))
+
+
+@pages.post("/<subscription_id>/attempts/<attempt_id>/again")
+@allow("operator")
+def send_one_again(subscription_id: str, attempt_id: str) -> ResponseReturnValue:
+    key = _known(subscription_id)
+    try:
+        workbench.resend(key, attempt_id)
+    except Rejected as error:
+        if error.code == "not_found":
+            raise
+        flash(f"Nothing was sent: {error.detail}.", "error")
+    else:
+        flash("It is on its way once more. Reload this page to see what came of it.")
     return _back(subscription_id)
 
 

@@ -214,6 +214,35 @@ def test_attempts_are_listed_newest_first_and_paged(admin: Visitor, page: str) -
     assert "answer 0<" in admin.get(older[1].replace("&amp;", "&")).text
 
 
+def test_an_attempt_is_explained_without_the_secret_and_sent_once_more(
+    admin: Visitor, signed_in: Callable[..., Visitor], page: str
+) -> None:
+    key: UUID = parse("sbn", page.rsplit("/", 1)[1])
+    ping, missed = new_id(), new_id()
+    with transaction() as session:
+        shared = {"subscription_id": key, "at": now()}
+        session.add(SubscriptionAttempt(id=missed, outcome="missed", **shared))
+        sent = {"webhook_id": f"evt_{new_id().hex}", "kind": "ping", "number": 1, "duration_ms": 5}
+        session.add(SubscriptionAttempt(id=ping, outcome="failed", code="503", message="not now", **sent, **shared))
+    viewer, at = signed_in("viewer"), f"{page}/attempts/{show('att', ping)}"
+
+    text = viewer.get(at).text
+
+    assert [word for word in ("not now", "webhook-signature: v1,", "HMAC-SHA256") if word not in text] == []
+    assert stored()[0].secret.removeprefix("whsec_") not in text
+    assert "very-secret-path" not in text
+    assert viewer.post(f"{at}/again").status_code == 403
+    assert admin.post(f"{at}/again").status_code == 303
+    assert stored()[0].ping is not None
+    gone = f"{page}/attempts/{show('att', missed)}"
+    assert "Events were deleted before they could be sent" in viewer.get(gone).text
+    admin.post(f"{gone}/again")
+    assert "no longer kept" in admin.get(page).text
+    assert admin.get(f"{page}/attempts/{show('att', UUID(int=1))}").status_code == 404
+    failures = admin.get(f"{page}?only=failed").text
+    assert (at in failures, 'aria-current="true">Failures' in failures) == (True, True)
+
+
 def test_one_that_is_not_there_is_not_found(admin: Visitor) -> None:
     nowhere = show("sbn", UUID(int=1))
     paths = ("sbn_nope", "nope", nowhere, f"{nowhere}/delete")
