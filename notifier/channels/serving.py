@@ -18,6 +18,7 @@ from notifier.channels import CHANNELS
 from notifier.channels.contract import Adapter, Channel
 from notifier.channels.sandbox import magic_word, sandbox_for
 from notifier.channels.wire.http import Http
+from notifier.core.costs import parse_prices
 from notifier.core.facts import ChannelFacts
 from notifier.core.flags import is_in_rollout
 from notifier.core.message import PLATFORMS
@@ -282,6 +283,12 @@ def faults(environ: Mapping[str, str] | None = None) -> list[str]:
     Called where other settings are wrong, so that all faults are told at once: a registry needs valid settings.
     """
     variables = Variables(environ)
+    for name in parse_prices(variables.text("MESSAGE_PRICES", ""))[0]:
+        channel = channels.CHANNELS.get(name)
+        if channel is None:
+            variables.faults.append(f"MESSAGE_PRICES: there is no channel {name}")
+        elif channel.charged_by is not None:
+            variables.faults.append(f"MESSAGE_PRICES: {name} has a price of its own, by the {channel.charged_by}")
     with contextlib.closing(Http()) as http:
         for adapter in channels.ADAPTERS:
             options = {s.name: value for s in adapter.settings if (value := variables.secret(s.name))}

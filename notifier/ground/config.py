@@ -169,6 +169,9 @@ class Settings:
         "an address (`5m email=canary@example.com`) (off)"
     )
     voice_call_price: Price | None = _setting("what a voice call costs, such as `0.10 EUR` (unknown)")
+    message_prices: Mapping[str, Price] = _setting(
+        "what a message costs on other channels, such as `email 0.0004 EUR, push 0 EUR`, for `/admin/costs` (unknown)"
+    )
     spend_limit: Ceiling | None = _setting(
         "what a producer may spend on SMS and calls in a day (UTC), such as `50 EUR`, unless its page says otherwise; "
         "needs both prices (no limit)"
@@ -353,6 +356,7 @@ class _Reader(Values):
             sms_segment_price=self.price("SMS_SEGMENT_PRICE"),
             synthetic=self.synthetic(),
             voice_call_price=self.price("VOICE_CALL_PRICE"),
+            message_prices=self.message_prices(),
             spend_limit=self.spend_limit(),
             new_phones_limit=self.rate("NEW_PHONES_LIMIT", default_of("new_phones")),
             phone_countries=self.phone_countries(),
@@ -367,7 +371,7 @@ class _Reader(Values):
             log_level=self.log_level(),
             environment=dict(self.environ),
         )
-        self.one_currency(settings.sms_segment_price, settings.voice_call_price)
+        self.one_currency(settings.sms_segment_price, settings.voice_call_price, *settings.message_prices.values())
         if self.faults:
             raise BadSettings(*self.faults)
         return settings

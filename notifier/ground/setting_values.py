@@ -11,6 +11,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from notifier.core import roles
+from notifier.core.costs import parse_prices
 from notifier.core.limits import Caps, parse_caps
 from notifier.core.retention import Retention, parse_retention
 from notifier.core.retry import DELAYS_S
@@ -161,9 +162,14 @@ class Values(Variables):
             self.faults.append(f"{name} {error}")
             return None
 
+    def message_prices(self) -> Mapping[str, Price]:
+        prices, faults = parse_prices(self.text("MESSAGE_PRICES", ""))
+        self.faults += [f"MESSAGE_PRICES: {fault}" for fault in faults]
+        return prices
+
     def one_currency(self, *prices: Price | None) -> None:
         if len({price.currency for price in prices if price}) > 1:
-            self.faults.append("SMS_SEGMENT_PRICE and VOICE_CALL_PRICE must be in the same currency")
+            self.faults.append("SMS_SEGMENT_PRICE, VOICE_CALL_PRICE and MESSAGE_PRICES must be in the same currency")
 
     def spend_limit(self) -> Ceiling | None:
         """What no price is known for would pass it unseen."""

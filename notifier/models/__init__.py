@@ -39,6 +39,7 @@ from notifier.models.subscription import Subscription, SubscriptionAttempt, Subs
 from notifier.models.synthetic import SyntheticTurn
 from notifier.models.trend import Trend
 from notifier.models.upload import Upload, UploadMember, UploadPart
+from notifier.models.usage import UsageMonth
 from notifier.models.user import Address, AddressCode, ConsentEvent, ConsentText, Erasure, Preference, Suppression, User
 from notifier.models.wall import WallLink
 
@@ -116,6 +117,7 @@ __all__ = [
     "Upload",
     "UploadMember",
     "UploadPart",
+    "UsageMonth",
     "User",
     "WallLink",
 ]

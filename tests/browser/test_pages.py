@@ -46,6 +46,7 @@ PAGES = [
     *(
         "/admin/producers",
         "/admin/subscriptions",
+        "/admin/costs",
         "/admin/providers",
         "/admin/providers/webhook",
         "/admin/providers/new/smtp",

@@ -156,6 +156,14 @@ def test_what_is_wrong_with_the_settings_of_all_providers_is_told_at_once(tmp_pa
     assert faults(SMTP) == []
 
 
+def test_prices_are_of_channels_that_have_none_of_their_own() -> None:
+    told = faults({"MESSAGE_PRICES": "email 0.0004 EUR, pigeon 1 EUR, sms 1 EUR"})
+    assert told == [
+        "MESSAGE_PRICES: there is no channel pigeon",
+        "MESSAGE_PRICES: sms has a price of its own, by the segment",
+    ]
+
+
 @pytest.mark.parametrize(
     "public_url",
     ["http://127.0.0.1:5000", "http://localhost:5000", "https://notifier.example.com", "http://[::1]:5000"],

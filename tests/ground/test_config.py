@@ -392,6 +392,8 @@ PRICES = {"SMS_SEGMENT_PRICE": "0.075 EUR", "VOICE_CALL_PRICE": "0.10 EUR"}
         ({"SPEND_LIMIT": "fifty EUR", **PRICES}, "SPEND_LIMIT must be an amount and a currency"),
         ({"VOICE_CALL_PRICE": "x"}, "VOICE_CALL_PRICE must be an amount"),
         ({"SMS_SEGMENT_PRICE": "0.1 EUR", "VOICE_CALL_PRICE": "0.1 USD"}, "must be in the same currency"),
+        ({"MESSAGE_PRICES": "email 0.0004"}, "MESSAGE_PRICES: email must end in a currency"),
+        ({"MESSAGE_PRICES": "email 1 USD", "SMS_SEGMENT_PRICE": "0.1 EUR"}, "must be in the same currency"),
         ({"PHONE_COUNTRIES": "DE, Austria"}, "PHONE_COUNTRIES: AUSTRIA is no country"),
         ({"NEW_PHONES_LIMIT": "often"}, "NEW_PHONES_LIMIT must be like 100/hour"),
     ],

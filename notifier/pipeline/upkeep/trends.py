@@ -1,10 +1,12 @@
-"""Counts what arrives and what fails, by event type, account and error, from the event stream (`counting`).
+"""Counts what arrives and what fails, by event type, account and error, and what providers took by month, from the
+event stream (`counting`).
 
 Called by the scheduler.
 """
 
 from collections import Counter
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -17,7 +19,7 @@ from notifier.ground.clock import now as clock_now
 from notifier.ground.database import insert
 from notifier.ground.extensions import db
 from notifier.ledgers import event_readers
-from notifier.models import Delivery, Event, Trend
+from notifier.models import Delivery, Event, Trend, UsageMonth
 from notifier.pipeline.upkeep import counting
 from notifier.queries.trends import GRAINS, begin_of
 
@@ -27,7 +29,17 @@ _trend: sa.Table = Trend.__table__
 _ARRIVALS = (names.OF_STATUS[SENT], names.OF_STATUS[DELIVERED])
 _FAILURES = tuple(names.OF_STATUS[status] for status in (FAILED, UNKNOWN, BOUNCED))
 
-Place = tuple[int, datetime, str, str, str]  # the primary key
+_usage: sa.Table = UsageMonth.__table__
+
+# The primary keys
+Place = tuple[int, datetime, str, str, str]
+Use = tuple[date, str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    trends: Counter[Place] = field(default_factory=Counter)
+    usage: Counter[Use] = field(default_factory=Counter)
 
 
 def count() -> int:
@@ -35,15 +47,15 @@ def count() -> int:
     return counting.count(event_readers.TRENDS, _read, _store) or 0
 
 
-def _read(after: int, upto: int) -> Counter[Place]:
+def _read(after: int, upto: int) -> Counts:
     """What is delivered in the same moment as it is sent is told once; what is delivered later has been counted."""
     is_first = sa.or_(_e.kind != names.OF_STATUS[DELIVERED], Delivery.sent_at == Delivery.delivered_at)
     statement = (
-        sa.select(_e.kind, _e.at, _e.type, _e.provider, _e.code)
+        sa.select(_e.kind, _e.at, _e.type, _e.channel, _e.provider, _e.code)
         .outerjoin(Delivery.__table__, sa.and_(Delivery.id == _e.delivery_id, _e.kind == names.OF_STATUS[DELIVERED]))
         .where(_e.id > after, _e.id <= upto, _e.kind.in_((*_ARRIVALS, *_FAILURES)), _e.is_test.is_(False), is_first)
     )
-    counts: Counter[Place] = Counter()
+    counts = Counts()
     for row in db.session.execute(statement):
         has_failed = row.kind in _FAILURES
         event = HAS_FAILED if has_failed else ARRIVED
@@ -52,18 +64,25 @@ def _read(after: int, upto: int) -> Counter[Place]:
             told.append((ERROR, f"{row.provider or '?'}: {row.code or row.kind.partition('.')[2]}"))
         for grain in GRAINS:
             at = begin_of(row.at, grain)
-            counts.update((grain, at, kind, name[:_LONGEST_NAME], event) for kind, name in told if name)
+            counts.trends.update((grain, at, kind, name[:_LONGEST_NAME], event) for kind, name in told if name)
+        if not has_failed and row.type and row.channel and row.provider:
+            counts.usage[row.at.date().replace(day=1), row.type, row.channel, row.provider] += 1
     return counts
 
 
-def _store(counts: Counter[Place]) -> None:
+def _store(counts: Counts) -> None:
+    _add(_trend, counts.trends)
+    _add(_usage, counts.usage)
+
+
+def _add(table: sa.Table, counts: "Counter[Place] | Counter[Use]") -> None:
     """By the primary key, in its order. One statement, none without any."""
     if not counts:
         return
-    key = [column.name for column in _trend.primary_key]
+    key = [column.name for column in table.primary_key]
     rows = [{**dict(zip(key, place, strict=True)), "count": number} for place, number in sorted(counts.items())]
-    statement = insert(_trend)
-    more = {"count": _trend.c["count"] + statement.excluded["count"]}
+    statement = insert(table)
+    more = {"count": table.c["count"] + statement.excluded["count"]}
     db.session.execute(statement.on_conflict_do_update(index_elements=key, set_=more), rows)
 
 

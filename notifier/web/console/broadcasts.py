@@ -4,7 +4,7 @@
 what cannot asks first, on a page of its own.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +12,8 @@ from flask import Flask, Response, current_app, flash, redirect, render_template
 from flask.typing import ResponseReturnValue
 
 from notifier.core import broadcasts as rules
+from notifier.core.costs import shown as amount_shown
+from notifier.core.costs import total
 from notifier.core.errors import Rejected
 from notifier.core.lifecycle import DEAD
 from notifier.core.lifecycle import STATUSES as DELIVERY_STATUSES
@@ -20,6 +22,7 @@ from notifier.ground.ids import parse
 from notifier.operations import broadcast_retries
 from notifier.pipeline.intake import broadcasts
 from notifier.queries import broadcasts as queries
+from notifier.queries import costs
 from notifier.queries.notifications import Sight
 from notifier.web.access import allow, page_blueprint
 from notifier.web.csv_lines import csv_line
@@ -48,6 +51,14 @@ def listing() -> ResponseReturnValue:
     )
 
 
+def _cost(shown: Mapping[str, Any]) -> str | None:
+    """Of what was taken so far; None where no price is known of it, or nothing is paid for."""
+    lines = costs.of_broadcast(shown["counts"]["channels"], shown["started_at"])
+    if shown["test"] or all(line.cost is None for line in lines):
+        return None
+    return f"{amount_shown(total(lines))} {costs.currency()}"
+
+
 @pages.get("/<broadcast_id>")
 @allow("viewer")
 def one(broadcast_id: str) -> ResponseReturnValue:
@@ -58,6 +69,7 @@ def one(broadcast_id: str) -> ResponseReturnValue:
         broadcast=shown,
         producer=queries.producers_of([broadcast_id]).get(broadcast_id),
         progress=queries.progress(shown),
+        cost=_cost(shown),
         funnels=queries.funnels(shown),
         by_variant=queries.by_variant(shown),
         is_open=shown["status"] in rules.UNENDED,

@@ -23,6 +23,7 @@ _GROUPS = (
             ("/admin/queues", "Waiting"),
             ("/admin/notifications", "Notifications"),
             ("/admin/sandbox", "Sandbox"),
+            ("/admin/costs", "Costs"),
         ),
     ),
     (

@@ -240,7 +240,7 @@ def test_an_attempt_is_explained_without_the_secret_and_sent_once_more(
     assert "no longer kept" in admin.get(page).text
     assert admin.get(f"{page}/attempts/{show('att', UUID(int=1))}").status_code == 404
     failures = admin.get(f"{page}?only=failed").text
-    assert (at in failures, 'aria-current="true">Failures' in failures) == (True, True)
+    assert (at in failures, 'aria-current="page">Failures' in failures) == (True, True)
 
 
 def test_one_that_is_not_there_is_not_found(admin: Visitor) -> None:

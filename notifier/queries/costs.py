@@ -1,0 +1,124 @@
+"""What messages cost, from what is counted by month (`pipeline.upkeep.trends`) and the prices in the settings."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+
+from notifier.channels import CHANNELS
+from notifier.core import costs
+from notifier.core.costs import Line, Prices, Used
+from notifier.core.lifecycle import BOUNCED, SUCCEEDED
+from notifier.ground.clock import now
+from notifier.ground.config import current_settings
+from notifier.ground.extensions import db
+from notifier.ledgers.tallies import SEGMENT
+from notifier.models import SpendDay, Tally, UsageMonth
+
+MONTHS = 13
+# What goes nowhere costs nothing
+_FREE = ("sandbox", "inapp")
+_TAKEN = (*SUCCEEDED, BOUNCED)
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """`reserved`: what the ledger of SMS and calls holds, at the prices of each day; in millionths. `segments`: of an
+    SMS, on average.
+    """
+
+    begin: date
+    lines: list[Line]
+    total: Decimal
+    segments: Decimal
+    reserved: int
+
+
+def currency() -> str | None:
+    """That of the prices; None: no price is set."""
+    settings = current_settings()
+    every = [*settings.prices.values(), *settings.message_prices.values()]
+    return every[0].currency if every else None
+
+
+def months() -> list[date]:
+    """The last ones, newest first."""
+    begin = now().date().replace(day=1)
+    found = [begin]
+    while len(found) < MONTHS:
+        begin = (begin - timedelta(days=1)).replace(day=1)
+        found.append(begin)
+    return found
+
+
+def month(begin: date) -> Month:
+    """Dearest first. Three queries, each of a month's counts."""
+    used = (
+        sa.select(UsageMonth.type, UsageMonth.channel, sa.func.sum(UsageMonth.count))
+        .where(UsageMonth.month == begin, UsageMonth.provider.not_in(_FREE))
+        .group_by(UsageMonth.type, UsageMonth.channel)
+    )
+    prices = _prices(begin)
+    found = [prices.line(Used(type_, channel, int(count))) for type_, channel, count in db.session.execute(used)]
+    lines = sorted(found, key=lambda line: (-(line.cost or 0), line.type, line.channel))
+    spent = sa.select(sa.func.sum(SpendDay.amount)).where(SpendDay.day >= begin, SpendDay.day < _next(begin))
+    reserved = int(db.session.scalar(spent) or 0)
+    return Month(begin, lines, costs.total(lines), prices.segments, reserved)
+
+
+def totals() -> list[tuple[date, Decimal]]:
+    """Of each of the last months, newest first, at today's prices. An SMS is reckoned at this month's segments."""
+    chosen = months()
+    used = (
+        sa.select(UsageMonth.month, UsageMonth.channel, sa.func.sum(UsageMonth.count))
+        .where(UsageMonth.month >= chosen[-1], UsageMonth.provider.not_in(_FREE))
+        .group_by(UsageMonth.month, UsageMonth.channel)
+    )
+    prices = _prices(chosen[0])
+    lines: dict[date, list[Line]] = {}
+    for begin, channel, count in db.session.execute(used):
+        lines.setdefault(begin, []).append(prices.line(Used("", channel, int(count))))
+    return [(begin, costs.total(lines.get(begin, []))) for begin in chosen]
+
+
+def of_broadcast(counts: Mapping[str, Any], begun_at: str | None) -> list[Line]:
+    """By channel. `counts`: channel → status → deliveries, also of those that the sandbox took. `begun_at`: as it is
+    shown.
+    """
+    begin = (date.fromisoformat(begun_at[:10]) if begun_at else now().date()).replace(day=1)
+    prices = _prices(begin)
+    found = []
+    for channel, statuses in counts.items():
+        taken = sum(number for status, number in statuses.items() if status in _TAKEN)
+        if taken and channel not in _FREE:
+            found.append(prices.line(Used("", channel, taken)))
+    return found
+
+
+def _prices(begin: date) -> Prices:
+    settings = current_settings()
+    by_unit = {unit: price.amount for unit, price in settings.prices.items()}
+    by_channel = {name: price.amount for name, price in settings.message_prices.items()}
+    for name, channel in CHANNELS.items():
+        if channel.charged_by in by_unit:
+            by_channel[name] = by_unit[channel.charged_by]
+    by_segment = frozenset(name for name, channel in CHANNELS.items() if channel.charged_by == costs.SEGMENT)
+    return Prices(by_channel, by_segment, _segments(begin, by_segment))
+
+
+def _segments(begin: date, channels: frozenset[str]) -> Decimal:
+    """Of an SMS of that month, on average."""
+    since, until = (datetime(day.year, day.month, 1, tzinfo=UTC) for day in (begin, _next(begin)))
+    of_month = Tally.at >= since, Tally.at < until, Tally.channel.in_(channels), Tally.event == SEGMENT
+    taken = UsageMonth.month == begin, UsageMonth.channel.in_(channels), UsageMonth.provider.not_in(_FREE)
+    segments = sa.select(sa.func.sum(Tally.count)).where(*of_month).scalar_subquery()
+    messages = sa.select(sa.func.sum(UsageMonth.count)).where(*taken).scalar_subquery()
+    row = db.session.execute(sa.select(segments, messages)).one()
+    return costs.average(int(row[0] or 0), int(row[1] or 0))
+
+
+def _next(begin: date) -> date:
+    return (begin + timedelta(days=32)).replace(day=1)
