@@ -64,7 +64,7 @@ export class Transport {
       } else {
         if (answer.status >= 200 && answer.status < 300) return answer;
         toldMs = retryAfterMs(answer.headers);
-        failure = new Problem(answer.status, parsed(answer.text), { retryAfter: toldMs ? toldMs / 1000 : null });
+        failure = new Problem(answer.status, parsed(answer), { retryAfter: toldMs ? toldMs / 1000 : null });
         if (answer.status === 401 && authorize && !isRenewed) {
           isRenewed = await this.#authorization.renew(sent.Authorization);
           if (isRenewed) continue;
@@ -137,11 +137,13 @@ export function accessToken({ clientId, clientSecret, scope }, call) {
   return { authorization: current, renew };
 }
 
-function parsed(text) {
+// The body of a refusal; a proxy's is no JSON. Redirects are not followed: they could lead the key astray.
+function parsed({ text, headers }) {
   try {
     return Object(JSON.parse(text));
   } catch {
-    return {}; // a proxy's
+    const location = headers.get("Location");
+    return location ? { detail: `redirected to ${location}: give the client that address` } : {};
   }
 }
 

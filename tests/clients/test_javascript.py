@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from notifier.ground.config import ROOT
 from notifier.ground.extensions import db
 from notifier.ground.version import VERSION
 from notifier.models import Submission
-from tests.running import installed
+from tests.running import free_port, installed
 from tests.wire import AGAIN, CLOSED, LOST, Wire
 
 ON_ONE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
@@ -253,13 +254,18 @@ def test_broadcasts_lists_and_events(run: Run, wire: Wire, producer_key: str, ca
 
 
 def test_it_waits_as_long_as_it_is_told_and_repeats_only_what_it_may(run: Run, wire_to: Callable[[None], Wire]) -> None:
-    wire = wire_to(None)
-    wire.faults = [(429, {"Retry-After": "3600"}), (503, {"Retry-After": "1"}), None, (503, {}), CLOSED, AGAIN]
+    wire, other = wire_to(None), wire_to(None)
+    date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+    wire.faults = [(307, {"Location": other.url}), (503, {"Retry-After": date})]
+    wire.faults += [(429, {"Retry-After": "3600"}), (503, {"Retry-After": "1"}), None, (503, {}), CLOSED, AGAIN]
     began = time.monotonic()
     told = run(
         """
         const like = { type: "like", recipients: ["alice"] };
         const patient = new Client({ url, key });
+        told.redirected = (await refusal(patient.send(like))).detail;
+        const { retryAfter } = await refusal(patient.send(like));
+        told.later = retryAfter > 60 && retryAfter <= 3600;
         const limited = await refusal(patient.send(like, { idempotencyKey: "mine" }));
         told.limited = [limited.status, limited.retryAfter, limited.idempotencyKey];
         told.waited = (await refusal(patient.send(like))).code;
@@ -267,7 +273,7 @@ def test_it_waits_as_long_as_it_is_told_and_repeats_only_what_it_may(run: Run, w
         const closed = await refusal(patient.broadcasts.retryFailed("brd_x"));
         told.closed = [closed.name, closed.idempotencyKey, closed instanceof Unreachable];
         told.busy = (await refusal(patient.broadcasts.retryFailed("brd_x"))).status;
-        told.nobody = (await refusal(new Client({ url: "http://127.0.0.1:1", key, patienceMs: 0 }).send(like))).name;
+        told.nobody = (await refusal(new Client({ url: nowhere, key, patienceMs: 0 }).send(like))).name;
         told.made = 0;
         const two = { url, clientId: "i", clientSecret: "s" };
         for (const wrong of [{ url: "notifier.example" }, { url: "https://u:p@notifier.example" }, two]) {
@@ -283,9 +289,12 @@ def test_it_waits_as_long_as_it_is_told_and_repeats_only_what_it_may(run: Run, w
         """,
         url=wire.url,
         key=KEY,
+        nowhere=f"http://127.0.0.1:{free_port()}",
     )
     assert time.monotonic() - began >= 1
     assert told == {
+        "redirected": f"redirected to {other.url}: give the client that address",
+        "later": True,
         "limited": [429, 3600, "mine"],
         "waited": "http_404",
         "hurried": 503,
@@ -295,7 +304,8 @@ def test_it_waits_as_long_as_it_is_told_and_repeats_only_what_it_may(run: Run, w
         "made": 0,
         "secrets": 0,
     }
-    assert len(wire.seen) == 7
+    assert len(wire.seen) == 9
+    assert other.seen == []
 
 
 def test_no_call_is_larger_than_the_api_takes(run: Run) -> None:

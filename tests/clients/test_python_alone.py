@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,25 @@ def test_it_waits_as_long_as_it_is_told_and_no_longer_than_it_may(client_package
         client.send("like", "alice")
     assert time.monotonic() - began >= 1
     assert refused.value.code == "http_404"
+    wire.faults = [(503, {"Retry-After": format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)})]
+    with pytest.raises(client_package.ServerError) as later:
+        client.send("like", "alice")
+    assert 60 < later.value.retry_after <= 3600
     hurried = client_package.Client(wire.url, key=KEY, patience_s=0)
     wire.faults = [(503, {})]
     with pytest.raises(client_package.ServerError):
         hurried.send("like", "alice")
     with pytest.raises(client_package.Unreachable):
         client_package.Client(f"http://127.0.0.1:{free_port()}", key=KEY, patience_s=0).send("like", "alice")
+
+
+def test_a_key_follows_no_redirect(client_package: Any, wire_to: WireTo) -> None:
+    wire, other = wire_to(None), wire_to(None)
+    for status in (301, 307, 308):
+        wire.faults = [(status, {"Location": other.url})]
+        with pytest.raises(client_package.Problem, match=re.escape(f"redirected to {other.url}")):
+            client_package.Client(wire.url, key=KEY).send("like", "alice")
+    assert other.seen == []
 
 
 def test_no_call_is_larger_than_the_api_takes(client_package: Any) -> None:

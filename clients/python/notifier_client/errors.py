@@ -72,13 +72,19 @@ class Problem(NotifierError):
         return kind(status, code, detail, faults, request_id=body.get("request_id"), retry_after=retry_after)
 
     @staticmethod
-    def read(status: int, content: bytes, *, retry_after: float | None = None) -> "Problem":
-        """From an answer of any kind: a proxy's is no JSON."""
+    def read(
+        status: int, content: bytes, *, retry_after: float | None = None, location: str | None = None
+    ) -> "Problem":
+        """From an answer of any kind: a proxy's is no JSON, and a redirect is not followed, since it could lead the key
+        astray.
+        """
         try:
             body = json.loads(content)
         except ValueError:
             body = None
-        return Problem.of(status, body if isinstance(body, dict) else {}, retry_after=retry_after)
+        if not isinstance(body, dict):
+            body = {"detail": f"redirected to {location}: give the client that address"} if location else {}
+        return Problem.of(status, body, retry_after=retry_after)
 
 
 class BadRequest(Problem):

@@ -22,6 +22,7 @@ _REPEATABLE = ("GET", "PUT", "DELETE")
 _NOT_CARRIED_OUT = (429, 503)  # what the server answers with before it has done anything
 _FROM_A_PROXY = (502, 504)
 _LONGEST_PAUSE_S = 5.0
+_CONNECTIONS = 10  # kept; more threads open their own
 _RENEWED_BEFORE_S = 30.0
 
 _AGENT = f"notifier-client/{VERSION} python"
@@ -68,7 +69,7 @@ class Transport:
             raise ValueError("give either key, or client_id and client_secret")
         self.base = url.rstrip("/")
         self.timeout_s, self.patience_s = timeout_s, patience_s
-        self._pool = pool or urllib3.PoolManager()
+        self._pool = pool or urllib3.PoolManager(maxsize=_CONNECTIONS)
         self._key = key
         self._token = _AccessToken(client_id, client_secret, scope) if client_id and client_secret else None
 
@@ -138,7 +139,9 @@ class Transport:
                 if 200 <= answer.status < 300:
                     return answer
                 told_s = _retry_after_s(answer)
-                problem = Problem.read(answer.status, answer.data, retry_after=told_s or None)
+                problem = Problem.read(
+                    answer.status, answer.data, retry_after=told_s or None, location=answer.headers.get("Location")
+                )
                 if isinstance(problem, Unauthenticated) and authorize and self._token and not renewed:
                     renewed = True
                     self._forget(headers["Authorization"])
