@@ -196,6 +196,7 @@ def arguments() -> argparse.ArgumentParser:
     of_keys.add_parser("list", help="list them")
     anew = of_keys.add_parser("reencrypt", help="have the schedulers encrypt everything with the first key")
     anew.set_defaults(program="notifier.programs.keys:reencrypt")
+    anew.add_argument("--new-digest-key", action="store_true", help="make a digest key first, and digest all with it")
     forgotten = of_keys.add_parser("forget", help="start without a key that is lost; what it has encrypted is, too")
     forgotten.set_defaults(program="notifier.programs.keys:forget")
     forgotten.add_argument("key", metavar="KEY", help="its id")

@@ -1474,6 +1474,118 @@ export interface components {
              */
             ttl?: number | null;
         };
+        /** DigestKeyOut */
+        DigestKeyOut: {
+            /** Number */
+            number: number;
+            /**
+             * Is Stored
+             * @description What is stored now is digested with it.
+             */
+            is_stored: boolean;
+            /**
+             * Is Left
+             * @description Some that is stored may still be digested with it and with no later one.
+             */
+            is_left: boolean;
+            /**
+             * Since
+             * @description When it began to be used; null: with the installation.
+             */
+            since: string | null;
+        };
+        /** EncryptionKeyOut */
+        EncryptionKeyOut: {
+            /** Id */
+            id: string;
+            /**
+             * Is Given
+             * @description It is in `ENCRYPTION_KEYS`.
+             */
+            is_given: boolean;
+            /**
+             * Encrypts
+             * @description It is the first there.
+             */
+            encrypts: boolean;
+            /**
+             * May Be Taken Out
+             * @description Nothing is encrypted with it any more.
+             */
+            may_be_taken_out: boolean;
+            /** Unused Since */
+            unused_since: string | null;
+        };
+        /** RunOut */
+        RunOut: {
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "waiting" | "running" | "finished";
+            /**
+             * Encryption Key
+             * @description The id of the key that everything is encrypted with.
+             */
+            encryption_key: string;
+            /**
+             * Digest Key
+             * @description The number of the key that everything is digested with.
+             */
+            digest_key: number;
+            /**
+             * Round
+             * @description The last one finds nothing to do any more.
+             */
+            round: number;
+            /**
+             * Percent
+             * @description Of this round, about.
+             */
+            percent: number;
+            /**
+             * Rows
+             * @description How many have been written anew.
+             */
+            rows: number;
+            /**
+             * Unreadable
+             * @description Values by the id of the key that is missing.
+             */
+            unreadable: {
+                [key: string]: number;
+            };
+            /**
+             * Is Idle
+             * @description No scheduler works on it: none runs that has this key first.
+             */
+            is_idle: boolean;
+            /** Started At */
+            started_at: string;
+            /** Finished At */
+            finished_at: string | null;
+        };
+        /** ReencryptionOut */
+        ReencryptionOut: {
+            /** @description The last one; null: there has been none. */
+            run: components["schemas"]["RunOut"] | null;
+            /** Encryption Keys */
+            encryption_keys: components["schemas"]["EncryptionKeyOut"][];
+            /**
+             * Digest Keys
+             * @description The newest first.
+             */
+            digest_keys: components["schemas"]["DigestKeyOut"][];
+        };
+        /** ReencryptionIn */
+        ReencryptionIn: {
+            /**
+             * New Digest Key
+             * @description Makes a digest key first. The run begins a minute later, when all processes know it.
+             * @default false
+             */
+            new_digest_key?: boolean;
+        };
         /** SnoozeIn */
         SnoozeIn: {
             /**

@@ -4,7 +4,6 @@ Called by the addresses page. A code is stored as a keyed digest, valid for a fe
 through `intake.own` on the address's own channel. Limits per person and address are counted by `ledgers.flood`.
 """
 
-import hmac
 import secrets
 from datetime import timedelta
 from uuid import UUID
@@ -22,6 +21,7 @@ from notifier.ground.encryption import vault
 from notifier.ground.languages import N_
 from notifier.ledgers import flood
 from notifier.models import Address, AddressCode, Suppression
+from notifier.people import redigesting
 from notifier.people.addresses import LONGEST_LABEL, find_own, keep_own, primary_of, refused, set_primary, tell, works
 from notifier.people.suppressions import UNSUBSCRIBED, forget_bounces
 from notifier.pipeline.intake import own
@@ -79,7 +79,7 @@ def send_code(user_id: str, address_id: UUID) -> None:
     is_flooded = _is_flooded(address)
     code, at = f"{secrets.randbelow(10**6):06}", now()
     row = {
-        "digest": _code_digest(address.id, code),
+        "digest": vault.newest(_code_digest(address.id, code)),
         "tries": 0,
         "expires_at": at + timedelta(minutes=CODE_MINUTES),
         "created_at": at,
@@ -124,14 +124,14 @@ def confirm(user_id: str, address_id: UUID, code: str) -> Address:
             .values(tries=AddressCode.tries + 1)
             .returning(AddressCode.digest, AddressCode.tries)
         ).first()
-        is_right = counted is not None and hmac.compare_digest(bytes(counted.digest), given)
+        is_right = counted is not None and bytes(counted.digest) in vault.forms(given)
         if is_right:
             session.execute(sa.delete(AddressCode).where(AddressCode.address_id == address_id))
             address.verified_at = address.confirmed_at = now()
             address.disabled_at = address.disabled_reason = None
-            session.execute(
-                sa.delete(Suppression).where(Suppression.digest == address.digest, Suppression.reason == UNSUBSCRIBED)
-            )
+            redigesting.settle([address.digest])
+            lifted = (Suppression.digest == vault.newest(address.digest), Suppression.reason == UNSUBSCRIBED)
+            session.execute(sa.delete(Suppression).where(*lifted))
             tell(session, address, f"{address.masked} (not confirmed)", address.masked)
             current = primary_of(session, user_id, address.channel)
             if current is None or not works(current):
@@ -159,7 +159,7 @@ def _is_flooded(address: Address) -> bool:
     """Counts a code. True: others have asked for too many. Raises Rejected for too many of the person's own, and while
     nothing can count.
     """
-    digest = address.digest.hex()
+    digest = vault.newest(address.digest).hex()
     uses = {
         "code_own": f"code:{digest}:{address.user_id}",
         "code_person": f"codes-to-person:{address.user_id}",

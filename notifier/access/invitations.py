@@ -20,6 +20,7 @@ from notifier.ground import database
 from notifier.ground.clock import now
 from notifier.ground.config import current_settings
 from notifier.ground.database import insert, retried, transaction
+from notifier.ground.encryption import vault
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id
 from notifier.ledgers import audit
@@ -78,10 +79,15 @@ def _store(email: str, value: str, key: str, role: str, by: UUID, secret: str) -
             raise _refused("email", f"somebody with that e-mail already has the role {account.role}")
         whom = sign_in.find_whom(email)
         user_id, address = (whom.user_id, whom.address) if whom else (new_user(value), value)
+        digest = addresses.digest_of(_CHANNEL, key)
+        if vault.is_changing_digests:  # else the index decides alone
+            there = sa.select(Invitation.id).where(Invitation.email_digest.in_(vault.forms(digest)), _IS_OPEN)
+            if session.scalar(there.limit(1)) is not None:
+                raise _has_one()
         row = {
             "id": new_id(),
             "email": email,
-            "email_digest": addresses.digest_of(_CHANNEL, key),
+            "email_digest": vault.newest(digest),
             "digest": sign_in.digest_of(secret),
             "role": role,
         }
@@ -92,9 +98,13 @@ def _store(email: str, value: str, key: str, role: str, by: UUID, secret: str) -
             ).first()
             is None
         ):
-            raise _refused("email", "there is already an invitation to that e-mail: send it again, or withdraw it")
+            raise _has_one()
         audit.write("account.invited", email, after={"role": role})
     return user_id, address
+
+
+def _has_one() -> Rejected:
+    return _refused("email", "there is already an invitation to that e-mail: send it again, or withdraw it")
 
 
 def new_user(value: str) -> str:

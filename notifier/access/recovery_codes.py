@@ -23,7 +23,9 @@ def replace(account_id: UUID) -> list[str]:
     """New ones instead of all before; nothing can show them again. Inside the caller's transaction."""
     codes = [_new() for _ in range(COUNT)]
     delete(account_id)
-    db.session.add_all(RecoveryCode(digest=_digest(account_id, code), account_id=account_id) for code in codes)
+    db.session.add_all(
+        RecoveryCode(digest=vault.newest(_digest(account_id, code)), account_id=account_id) for code in codes
+    )
     return codes
 
 
@@ -34,7 +36,7 @@ def delete(account_id: UUID) -> None:
 
 def use(account_id: UUID, text: str) -> bool:
     """Whether it is one of the account's, which is used up."""
-    mine = (RecoveryCode.digest == _digest(account_id, text), RecoveryCode.account_id == account_id)
+    mine = (RecoveryCode.digest.in_(vault.forms(_digest(account_id, text))), RecoveryCode.account_id == account_id)
     with transaction() as session:
         if session.execute(sa.delete(RecoveryCode).where(*mine).returning(RecoveryCode.account_id)).first() is None:
             return False

@@ -20,10 +20,12 @@ from notifier.ground import database
 from notifier.ground.clock import now
 from notifier.ground.config import current_settings
 from notifier.ground.database import insert, retried, transaction
+from notifier.ground.encryption import vault
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id
 from notifier.ledgers import audit
 from notifier.models import Account, Address, SignInLink
+from notifier.people import redigesting
 from notifier.pipeline.intake import own
 
 LIFETIME = timedelta(minutes=15)
@@ -142,13 +144,14 @@ def find_whom(email: str) -> Whom | None:
 
 def own_address(user_id: str, value: str) -> None:
     """Makes sure that the user has an address of exactly that normalised value; using the link confirms it."""
-    digest = addresses.digest_of(_CHANNEL, value)
+    given = addresses.digest_of(_CHANNEL, value)
+    redigesting.settle([given])
     row = {
         "id": new_id(),
         "user_id": user_id,
         "channel": _CHANNEL,
         "value": value,
-        "digest": digest,
+        "digest": vault.newest(given),
         "masked": serving.mask(_CHANNEL, value),
     }
     db.session.execute(
@@ -158,7 +161,8 @@ def own_address(user_id: str, value: str) -> None:
 
 def confirm(user_id: str, email: str) -> None:
     """Using a link that was sent to this address proves that the mailbox is theirs. Inside a transaction."""
-    digests = {addresses.digest_of(_CHANNEL, serving.normalise(_CHANNEL, text)) for text in (email, email.lower())}
+    written = {serving.normalise(_CHANNEL, text) for text in (email, email.lower())}
+    digests = {form for value in written for form in _forms(value)}
     mine = (Address.user_id == user_id, Address.digest.in_(digests))
     values = {"confirmed_at": now(), "verified_at": sa.func.coalesce(Address.verified_at, now())}
     db.session.execute(sa.update(Address).where(*mine).values(**values).execution_options(synchronize_session=False))
@@ -169,7 +173,7 @@ def _find_person(values: set[str]) -> Whom | None:
     astray.
     """
     confirmed = (Address.is_primary, Address.confirmed_at.is_not(None), Address.disabled_at.is_(None))
-    digests = {addresses.digest_of(_CHANNEL, value): value for value in values}
+    digests = {form: value for value in values for form in _forms(value)}
     found = db.session.execute(
         sa.select(Address.digest, Address.user_id).where(Address.digest.in_(digests), *confirmed)
     ).all()
@@ -179,6 +183,10 @@ def _find_person(values: set[str]) -> Whom | None:
     ):
         return None
     return Whom(found[0].user_id, None, digests[bytes(found[0].digest)])
+
+
+def _forms(value: str) -> tuple[bytes, ...]:
+    return vault.forms(addresses.digest_of(_CHANNEL, value))
 
 
 def _give_account(user_id: str, email: str) -> None:

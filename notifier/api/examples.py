@@ -55,6 +55,7 @@ BODIES: dict[str, dict[str, Any]] = {
     },
     "PreviewIn": {"audience": {"where": {"attributes.plan": "pro"}}},
     "ProducerPatch": {"webhook_targets": ["*.example.com", "203.0.113.0/24"], "phone_countries": ["AT", "DE"]},
+    "ReencryptionIn": {"new_digest_key": True},
     "ReplayIn": {"since": "2026-12-01T09:00:00Z", "until": "2026-12-01T10:00:00Z"},
     "ScheduleIn": {"cron": "30 8 * * MON", "time_zone": "Europe/Berlin", "notification": _ORDER},
     "SchedulePatch": {"paused": True},

@@ -51,6 +51,7 @@ _CONFLICTING = (
     *("add_variant", "start_experiment", "stop_experiment"),
     *("pause_broadcast", "resume_broadcast", "cancel_broadcast", "retry_failed"),
     *("create_subscription", "test_subscription", "replay_subscription", "delete_user", "put_type"),
+    "begin_reencryption",
 )
 IDEMPOTENT = re.compile(r"submit_|create_schedule$|create_broadcast$|notify$|notify_bulk$|trigger$|send$")
 

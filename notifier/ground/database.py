@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections import namedtuple
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
@@ -67,6 +68,7 @@ _UNDO, _AFTER, _COMMITTED = "undo", "after", "committed"
 _LOCK_WAIT_S = 10.0
 _LOOK_S = 3
 _CLOCK_DUE, _CLOCK_LOOK_S = "clock_due", 5.0
+_LOOKS, LOOK_S = "looks", 5.0
 # Errors end up in the log, and the values of a statement are addresses, names, messages
 _DISCREET = {"hide_parameters": True}
 _JSON = {"json_serializer": encoded_text, "json_deserializer": decoded}
@@ -232,6 +234,27 @@ def _look_at_clock() -> None:
     clock.follow(told.astimezone(UTC), time.monotonic() - asked_at)
 
 
+@dataclass(slots=True)
+class _Look:
+    work: Callable[[], None]
+    due_at: float = float("-inf")
+
+
+def look_often(app: Flask, work: Callable[[], None]) -> None:
+    """For a long-running process: from now on `work` is called as a transaction begins, and inside it, whenever it was
+    not for LOOK_S. So nothing is written by what was read earlier than that.
+    """
+    app.extensions.setdefault(_LOOKS, []).append(_Look(work))
+
+
+def _look_at_the_rest() -> None:
+    looks: Iterable[_Look] = current_app.extensions.get(_LOOKS, ())
+    for look in looks:
+        if time.monotonic() >= look.due_at:
+            look.work()
+            look.due_at = time.monotonic() + LOOK_S
+
+
 @contextlib.contextmanager
 def transaction() -> Iterator[scoped_session[Session]]:
     """A short write transaction on `db.session`: commits at the end, rolls back on any exception.
@@ -248,6 +271,7 @@ def transaction() -> Iterator[scoped_session[Session]]:
     db.session.info.update({_UNDO: undo, _AFTER: after, _COMMITTED: committed})
     try:
         _look_at_clock()
+        _look_at_the_rest()
         yield cast("scoped_session[Session]", db.session)
         db.session.commit()
     except BaseException as error:

@@ -1,7 +1,11 @@
-"""The key ring: AES-256-GCM with key ids, so that keys can be rotated, and a keyed digest for look-ups.
+"""The key ring: AES-256-GCM with key ids, so that keys can be rotated, and keyed digests for look-ups.
 
 `create_app` opens `vault` once per process; the column types in `models.types` use it. Each ciphertext is bound to its
 purpose (`table.column`), so it cannot be moved to another column.
+
+**Digest keys are a chain.** The first digests the text, and each later one digests the digest of the one before it. So
+whatever is stored can be given a new key without its text, which nobody has of a suppressed address or of a code. A
+digest says which key it is of: 32 bytes for the first, and a byte with the key's number before them for the others.
 """
 
 import base64
@@ -9,6 +13,7 @@ import hashlib
 import hmac
 import os
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
@@ -16,6 +21,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 _VERSION = b"\x01"
 _NONCE_BYTES = 12
+_DIGEST_BYTES = 32
+MOST_DIGEST_KEYS = 255  # what the byte before a digest takes
 
 
 class KeysDoNotFit(Exception):
@@ -54,7 +61,8 @@ class Vault:
     def __init__(self) -> None:
         self._ciphers: dict[bytes, AESGCM] = {}
         self._current = b""
-        self._digest_key = b""
+        self._digest_keys: tuple[bytes, ...] = ()
+        self._oldest_digest = self._digest_number = 1
 
     def open(self, ring: KeyRing) -> None:
         self._ciphers = {key_id.encode(): AESGCM(key) for key_id, key in ring.keys}
@@ -70,9 +78,28 @@ class Vault:
         """Of all keys, the one that encrypts first."""
         return tuple(key_id.decode() for key_id in self._ciphers)
 
-    def use_digest_key(self, key: bytes) -> None:
-        """The digest key is stored (encrypted) in the database: it outlives every rotation of the ring."""
-        self._digest_key = key
+    @property
+    def digest_number(self) -> int:
+        """Of the key whose digests are stored, from 1."""
+        return self._digest_number
+
+    @property
+    def first_digest_key(self) -> bytes:
+        return self._digest_keys[0]
+
+    @property
+    def is_changing_digests(self) -> bool:
+        """Whether digests of more than one key may be stored."""
+        return self._oldest_digest < len(self._digest_keys)
+
+    def use_digest_keys(self, keys: Sequence[bytes], *, stored: int | None = None, oldest: int | None = None) -> None:
+        """The chain, which is stored (encrypted) in the database: it outlives every rotation of the ring. `stored`: the
+        number of the key whose digests are stored from now on; `oldest`: of the oldest one of which some may be stored
+        still. None: the last.
+        """
+        self._digest_keys = tuple(keys)
+        self._digest_number = stored or len(keys)
+        self._oldest_digest = oldest or len(keys)
 
     def encrypt(self, plain: bytes, purpose: str) -> bytes:
         nonce = os.urandom(_NONCE_BYTES)
@@ -93,15 +120,38 @@ class Vault:
             raise KeysDoNotFit(f"the key named in {purpose} is another one than it was written with") from None
 
     def digest(self, text: str) -> bytes:
-        """A keyed digest (HMAC-SHA256) by which an encrypted value is found again."""
-        if not self._digest_key:
+        """A keyed digest (HMAC-SHA256) by which an encrypted value is found again: of the oldest key of which digests
+        may be stored. `newest` makes of it what is stored, `forms` all that may be.
+        """
+        if not self._digest_keys:
             raise KeysDoNotFit("the digest key has not been loaded from the database")
-        return hmac.new(self._digest_key, text.encode(), hashlib.sha256).digest()
+        first = hmac.new(self._digest_keys[0], text.encode(), hashlib.sha256).digest()
+        return self._chained(first, self._oldest_digest)
+
+    def newest(self, digest: bytes) -> bytes:
+        """The digest of the same text as it is to be stored, however old the key of this one is."""
+        return self._chained(digest, self._digest_number)
+
+    def forms(self, digest: bytes) -> tuple[bytes, ...]:
+        """This one, and those of the same text by each later key. All but while a key is being replaced: one alone."""
+        numbers = range(digest_number_of(digest), len(self._digest_keys) + 1)
+        return tuple(self._chained(digest, number) for number in numbers) or (bytes(digest),)
+
+    def _chained(self, digest: bytes, number: int) -> bytes:
+        digest = bytes(digest)
+        for one in range(digest_number_of(digest) + 1, number + 1):
+            digest = bytes([one]) + hmac.new(self._digest_keys[one - 1], digest, hashlib.sha256).digest()
+        return digest
 
 
 def key_id_of(sealed: bytes) -> str:
     """The id of the key that it was encrypted with; its first 34 bytes are enough."""
     return bytes(sealed[2 : 2 + sealed[1]]).decode(errors="replace")
+
+
+def digest_number_of(digest: bytes) -> int:
+    """The number of the key that it is of."""
+    return 1 if len(digest) == _DIGEST_BYTES else digest[0]
 
 
 vault = Vault()

@@ -25,6 +25,7 @@ from notifier.core.limit_policies import default_of
 from notifier.ground import metrics
 from notifier.ground.config import current_settings
 from notifier.ground.database import undone_by
+from notifier.ground.encryption import vault
 from notifier.ground.extensions import db, redis_store
 from notifier.ledgers.caps import Planned
 from notifier.models import EventType
@@ -102,14 +103,17 @@ def _asked(planned: Sequence[Planned]) -> Iterator[tuple[int, tuple[str, bytes],
             address = route.address
             if address is None or not address.digest or address.masked.endswith(_SIMULATED_MAIL):
                 continue
-            simulated = simulated or {digest_of(PRIMARY["phone"], f"{_SIMULATED_PHONE}{digit}") for digit in range(10)}
-            if address.digest in simulated:
+            simulated = simulated or {
+                vault.newest(digest_of(PRIMARY["phone"], f"{_SIMULATED_PHONE}{digit}")) for digit in range(10)
+            }
+            digest = vault.newest(address.digest)
+            if digest in simulated:
                 continue
             place = (route.channel, address.digest)
             if is_pressing:
-                yield index, place, f"{type_.key}:{route.channel}:{address.digest.hex()}", of_type
+                yield index, place, f"{type_.key}:{route.channel}:{digest.hex()}", of_type
             if type_.category == "transactional" and route.channel in _BY_PHONE:
-                yield index, place, f"{_BY_NUMBER}{address.digest.hex()}", of_phone
+                yield index, place, f"{_BY_NUMBER}{digest.hex()}", of_phone
 
 
 def used_up(uses: Mapping[str, str]) -> set[str]:

@@ -18,6 +18,7 @@ from flask import current_app
 
 from notifier.ground.clock import now
 from notifier.ground.config import current_settings
+from notifier.ground.encryption import vault
 from notifier.ground.extensions import redis_store
 from notifier.signals.queueing import unchecked
 
@@ -60,7 +61,7 @@ def over_limit(phones: Sequence[NewPhone]) -> set[int]:
     limit = limits.parse(current_settings().new_phones_limit)
     window = int(now().timestamp() // limit.get_expiry())
     keys = [f"{_PREFIX}{phone.producer_id.hex}:{phone.block}:{window}" for phone in phones]
-    members = [phone.digest[:8] for phone in phones]
+    members = [vault.newest(phone.digest)[-8:] for phone in phones]  # the end: a key's number stands before
     may_go = _count(keys, members, limit)
     return {index for index, one in enumerate(may_go) if not one}
 

@@ -19,7 +19,7 @@ from notifier.models.experiment import BroadcastVariant, Experiment, ExperimentP
 from notifier.models.image import Image
 from notifier.models.inbox import InboxItem, InboxState
 from notifier.models.installation import AuditEntry, Brand, InstallationSecret, Provider, Revision
-from notifier.models.key import EncryptionKey, Reencryption
+from notifier.models.key import DigestKey, EncryptionKey, Reencryption
 from notifier.models.notification import Attempt, Capture, Delivery, Notification, Receipt
 from notifier.models.oauth import RevokedToken, SigningKey
 from notifier.models.policy import (
@@ -68,6 +68,7 @@ __all__ = [
     "Delivery",
     "Digest",
     "DigestEntry",
+    "DigestKey",
     "EncryptionKey",
     "Erasure",
     "Event",

@@ -14,7 +14,7 @@ from notifier.core import roles
 from notifier.ground.clock import now
 from notifier.ground.extensions import Base
 from notifier.ground.ids import new_id, show
-from notifier.models.types import EncryptedText, UtcDateTime
+from notifier.models.types import EncryptedText, KeyedDigest, UtcDateTime
 
 ROLES = roles.ALL
 CONSOLE_ROLES = roles.OF_CONSOLE
@@ -134,7 +134,7 @@ class RecoveryCode(Base):
 
     __tablename__ = "recovery_code"
 
-    digest: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    digest: Mapped[bytes] = mapped_column(KeyedDigest, primary_key=True)
     account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"), index=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
@@ -174,7 +174,7 @@ class Invitation(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     email: Mapped[str] = mapped_column(EncryptedText("invitation.email"))
-    email_digest: Mapped[bytes] = mapped_column(LargeBinary(32))
+    email_digest: Mapped[bytes] = mapped_column(KeyedDigest)
     digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
     role: Mapped[str] = mapped_column(String(16))
     user_id: Mapped[str] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), index=True)

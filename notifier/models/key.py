@@ -1,4 +1,6 @@
-"""The keys of ENCRYPTION_KEYS that have been in use, and the run that encrypts everything with the first of them."""
+"""The keys of ENCRYPTION_KEYS that have been in use, the later digest keys, and the run that encrypts and digests
+everything with the newest of both.
+"""
 
 from datetime import datetime
 from typing import Any
@@ -8,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from notifier.ground.clock import now
 from notifier.ground.extensions import Base
-from notifier.models.types import PlainJSON, UtcDateTime
+from notifier.models.types import EncryptedText, PlainJSON, UtcDateTime
 
 
 class EncryptionKey(Base):
@@ -23,11 +25,27 @@ class EncryptionKey(Base):
     unused_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
+class DigestKey(Base):
+    """A digest key after the first, which is an `InstallationSecret` (`ground.encryption` says how they work together).
+    `stored_from`: until then its digests are only looked for, so that every process knows it before one is stored.
+    `finished_at`: since when no digest of an older key is stored.
+    """
+
+    __tablename__ = "digest_key"
+
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    secret: Mapped[str] = mapped_column(EncryptedText("digest_key.secret"))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    stored_from: Mapped[datetime] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
 class Reencryption(Base):
-    """The one run there is at a time, or the last one. `target`: the id of the key that everything is encrypted with.
+    """The one run there is at a time, or the last one. `target`: the id of the key that everything is encrypted with;
+    `digest_key`: the number of the one that everything is digested with.
 
     It goes through all tables again and again, until a round has found nothing to do. `table_name` and `after`: the
-    last row looked at (None: the round begins). Of this round: `looked` at so many rows, `found` so many to encrypt,
+    last row looked at (None: the round begins). Of this round: `looked` at so many rows, `found` so many to write anew,
     `passed` over so many that others held; `unreadable`: values by the id of the key that is missing. `total`: about
     how many rows there were at the start, `encrypted`: so many in all rounds.
     """
@@ -36,6 +54,7 @@ class Reencryption(Base):
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False, default=1)
     target: Mapped[str] = mapped_column(String(32))
+    digest_key: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
     actor: Mapped[str] = mapped_column(String(200))
     round: Mapped[int] = mapped_column(Integer, default=1)
     table_name: Mapped[str | None] = mapped_column(String(64))

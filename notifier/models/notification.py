@@ -4,13 +4,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, String, Text, text, true
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text, text, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from notifier.ground.clock import now
 from notifier.ground.extensions import Base
 from notifier.ground.ids import new_id, show
-from notifier.models.types import STORED_USER_ID, EncryptedJSON, EncryptedText, PlainJSON, UtcDateTime
+from notifier.models.types import STORED_USER_ID, EncryptedJSON, EncryptedText, KeyedDigest, PlainJSON, UtcDateTime
 
 _DEAD = "status IN ('failed', 'unknown') AND reason IS NULL"  # a discarded delivery has that as its reason
 _LATER = "send_at IS NOT NULL"
@@ -254,7 +254,7 @@ class Receipt(Base):
     status: Mapped[str] = mapped_column(String(16))
     code: Mapped[str | None] = mapped_column(String(64))
     by: Mapped[str] = mapped_column(String(8), default="unknown")
-    digest: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    digest: Mapped[bytes | None] = mapped_column(KeyedDigest)
     detail: Mapped[dict[str, Any]] = mapped_column(PlainJSON, default=dict)
     at: Mapped[datetime] = mapped_column(UtcDateTime)
     received_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

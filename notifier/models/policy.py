@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, String, text
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from notifier.ground.clock import now
 from notifier.ground.extensions import Base
 from notifier.ground.ids import new_id
-from notifier.models.types import EncryptedJSON, UtcDateTime
+from notifier.models.types import EncryptedJSON, KeyedDigest, UtcDateTime
 
 
 class ContentMark(Base):
@@ -25,7 +25,7 @@ class ContentMark(Base):
     __tablename__ = "content_mark"
 
     user_id: Mapped[str] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), primary_key=True)
-    digest: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    digest: Mapped[bytes] = mapped_column(KeyedDigest, primary_key=True)
     notification_id: Mapped[UUID] = mapped_column()
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 

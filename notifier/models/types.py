@@ -35,6 +35,12 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class KeyedDigest(LargeBinary):
+    """What `vault.newest` gives. It gets a new key by `operations.reencryption`, which finds it by this type."""
+
+    __visit_name__ = "large_binary"
+
+
 class EncryptedText(TypeDecorator[str]):
     """Text that is ciphertext in the database. `purpose` is `table.column`."""
 
@@ -67,6 +73,11 @@ class EncryptedJSON(TypeDecorator[Any]):
 
     def process_result_value(self, value: bytes | None, dialect: Dialect) -> Any:
         return None if value is None else decoded(vault.decrypt(bytes(value), self.purpose))
+
+
+def digests_of(table: Table) -> list[str]:
+    """The table's columns of keyed digests."""
+    return [column.name for column in table.columns if isinstance(column.type, KeyedDigest)]
 
 
 def purposes_of(table: Table) -> dict[str, str]:

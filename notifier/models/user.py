@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from notifier.ground.clock import now
 from notifier.ground.extensions import Base
 from notifier.ground.ids import new_id, show
-from notifier.models.types import STORED_USER_ID, EncryptedText, PlainJSON, UtcDateTime
+from notifier.models.types import STORED_USER_ID, EncryptedText, KeyedDigest, PlainJSON, UtcDateTime
 
 API, CONSOLE, PAGE = "api", "console", "page"  # sources of choices: keys, people with a role, people themselves
 _LARGEST_GENERATION = 2**48
@@ -99,7 +99,7 @@ class Address(Base):
     user_id: Mapped[str] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"))
     channel: Mapped[str] = mapped_column(String(32))
     value: Mapped[str] = mapped_column(EncryptedText("address.value"))
-    digest: Mapped[bytes] = mapped_column(LargeBinary(32))
+    digest: Mapped[bytes] = mapped_column(KeyedDigest)
     masked: Mapped[str] = mapped_column(String(120))
     platform: Mapped[str | None] = mapped_column(String(16))
     app: Mapped[str | None] = mapped_column(String(255))
@@ -121,7 +121,7 @@ class AddressCode(Base):
     __tablename__ = "address_code"
 
     address_id: Mapped[UUID] = mapped_column(ForeignKey("address.id", ondelete="CASCADE"), primary_key=True)
-    digest: Mapped[bytes] = mapped_column(LargeBinary(32))
+    digest: Mapped[bytes] = mapped_column(KeyedDigest)
     tries: Mapped[int] = mapped_column(Integer, default=0)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
@@ -174,14 +174,14 @@ class ConsentText(Base):
 class Erasure(Base):
     """The certificate of an erasure. `person`: the keyed digest of their id. `erased`: how many of what; `kept`: what
     stays, and cannot be read. `ledger`: the keyed digest of their consent history, by which an export of it can be
-    proven.
+    proven; it has been shown to people, and keeps its digest key.
     """
 
     __tablename__ = "erasure"
     __table_args__ = (Index("ix_erasure_person", "person"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
-    person: Mapped[bytes] = mapped_column(LargeBinary(32))
+    person: Mapped[bytes] = mapped_column(KeyedDigest)
     actor: Mapped[str] = mapped_column(String(200))
     erased: Mapped[dict[str, int]] = mapped_column(PlainJSON)
     kept: Mapped[dict[str, int]] = mapped_column(PlainJSON)
@@ -202,7 +202,7 @@ class Suppression(Base):
 
     __tablename__ = "suppression"
 
-    digest: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    digest: Mapped[bytes] = mapped_column(KeyedDigest, primary_key=True)
     scope: Mapped[str] = mapped_column(String(32), primary_key=True)
     channel: Mapped[str] = mapped_column(String(32))
     reason: Mapped[str] = mapped_column(String(64))

@@ -30,6 +30,7 @@ from notifier.ledgers import audit
 from notifier.models import (
     Account,
     AuditEntry,
+    DigestKey,
     EncryptionKey,
     EventType,
     InstallationSecret,
@@ -40,7 +41,7 @@ from notifier.models import (
 )
 from notifier.models.event_type import TYPE_SAVED
 from notifier.models.producer import SCOPES
-from notifier.operations import encryption_keys
+from notifier.operations import digest_keys, encryption_keys
 from notifier.people import profiles
 
 DIGEST_KEY = "digest_key"
@@ -66,7 +67,10 @@ def open_vault() -> bool:
     }
     db.session.rollback()
     if DIGEST_KEY in made:
-        vault.use_digest_key(made[DIGEST_KEY])
+        vault.use_digest_keys([made[DIGEST_KEY]])
+        if DigestKey.__tablename__ in tables:
+            digest_keys.take_up()
+            db.session.rollback()
     serving.registry().use_made(settings_of_providers(made))
     return made.keys() >= set(SECRETS)
 

@@ -19,12 +19,13 @@ from notifier.core.reasons import COUNTRY
 from notifier.core.worlds import is_of_tests, shown_id
 from notifier.ground.clock import now
 from notifier.ground.database import retried, transaction
+from notifier.ground.encryption import vault
 from notifier.ground.ids import show
 from notifier.ground.languages import N_
 from notifier.ledgers import audit
 from notifier.models import Address, User
 from notifier.models.user import PAGE
-from notifier.people import consent, staff
+from notifier.people import consent, redigesting, staff
 from notifier.people.suppressions import forget_bounces
 from notifier.queries import webhook_targets
 from notifier.queries.producer_limits import country_refused
@@ -210,7 +211,9 @@ def _find_or_add(
     """
     if session.get(User, user_id, with_for_update={"key_share": True}) is None:
         raise Rejected("not_found", f"there is no user {shown_id(user_id)!r}")
-    digest = digest_of(channel, value, is_test=is_of_tests(user_id))
+    given = digest_of(channel, value, is_test=is_of_tests(user_id))
+    redigesting.settle([given])
+    digest = vault.newest(given)
     mine = sa.select(Address).where(Address.user_id == user_id, Address.channel == channel, Address.digest == digest)
     address = session.scalar(mine.with_for_update())  # somebody else may be taking the device away
     if address is not None:

@@ -37,6 +37,7 @@ from notifier.models import (
     Suppression,
     UploadMember,
 )
+from notifier.people import redigesting
 
 KIND = "era"
 _MOST = 200  # shown at once
@@ -46,7 +47,9 @@ def begin(user_id: str) -> Erasure:
     """Counts what is about to be erased, keeps the addresses that want no advertising suppressed, and takes the person
     out of the audit trail. Before anything is erased, in the same transaction; a constant number of statements.
     """
-    erasure = Erasure(person=_digest(user_id), actor=audit.actor()[:200], at=now(), erased=_counts(user_id), kept={})
+    erasure = Erasure(
+        person=vault.newest(_digest(user_id)), actor=audit.actor()[:200], at=now(), erased=_counts(user_id), kept={}
+    )
     db.session.add(erasure)
     db.session.flush()
     erasure.ledger = _ledger(user_id)
@@ -98,19 +101,21 @@ def _ledger(user_id: str) -> bytes | None:
     if not lines:
         return None
     told = [[timestamp(row.at), row.source, *(row.change[name] for name in ("choice", "from", "to"))] for row in lines]
-    return vault.digest(f"ledger\0{json.dumps(told)}")
+    return vault.newest(vault.digest(f"ledger\0{json.dumps(told)}"))
 
 
 def _keep_silent(user_id: str, addresses: Sequence[tuple[str, bytes]]) -> None:
     """Where they have switched advertising off, their addresses want none, whoever gives them again."""
     document = db.session.scalar(sa.select(Preference.document).where(Preference.user_id == user_id)) or {}
     rows = [
-        {"digest": digest, "scope": category, "channel": channel, "reason": UNSUBSCRIBED, "created_at": now()}
+        {"digest": vault.newest(digest), "scope": category, "channel": channel}
+        | {"reason": UNSUBSCRIBED, "created_at": now()}
         for channel, digest in sorted(addresses)
         for category in COMPLAINED_OF
         if _is_off(document, category, channel)
     ]
     if rows:
+        redigesting.settle(digest for _, digest in addresses)
         db.session.execute(insert(Suppression.__table__).on_conflict_do_nothing(), rows)
 
 
@@ -141,7 +146,7 @@ def _leave_the_trail(user_id: str, name: str) -> int:
 
 def of_person(user_id: str) -> list[dict[str, Any]]:
     """The certificates of all who have had this id, newest first."""
-    return _shown(sa.select(Erasure).where(Erasure.person == _digest(user_id)))
+    return _shown(sa.select(Erasure).where(Erasure.person.in_(vault.forms(_digest(user_id)))))
 
 
 def newest() -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from notifier.core.preferences import NO_CHOICES, Preferences, from_document
 from notifier.core.submission import InlineRecipient
 from notifier.core.worlds import is_of_tests
 from notifier.ground.clock import now
+from notifier.ground.encryption import vault
 from notifier.ground.extensions import db
 from notifier.ground.tokens import NOBODY, Subject
 from notifier.ground.zones import UTC, zone_of
@@ -88,7 +89,9 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class GivenAddress:
-    """Stands where an address's row would, for one that came with the notification."""
+    """Stands where an address's row would, for one that came with the notification. `digest`: as `digest_of` gives
+    it, while that of a row is what is stored.
+    """
 
     channel: str
     value: str
@@ -201,13 +204,14 @@ def as_given(pairs: Sequence[tuple[Person, Given | None]]) -> list[Person]:
     one query.
     """
     found = {index: given_addresses(given, person.id) for index, (person, given) in enumerate(pairs) if given}
-    digests = {address.digest for addresses in found.values() for address in addresses}
+    given_digests = {address.digest for addresses in found.values() for address in addresses}
+    digests = {form: digest for digest in given_digests for form in vault.forms(digest)}
     suppressed: dict[bytes, set[str]] = {}
     if digests:
         for row in db.session.execute(
             sa.select(Suppression.digest, Suppression.scope).where(Suppression.digest.in_(digests))
         ):
-            suppressed.setdefault(bytes(row.digest), set()).add(row.scope)
+            suppressed.setdefault(digests[bytes(row.digest)], set()).add(row.scope)
     return [
         _as_given(person, given, found[index], suppressed) if given else person
         for index, (person, given) in enumerate(pairs)
@@ -231,13 +235,13 @@ def _as_given(
         for address in addresses
         for name in _used_by(address.channel)
     ]
-    own = {(address.channel, address.digest) for address in person.addresses if address.is_primary}
+    own = {(address.channel, vault.newest(address.digest)) for address in person.addresses if address.is_primary}
     return replace(
         person,
         name=given.get("name", person.name),
         locale=given.get("locale", person.locale),
         addresses=(*kept, *new),
-        redirected=tuple(address for address in new if (address.channel, address.digest) not in own),
+        redirected=tuple(address for address in new if (address.channel, vault.newest(address.digest)) not in own),
         reading_zone=zone_of(given["time_zone"]) if given.get("time_zone") else None,
     )
 

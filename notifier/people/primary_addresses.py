@@ -15,9 +15,11 @@ from notifier.channels.addresses import PRIMARY, digest_of
 from notifier.core import worlds
 from notifier.ground.clock import now
 from notifier.ground.database import insert
+from notifier.ground.encryption import vault
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id
 from notifier.models import Address, AddressCode
+from notifier.people import redigesting
 from notifier.people.suppressions import bounced_among, forget_bounces
 
 REVIVED_EVERY = timedelta(days=1)  # whoever repeats a profile every hour must not make a dead address bounce as often
@@ -41,7 +43,14 @@ def replace(
     ):
         stored.setdefault((address.user_id, address.channel), []).append(address)
     bounced = _bounced(wanted) if revives else set()
-    demoted, removed, rows, revived, replaced = [], [], [], [], []  # replaced: their code was for the address before
+    demoted, removed, rows, revived, replaced, written_digests = (
+        [],
+        [],
+        [],
+        [],
+        [],
+        [],
+    )  # replaced: their code was for the address before
     for user_id in sorted(wanted):
         for field, channel in PRIMARY.items():
             if field not in wanted[user_id]:
@@ -56,7 +65,7 @@ def replace(
                 continue
             value = serving.normalise(channel, value)
             digest = digest_of(channel, value, is_test=worlds.is_of_tests(user_id))
-            same = next((a for a in known if a.digest == digest), None)
+            same = next((a for a in known if vault.newest(a.digest) == vault.newest(digest)), None)
             is_dead = revives and (digest in bounced or (same is not None and same.disabled_at is not None))
             is_revived = is_dead and (
                 same is None or same.revived_at is None or same.revived_at <= now() - REVIVED_EVERY
@@ -80,7 +89,9 @@ def replace(
             rows.append(
                 row | ({"disabled_at": None, "disabled_reason": None, "revived_at": now()} if is_revived else {})
             )
+            written_digests.append(digest)
             revived += [digest] if is_revived else []
+    redigesting.settle(written_digests)
     if removed:
         db.session.execute(sa.delete(Address).where(Address.id.in_(removed)))
     if demoted:
@@ -127,13 +138,13 @@ def _bounced(wanted: Mapping[str, Mapping[str, Any]]) -> set[bytes]:
 def _row(
     user_id: str, channel: str, value: str, digest: bytes, kept: sa.Row[Any] | None, *, is_vouched: bool
 ) -> dict[str, Any]:
-    same = kept is not None and kept.digest == digest
+    same = kept is not None and vault.newest(kept.digest) == vault.newest(digest)
     return {
         "id": kept.id if kept else new_id(),
         "user_id": user_id,
         "channel": channel,
         "value": value,
-        "digest": digest,
+        "digest": vault.newest(digest),
         "masked": serving.mask(channel, value),
         "secret": None,
         "label": kept.label if kept else None,

@@ -18,9 +18,11 @@ from notifier.core.facts import of_channel
 from notifier.core.preferences import COMPLAINED_OF
 from notifier.ground.clock import now
 from notifier.ground.database import insert, transaction
+from notifier.ground.encryption import vault
 from notifier.ground.extensions import db
 from notifier.ledgers import audit, events
 from notifier.models import Address, Suppression
+from notifier.people import redigesting
 
 BOUNCED = facts.EVERYTHING
 UNSUBSCRIBED, COMPLAINED, STOPPED = facts.UNSUBSCRIBED, "complained", "stopped"
@@ -104,9 +106,11 @@ def _given_since(known: Mapping[UUID, datetime]) -> set[UUID]:
 def hold(holds: Iterable[Hold]) -> None:
     """Inside the caller's transaction; one statement, none without any. A later reason replaces the one before."""
     at = now()
+    holds = list(holds)
+    redigesting.settle(one.digest for one in holds)
     rows = {
-        (one.digest, one.scope): {
-            "digest": one.digest,
+        (vault.newest(one.digest), one.scope): {
+            "digest": vault.newest(one.digest),
             "scope": one.scope,
             "channel": one.channel,
             "reason": one.reason[:_LONGEST_REASON],
@@ -144,7 +148,8 @@ def stop(addresses: Iterable[tuple[bytes, str, str, str]], reason: str = STOPPED
 def start(addresses: Collection[tuple[bytes, str]]) -> None:
     """These addresses (digest, channel of the message) take their STOP back. Inside the caller's transaction."""
     if addresses:
-        keys = sorted((digest, of_channel(channel)) for digest, channel in addresses)
+        redigesting.settle(digest for digest, _ in addresses)
+        keys = sorted((vault.newest(digest), of_channel(channel)) for digest, channel in addresses)
         db.session.execute(
             sa.delete(Suppression)
             .where(sa.tuple_(Suppression.digest, Suppression.scope).in_(keys))
@@ -156,8 +161,10 @@ def unsubscribe(digest: bytes, channel: str, category: str) -> None:
     """No message of that category goes to that address any more, whichever producer gives it. Its owner undoes this by
     confirming the address in Notifier.
     """
-    row = {"digest": digest, "scope": category, "channel": channel, "reason": UNSUBSCRIBED, "created_at": now()}
+    scope = {"scope": category, "channel": channel, "reason": UNSUBSCRIBED}
     with transaction() as session:
+        redigesting.settle([digest])
+        row = {"digest": vault.newest(digest), **scope, "created_at": now()}
         added = insert(Suppression).values(**row).on_conflict_do_nothing().returning(Suppression.scope)
         if session.execute(added).first() is not None:
             events.tell_unsubscribed([(None, category, channel)])
@@ -165,17 +172,19 @@ def unsubscribe(digest: bytes, channel: str, category: str) -> None:
 
 def bounced_among(digests: Collection[bytes]) -> set[bytes]:
     """Those of these addresses that have bounced, for any person."""
-    held = sa.select(Suppression.digest).where(Suppression.digest.in_(digests), Suppression.scope == BOUNCED)
-    return {bytes(digest) for digest in db.session.scalars(held)}
+    places = {form: digest for digest in digests for form in vault.forms(digest)}
+    held = sa.select(Suppression.digest).where(Suppression.digest.in_(places), Suppression.scope == BOUNCED)
+    return {places[bytes(digest)] for digest in db.session.scalars(held)}
 
 
 def forget_bounces(digests: Iterable[bytes]) -> None:
     """Forgets the bounces of addresses that are given again on purpose, or were reached again. Complaints are kept by
     category, and stay.
     """
-    db.session.execute(
-        sa.delete(Suppression).where(Suppression.digest.in_(sorted(digests)), Suppression.scope == BOUNCED)
-    )
+    digests = list(digests)
+    redigesting.settle(digests)
+    newest = sorted(map(vault.newest, digests))
+    db.session.execute(sa.delete(Suppression).where(Suppression.digest.in_(newest), Suppression.scope == BOUNCED))
 
 
 def lift(user_id: str, address_id: UUID) -> bool:
@@ -190,9 +199,10 @@ def lift(user_id: str, address_id: UUID) -> bool:
         )
         if address is None:
             raise Rejected("not_found", "there is no such address any more")
+        redigesting.settle([address.digest])
         held = (
             sa.delete(Suppression)
-            .where(Suppression.digest == address.digest, Suppression.reason != UNSUBSCRIBED)
+            .where(Suppression.digest == vault.newest(address.digest), Suppression.reason != UNSUBSCRIBED)
             .returning(Suppression.scope, Suppression.reason)
         )
         lifted = {row.scope: row.reason for row in session.execute(held)}

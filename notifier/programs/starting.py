@@ -12,9 +12,10 @@ from flask import Flask
 from notifier import channels
 from notifier.ground import metrics, schema
 from notifier.ground.config import Settings
-from notifier.ground.database import UNAVAILABLE, follow_clock
+from notifier.ground.database import UNAVAILABLE, follow_clock, look_often
 from notifier.ground.extensions import db
 from notifier.ground.unknown_settings import unknown_settings
+from notifier.operations import digest_keys
 
 _GARBAGE_THRESHOLDS = (50_000, 20, 50)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
@@ -45,6 +46,7 @@ def wait_for_app(
             found = schema.look(str(app.config["SQLALCHEMY_DATABASE_URI"]))
             if found.standing not in (schema.Standing.EMPTY, schema.Standing.BEHIND):
                 follow_clock(app)
+                look_often(app, digest_keys.take_up)
                 _collect_garbage_less()
                 return app
             log.warning(

@@ -121,12 +121,13 @@ def _in_code_points() -> "sa.ColumnElement[str]":
 
 def digests_of(text: str) -> list[bytes]:
     """The digests of the text, read as an address of each channel, live and test."""
-    found = []
+    found: list[bytes] = []
     for name, channel in CHANNELS.items():
         if channel.address is not None:
             try:
                 value = normalise(name, text)
-                found += [vault.digest(f"{mark}{name}\0{value}") for mark in ("", MARK)]
+                for mark in ("", MARK):
+                    found += vault.forms(vault.digest(f"{mark}{name}\0{value}"))
             except ValueError:
                 continue
     return found

@@ -15,6 +15,7 @@ from notifier.core.facts import AddressFacts
 from notifier.core.message import Content
 from notifier.ground import process_pool, tokens
 from notifier.ground.config import current_settings
+from notifier.ground.encryption import vault
 from notifier.ground.shapes import HOW_OFTEN
 from notifier.ground.tokens import NOBODY, PreferenceLink, Subject
 from notifier.models import EventType
@@ -51,7 +52,8 @@ def unsubscribe_url(whom: Subject, type: EventType, channel: str, address: Addre
     if not may_unsubscribe_from(type) or not CHANNELS[channel].shape.has_html:
         return None
     if address is not None and address.id is None and whom != NOBODY:
-        return current_settings().link("u", tokens.sign_address_unsubscribe(address.digest, type.category, channel))
+        digest = vault.newest(address.digest)
+        return current_settings().link("u", tokens.sign_address_unsubscribe(digest, type.category, channel))
     return current_settings().link("u", tokens.sign_unsubscribe(whom, type.category, channel))
 
 

@@ -164,7 +164,12 @@ CALLS_BY_SCOPE = {
         "GET /api/v1/broadcasts/<broadcast_id>/recipients",
     },
     "alerts": {"POST /api/v1/alerts"},
-    "admin": {"GET /api/v1/sandbox", "PATCH /api/v1/producer"},
+    "admin": {
+        "GET /api/v1/sandbox",
+        "PATCH /api/v1/producer",
+        "GET /api/v1/reencryption",
+        "POST /api/v1/reencryption",
+    },
 }
 
 

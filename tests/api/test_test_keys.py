@@ -164,6 +164,8 @@ CALLS: dict[str, list[Call]] = {
     ],
     "GET /api/v1/producer": [Call(codes=(200,))],
     "PATCH /api/v1/producer": [Call({}, (REFUSED,))],
+    "GET /api/v1/reencryption": [Call(codes=(REFUSED,))],
+    "POST /api/v1/reencryption": [Call({}, (REFUSED,))],
     "POST /api/v1/alerts": [
         Call({"status": "firing", "alerts": [{"status": "firing", "labels": {"alertname": "A"}}]}, (REFUSED,))
     ],

@@ -62,6 +62,6 @@ def test_digests_need_their_own_key_and_follow_it() -> None:
     first, second = vault(OLD), vault(NEW, OLD)
     with pytest.raises(KeysDoNotFit):
         first.digest("a@x.test")
-    first.use_digest_key(b"1" * 32)
-    second.use_digest_key(b"1" * 32)
+    first.use_digest_keys([b"1" * 32])
+    second.use_digest_keys([b"1" * 32])
     assert first.digest("a@x.test") == second.digest("a@x.test") != first.digest("b@x.test")

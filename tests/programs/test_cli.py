@@ -47,10 +47,14 @@ def test_keys_are_listed_and_a_lost_one_is_forgotten(app: APIFlask, run: Run, en
     old, new = environment["ENCRYPTION_KEYS"], KeyRing.generate()
     old_id, new_id = (ring.partition(":")[0] for ring in (old, new))
     both = {"ENCRYPTION_KEYS": f"{new},{old}"}
-    assert run("keys").stdout.split() == [old_id, "encrypts"]
-    assert run("keys", **both).stdout.split() == [new_id, "encrypts", old_id, "still", "needed"]
+    digests = ["digest", "key", "1", "digests"]
+    assert run("keys").stdout.split() == [old_id, "encrypts", *digests]
+    assert run("keys", **both).stdout.split() == [new_id, "encrypts", old_id, "still", "needed", *digests]
     assert f"encrypt everything with {new_id}" in run("keys", "reencrypt", **both).stdout
     assert "Nothing was begun" in run("keys", "reencrypt", **both).stderr
+    assert run("keys", "reencrypt", "--new-digest-key", **both).returncode == 0
+    listed = run("keys", **both).stdout
+    assert ("digests in a minute" in listed, "All processes know the digest key 2 by" in listed) == (True, True)
     refused = run("keys")  # without the new one
     assert (refused.returncode, f"encrypted with the key {new_id}" in refused.stderr) == (1, True)
     assert run("keys", "forget", new_id).returncode == 0

@@ -21,6 +21,7 @@ from notifier.core import lifecycle
 from notifier.core.receipts import BOUNCE, BY_ADDRESS, COMPLAINT, STOP, UNSUBSCRIBE, Folded, Told, fold
 from notifier.core.routing import BEST
 from notifier.core.worlds import SYNTHETIC, is_of_tests
+from notifier.ground.encryption import vault
 from notifier.ground.extensions import db
 from notifier.inbox import marks
 from notifier.ledgers import events, scores, tallies
@@ -278,24 +279,25 @@ def _given(notifications: Collection[UUID]) -> dict[UUID, Mapping[str, Any]]:
 
 def _is_same(address: Address | GivenAddress, user_id: str, digest: bytes | None) -> bool:
     """Providers may write it in small letters."""
-    if digest is None or digest == address.digest:
+    if digest is None or vault.newest(digest) == vault.newest(address.digest):
         return True
     small = digest_of(address.channel, address.value.casefold(), is_test=is_of_tests(user_id))
-    return digest == small
+    return vault.newest(digest) == vault.newest(small)
 
 
 def obey_stops(words: Collection[Word]) -> None:
     """STOP and START of the addresses that these are about: the last one counts, in whatever order they come. Inside
     the transaction that has stored them; at most three statements.
     """
-    digests = sorted({word.digest for word in words if word.kind in BY_ADDRESS and word.digest is not None})
+    named = {word.digest for word in words if word.kind in BY_ADDRESS and word.digest is not None}
+    digests = sorted({form for digest in named for form in vault.forms(digest)})
     if not digests:
         return
     said_by = (Receipt.digest, Receipt.channel, Receipt.status, Receipt.provider)
     statement = sa.select(*said_by, sa.func.max(Receipt.at).label("last_at")).group_by(*said_by)
     latest: dict[tuple[bytes, str], tuple[datetime, bool, str]] = {}
     for row in db.session.execute(statement.where(Receipt.digest.in_(digests), Receipt.status.in_(BY_ADDRESS))):
-        key, said = (bytes(row.digest), row.channel), (row.last_at, row.status == STOP, row.provider)
+        key, said = (vault.newest(row.digest), row.channel), (row.last_at, row.status == STOP, row.provider)
         latest[key] = max(latest.get(key, said), said)
     suppressions.stop(
         (digest, CHANNELS[channel].borrows_from or channel, channel, provider)

@@ -29,6 +29,7 @@ from notifier.core.masking import masked
 from notifier.ground import logs, tracing
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import UNAVAILABLE, insert, retried, transaction
+from notifier.ground.encryption import vault
 from notifier.ground.extensions import db
 from notifier.ground.group_commit import GroupCommit
 from notifier.ground.ids import parse
@@ -182,8 +183,13 @@ def _storable(value: Any) -> Any:
 
 
 def _columns(word: Word) -> dict[str, Any]:
-    names = ("provider", "channel", "event_id", "provider_message_id", "reference", "digest", "code", "by", "at")
-    return {**{name: getattr(word, name) for name in names}, "status": word.kind, "detail": dict(word.detail)}
+    names = ("provider", "channel", "event_id", "provider_message_id", "reference", "code", "by", "at")
+    return {
+        **{name: getattr(word, name) for name in names},
+        "digest": None if word.digest is None else vault.newest(word.digest),
+        "status": word.kind,
+        "detail": dict(word.detail),
+    }
 
 
 def apply(words: Sequence[Word], found: Found) -> Drawn:

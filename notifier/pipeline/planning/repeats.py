@@ -14,8 +14,9 @@ corrects their own address. Addresses of channels that the notification does not
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -60,12 +61,14 @@ def mark(targets: Sequence[Target], ids: Sequence[UUID], now: datetime, *, is_re
         return {}
     digests: dict[tuple[UUID, tuple[str, ...]], bytes] = {}
     first: dict[_Key, int] = {}
+    older: dict[_Key, _Key] = {}  # as the mark stands by a digest key that is being replaced → as it will
     repeats: dict[int, int] = {}
     moved: set[_Key] = set()  # said before, but to an address that this batch has corrected
     for index, target in wanted:
         said = target.submission_id, _redirected_to(target)
         digest = digests.get(said) or digests.setdefault(said, _digest(target, said[1], now))
-        key = _Key(target.person.id, digest)
+        key = _Key(target.person.id, vault.newest(digest))
+        older |= {_Key(key.user_id, form): key for form in vault.forms(digest) if form != key.digest}
         if first.setdefault(key, index) != index and target.order.is_deduplicated:
             repeats[index] = first[key]
         if not target.moved.isdisjoint(_channels(target)):
@@ -76,7 +79,9 @@ def mark(targets: Sequence[Target], ids: Sequence[UUID], now: datetime, *, is_re
         for key, index in sorted(first.items())
     ]
     asking = [row for row, may_be_left_out in rows if may_be_left_out]
-    told = _said_before(asking, now) if is_rehearsal else _mark(asking, now)
+    if older and not is_rehearsal:
+        _digest_anew(older)
+    told = _said_before(asking, now, older) if is_rehearsal else _mark(asking, now)
     others = [row for row, may_be_left_out in rows if not may_be_left_out]
     if others and not is_rehearsal:
         db.session.execute(_statements(db.engine.dialect.name).overwrite, others)
@@ -154,17 +159,31 @@ def _statements(_dialect: str) -> _Statements:
     )
 
 
-def _said_before(rows: Sequence[dict[str, Any]], now: datetime) -> dict[_Key, UUID]:
+def _digest_anew(older: Mapping[_Key, _Key]) -> None:
+    """The marks that stand by an older digest key. Of two, the later one stays."""
+    gone = sa.delete(_marks).where(sa.tuple_(_marks.c.user_id, _marks.c.digest).in_(sorted(older))).returning(*_marks.c)
+    rows = [
+        {**row._mapping, "digest": older[_Key(row.user_id, bytes(row.digest))].digest}
+        for row in db.session.execute(gone).all()
+    ]
+    if rows:
+        db.session.execute(insert(_marks).on_conflict_do_nothing(), rows)
+
+
+def _said_before(
+    rows: Sequence[dict[str, Any]], now: datetime, older: Mapping[_Key, _Key] = MappingProxyType({})
+) -> dict[_Key, UUID]:
     """Those of these that are marked already by a notification that was sent or may still be."""
     if not rows:
         return {}
     came_of_it = sa.or_(Delivery.status.not_in(_NOTHING_CAME_OF_IT), Delivery.reason == DIGESTED)
     statement = sa.select(_marks.c.user_id, _marks.c.digest, _marks.c.notification_id).where(
-        sa.tuple_(_marks.c.user_id, _marks.c.digest).in_([(row["user_id"], row["digest"]) for row in rows]),
+        sa.tuple_(_marks.c.user_id, _marks.c.digest).in_([*((row["user_id"], row["digest"]) for row in rows), *older]),
         _marks.c.expires_at > now,
         sa.exists().where(Delivery.notification_id == _marks.c.notification_id, came_of_it),
     )
-    return {_Key(row.user_id, bytes(row.digest)): row.notification_id for row in db.session.execute(statement)}
+    found = {_Key(row.user_id, bytes(row.digest)): row.notification_id for row in db.session.execute(statement)}
+    return {older.get(key, key): notification_id for key, notification_id in found.items()}
 
 
 def prune(now: datetime) -> int:

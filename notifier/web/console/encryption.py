@@ -1,12 +1,14 @@
-"""The keys that encrypt and sign: which are in use, which may be taken out, and encrypting everything anew. Admins."""
+"""The keys that encrypt, digest and sign: which are in use, which may be taken out, and encrypting everything anew.
+Admins.
+"""
 
-from flask import flash, redirect, render_template, url_for
+from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from notifier.access.sessions import LIFETIME
 from notifier.core.errors import Rejected
 from notifier.ground.config import current_settings
-from notifier.operations import encryption_keys, reencryption
+from notifier.operations import digest_keys, encryption_keys, reencryption
 from notifier.web.access import allow, page_blueprint
 from notifier.web.forms import said
 
@@ -19,6 +21,7 @@ def show() -> ResponseReturnValue:
     return render_template(
         "admin/keys.html",
         keys=encryption_keys.listing(),
+        digest_keys=digest_keys.listing(),
         run=reencryption.progress(),
         has_fallback=bool(current_settings().secret_key_fallback),
         days=LIFETIME.days,
@@ -28,9 +31,13 @@ def show() -> ResponseReturnValue:
 @pages.post("/encrypt")
 @allow("admin", recent=True)
 def encrypt() -> ResponseReturnValue:
+    is_new = "new_digest_key" in request.form
     try:
-        reencryption.begin()
-        flash("Everything is being encrypted with the first key. You can leave this page.")
+        reencryption.begin(with_new_digest_key=is_new)
+        if is_new:
+            flash("The new digest key is made. In a minute, when all processes know it, the rest follows by itself.")
+        else:
+            flash("Everything is being encrypted with the first key. You can leave this page.")
     except Rejected as error:
         flash(said(error.detail), "error")
     return redirect(url_for("encryption.show"), 303)
