@@ -571,7 +571,7 @@ class Ear:
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
         self.pubsub = client.pubsub(ignore_subscribe_messages=True)
-        self.pubsub.subscribe(publish.CHANNEL)
+        self.pubsub.psubscribe(f"{publish.CHANNEL}*")
         self.heard()
 
     def heard(self) -> list[tuple[str, str, dict[str, Any]]]:

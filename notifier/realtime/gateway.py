@@ -5,10 +5,11 @@ from a site that its producer allows, or by the session cookie, from our own ori
 valid (`queries.valid_tokens`), the connection is closed.
 """
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeGuard
 
 import redis
 import socketio as wire
@@ -36,7 +37,17 @@ from notifier.queries import inbox as questions
 from notifier.queries import valid_tokens
 from notifier.realtime.console import Console
 from notifier.realtime.door import Arguments, Door, Event, Guest
-from notifier.signals.publish import CHANNEL, CONSOLE, NAMESPACE, RETRY_EVERY, TOPICS, room_of, topic_room, unpacked
+from notifier.signals.publish import (
+    CHANNEL,
+    CONSOLE,
+    NAMESPACE,
+    RETRY_EVERY,
+    TOPICS,
+    channel_of,
+    room_of,
+    topic_room,
+    unpacked,
+)
 
 _USERS_AT_ONCE = 500
 # A subscription says nothing by itself: whoever is silent for so long is asked, and then is given so long to answer.
@@ -89,7 +100,8 @@ class Inbox(Door):
 
 
 class Listener(wire.RedisManager):  # type: ignore[misc]
-    """Receives the events of all processes. Differs from its base in the behaviour after an outage of Redis.
+    """Receives the events of all processes, those for a person only while they are connected here: the channels that
+    are subscribed to follow the rooms. Differs from its base in the behaviour after an outage of Redis, too.
 
     It returns within seconds rather than a minute, and makes up for missed events: every user connected here is told
     the state of their inbox, and a client that sees a gap asks for the rest; every page of the console reloads its
@@ -99,15 +111,18 @@ class Listener(wire.RedisManager):  # type: ignore[misc]
     def __init__(self, app: Flask, url: str) -> None:
         super().__init__(url, channel=CHANNEL)
         self.app = app
+        self._followed: set[str] = set()  # rooms
+        self._sending = threading.Lock()  # what it says on the subscription's connection
+        self._is_cut = False  # that connection broke while something was said
 
     def _thread(self) -> None:
         vital.kept("inbox listener", super()._thread)()
 
     def _listen(self) -> Iterator[Any]:
-        for message in super()._listen():
+        for message in self._redis_listen_with_retries():
             heard = None
             with suppress(ValueError):  # somebody else's
-                heard = decoded(message)
+                heard = decoded(message["data"])
             if isinstance(heard, dict):
                 if heard.get("namespace") == NAMESPACE:
                     metrics.heard.inc(len(heard.get("events", ())))
@@ -116,8 +131,8 @@ class Listener(wire.RedisManager):  # type: ignore[misc]
     def _redis_connect(self) -> None:
         # A lost subscription is not taken up again in silence: what was missed is to be made up for
         self.redis = connected(self.redis_url, socket_connect_timeout=ANSWER_S, retry=Retry(NoBackoff(), 0))
-        self.pubsub = self.redis.pubsub(ignore_subscribe_messages=True)
-        self.connected = True
+        self.pubsub = self.redis.pubsub()
+        self.connected, self._is_cut = True, False
 
     def _redis_listen_with_retries(self) -> Iterator[Any]:
         was_away = False
@@ -125,6 +140,7 @@ class Listener(wire.RedisManager):  # type: ignore[misc]
             try:
                 self._redis_connect()
                 self.pubsub.subscribe(self.channel)
+                self._follow_all()
                 if was_away:
                     was_away = False
                     log.info("inbox.listening_again")
@@ -140,27 +156,62 @@ class Listener(wire.RedisManager):  # type: ignore[misc]
         """Raises redis.RedisError when the connection is lost, or a Redis that hangs or is cut off stays silent."""
         is_asked = False
         while True:
+            if self._is_cut:
+                raise redis.ConnectionError
             message = self.pubsub.get_message(timeout=SILENT_S)
             if message is not None:
                 is_asked = False
-                yield message
+                if message["type"] == "message":
+                    yield message
             elif is_asked:
                 raise redis.TimeoutError
             else:
-                self.pubsub.ping()
+                with self._sending:
+                    self.pubsub.ping()
                 is_asked = True
+
+    def basic_enter_room(self, sid: str, namespace: str, room: str | None, eio_sid: str | None = None) -> None:
+        super().basic_enter_room(sid, namespace, room, eio_sid)
+        self._follow(namespace, room)
+
+    def basic_leave_room(self, sid: str, namespace: str, room: str | None) -> None:
+        super().basic_leave_room(sid, namespace, room)
+        self._follow(namespace, room)
+
+    def _follow(self, namespace: str, room: str | None) -> None:
+        """As the room is at the moment of saying so: somebody else may enter while the last one leaves."""
+        if namespace != NAMESPACE or not _is_persons(room):
+            return
+        with self._sending:
+            is_wanted = room in self.rooms.get(NAMESPACE, ())
+            if is_wanted != (room in self._followed):
+                self._say("SUBSCRIBE" if is_wanted else "UNSUBSCRIBE", [room])
+
+    def _follow_all(self) -> None:
+        with self._sending:
+            self._followed.clear()
+            rooms = list(filter(_is_persons, list(self.rooms.get(NAMESPACE, ()))))
+            for start in range(0, len(rooms), _USERS_AT_ONCE):
+                self._say("SUBSCRIBE", rooms[start : start + _USERS_AT_ONCE])
+
+    def _say(self, command: str, rooms: Sequence[str]) -> None:
+        """Past redis-py's subscription, which would connect again by itself, and nobody would know of what was missed.
+        Who listens sees a lost connection and subscribes to all anew.
+        """
+        (self._followed.update if command == "SUBSCRIBE" else self._followed.difference_update)(rooms)
+        connection = self.pubsub and self.pubsub.connection
+        try:
+            if connection and connection.is_connected:
+                connection.send_command(command, *map(channel_of, rooms))
+        except (redis.RedisError, OSError):
+            self._is_cut = True
 
     def catch_up(self) -> None:
         # Publishers notice a little later than we do that Redis is back.
         time.sleep(AWAY_S + 2 * RETRY_EVERY.total_seconds())
         for topic in TOPICS:
             self.emit("changed", {"topic": topic}, namespace=CONSOLE, room=topic_room(topic), ignore_queue=True)
-        prefix = room_of("")
-        user_ids = [
-            room.removeprefix(prefix)
-            for room in list(self.rooms.get(NAMESPACE, ()))
-            if room is not None and room.startswith(prefix)
-        ]
+        user_ids = [room.removeprefix(room_of("")) for room in filter(_is_persons, list(self.rooms.get(NAMESPACE, ())))]
         for start in range(0, len(user_ids), _USERS_AT_ONCE):
             for state in self._states(user_ids[start : start + _USERS_AT_ONCE]):
                 payload = {"seq": state.seq, "unread": state.unread, "unseen": state.unseen, "changed": []}
@@ -179,6 +230,10 @@ class Listener(wire.RedisManager):  # type: ignore[misc]
             except UNAVAILABLE as error:
                 log.warning("inbox.not_caught_up", error=type(error).__name__)
             time.sleep(RETRY_EVERY.total_seconds())
+
+
+def _is_persons(room: str | None) -> TypeGuard[str]:
+    return room is not None and room.startswith(room_of(""))
 
 
 def init_app(socketio: SocketIO) -> None:

@@ -21,7 +21,7 @@ from notifier.ground.fast_json import encoded
 
 NAMESPACE = "/inbox"
 CONSOLE = "/admin"
-CHANNEL = "notifier.inbox"  # the Redis channel on which the web processes listen
+CHANNEL = "notifier.inbox"  # the Redis channel on which all web processes listen; each person has one besides
 RETRY_EVERY = timedelta(seconds=1)  # of who listens
 
 # What pages of the console watch
@@ -48,6 +48,11 @@ class ItemEvent(NamedTuple):
 
 def room_of(user_id: str) -> str:
     return f"user:{user_id}"
+
+
+def channel_of(room: str) -> str:
+    """The Redis channel of a person, by their room: on it listen those web processes that they are connected to."""
+    return f"{CHANNEL}:{room}"
 
 
 def publish_items(events: Sequence[ItemEvent]) -> None:
@@ -117,14 +122,17 @@ class _Collector(socketio.RedisManager):  # type: ignore[misc]
 
 def _publish(events: Iterable[tuple[str, str, dict[str, Any]]]) -> None:
     """(user id, name, payload) each."""
-    named = [(room_of(user_id), name, payload) for user_id, name, payload in events]
-    messages = list(_packed(NAMESPACE, named))
-    if _tell(lambda pipe: [pipe.publish(CHANNEL, message) for message in messages]):
-        metrics.published.inc(len(named))
+    by_room: dict[str, list[Event]] = {}
+    for user_id, name, payload in events:
+        room = room_of(user_id)
+        by_room.setdefault(room, []).append((room, name, payload))
+    messages = [(channel_of(room), message) for room, told in by_room.items() for message in _packed(NAMESPACE, told)]
+    if _tell(lambda pipe: [pipe.publish(*message) for message in messages]):
+        metrics.published.inc(sum(map(len, by_room.values())))
 
 
 def _packed(namespace: str, events: Iterable[Event]) -> Iterator[bytes]:
-    """Many events in a message: python-socketio would send, and each web process read, one for each."""
+    """Many events in a message: python-socketio would send and read one for each."""
     some: list[Raw] = []
     size = 0
     for event in events:

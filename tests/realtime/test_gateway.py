@@ -15,16 +15,17 @@ from notifier.access.keys import create_key, create_producer, disable_producer, 
 from notifier.ground import tokens
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
-from notifier.ground.extensions import db, socketio
+from notifier.ground.extensions import db, redis_store, socketio
 from notifier.ground.ids import new_id, show
 from notifier.inbox import marks
 from notifier.inbox.marks import Chosen
 from notifier.models import Account, ApiKey, Producer
 from notifier.people import profiles
 from notifier.realtime.door import Door, Guest
-from notifier.signals.publish import NAMESPACE
+from notifier.signals.publish import CHANNEL, NAMESPACE, channel_of, room_of
 from tests.conftest import subject_of
 from tests.realtime.conftest import PATIENCE_S, Refused
+from tests.running import eventually
 
 
 def token_of(user_id: str) -> dict[str, str]:
@@ -32,6 +33,22 @@ def token_of(user_id: str) -> dict[str, str]:
 
 
 # --- who may connect
+
+
+def test_a_process_listens_for_those_who_are_connected_to_it_and_for_nobody_else(arrive: Any, connect: Any) -> None:
+    def listened_for() -> set[str]:
+        names = redis_store.client.pubsub_channels(f"{CHANNEL}:*")
+        return {name.decode().removeprefix(channel_of(room_of(""))) for name in names}
+
+    alice, also_alice, bob = (connect(auth=token_of(user)) for user in ("alice", "alice", "bob"))
+    eventually(lambda: listened_for() == {"alice", "bob"})
+    also_alice.wire.disconnect()
+    bob.wire.disconnect()
+    eventually(lambda: listened_for() == {"alice"})
+    arrive("alice")
+    assert alice.hear()[0] == "item"
+    assert connect(auth=token_of("bob")).ask("sync", {"since": 0})["changed"] == []
+    eventually(lambda: listened_for() == {"alice", "bob"})
 
 
 @pytest.mark.parametrize("transport", ["polling", "websocket"])
