@@ -44,6 +44,9 @@ class Postgres:
                 self._server.ensure_postgres_running()
                 return
 
+    def psql(self, statement: str) -> None:
+        self._server.psql(f"{statement};")
+
     def end(self) -> None:
         self._server.cleanup()
 

@@ -12,6 +12,7 @@ from tests.running import eventually
 
 pytestmark = [pytest.mark.faults, pytest.mark.processes]
 both = pytest.mark.parametrize("running", ["sqlite", "postgresql"], indirect=True, scope="session")
+on_sqlite = pytest.mark.parametrize("running", ["sqlite"], indirect=True, scope="session")
 on_postgresql = pytest.mark.parametrize("running", ["postgresql"], indirect=True, scope="session")
 
 REDIS_AWAY_S = 10
@@ -104,6 +105,22 @@ def test_a_database_that_dies_and_comes_back_loses_nothing(
     assert set(load.not_accepted) <= {"503"}
 
 
+@on_sqlite
+def test_whichever_kind_of_process_is_missing_the_others_do_their_part(running: Installation, trial: Trial) -> None:
+    load = trial.submit()
+    eventually(lambda: len(load.accepted) >= 500)  # without workers
+    trial.start_worker()
+    running.scheduler.kill()
+    trial.until_delivered(500)  # without schedulers
+    accepted = len(load.accepted)
+    eventually(lambda: len(load.accepted) > accepted)
+    running.scheduler = running.start("scheduler")
+    running.web.kill()
+    trial.until_delivered(200)  # without web
+    running.restart_web()
+    trial.settle()
+
+
 @both
 def test_a_web_process_killed_in_the_middle_of_requests_accepts_each_once(running: Installation, trial: Trial) -> None:
     trial.start_worker()
@@ -118,7 +135,7 @@ def test_a_web_process_killed_in_the_middle_of_requests_accepts_each_once(runnin
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of other processes are set on Linux only")
-@pytest.mark.parametrize("running", ["sqlite"], indirect=True, scope="session")
+@on_sqlite
 def test_a_full_disk_refuses_and_loses_nothing_that_was_accepted(running: Installation, trial: Trial) -> None:
     """No file may be written beyond its first page, which is how a disk without room looks to the processes."""
     worker = trial.start_worker()
