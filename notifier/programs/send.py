@@ -131,7 +131,8 @@ def _post(url: str, key: str | None, body: Mapping[str, Any]) -> dict[str, Any]:
         )
     except urllib3.exceptions.HTTPError as error:
         cause = getattr(error, "reason", None) or error
-        raise Refused(f"{parts.hostname} gives no answer ({type(cause).__name__})", is_temporary=True) from None
+        is_temporary = not isinstance(cause, urllib3.exceptions.SSLError)
+        raise Refused(f"{parts.hostname} gives no answer ({type(cause).__name__})", is_temporary=is_temporary) from None
     try:
         said = answer.json()
     except ValueError:

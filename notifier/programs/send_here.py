@@ -10,14 +10,14 @@ from notifier.api import errors
 from notifier.api.schemas.submissions import SubmissionIn
 from notifier.api.submitting import idempotency
 from notifier.core.errors import Rejected
-from notifier.core.submission import InlineRecipient
-from notifier.ground import logs
+from notifier.core.submission import InlineRecipient, Submission
+from notifier.ground import logs, schema
 from notifier.ground.config import Settings
 from notifier.ground.extensions import db
 from notifier.models import Producer
 from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.idempotency_keys import IN_PROGRESS
-from notifier.pipeline.intake.item import Caller, Item
+from notifier.pipeline.intake.item import Accepted, Caller, Item
 from notifier.programs.cli import inside
 from notifier.programs.send import Refused
 
@@ -35,6 +35,16 @@ def accepted(body: dict[str, Any]) -> tuple[dict[str, Any], str]:
         raise _refused(errors.from_validation(error)) from None
     people = tuple(InlineRecipient(one.id, one.changes()) for one in read.recipients)
     submission = read.canonical(people, idempotency(body, None, read.idempotency_key))
+    try:
+        answer = _accepted(settings, submission)
+    except schema.DatabaseAway as error:
+        raise Refused(str(error).rstrip("."), is_temporary=True) from None
+    if isinstance(answer, Rejected):
+        raise _refused(answer)
+    return answer.answer, settings.public_url
+
+
+def _accepted(settings: Settings, submission: Submission) -> Accepted | Rejected:
     with inside(settings):
         producer = db.session.scalar(select(Producer).where(Producer.name == _PRODUCER).order_by(Producer.id).limit(1))
         if producer and producer.disabled_at:
@@ -49,9 +59,7 @@ def accepted(body: dict[str, Any]) -> tuple[dict[str, Any], str]:
         )
         db.session.close()
         [answer] = accept([Item(caller, submission)])
-    if isinstance(answer, Rejected):
-        raise _refused(answer)
-    return answer.answer, settings.public_url
+    return answer
 
 
 def _refused(error: Rejected) -> Refused:

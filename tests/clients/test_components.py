@@ -1,10 +1,12 @@
 """The wrappers for React and Vue where there is no browser: while a server renders the page."""
 
+import json
 import subprocess
 
 import pytest
 
 from notifier.ground.config import ROOT
+from notifier.ground.version import VERSION
 from tests.running import installed
 
 REACT = """
@@ -54,3 +56,8 @@ def test_react_and_vue_take_and_tell_the_same() -> None:
     [react, vue] = [(ROOT / "clients" / name / "inbox.d.ts").read_text() for name in ("react", "vue")]
     assert react == vue
     assert (ROOT / "clients" / "react" / "index.js").read_text().startswith('"use client";\n')  # for Next.js
+
+
+@pytest.mark.parametrize("name", ["react", "vue"])
+def test_its_version_is_that_of_the_product(name: str) -> None:
+    assert json.loads((ROOT / "clients" / name / "package.json").read_text())["version"] == VERSION

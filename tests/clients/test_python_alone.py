@@ -83,6 +83,7 @@ def test_secrets_are_in_no_text_of_it(client_package: Any, wire_to: WireTo, capl
     "given",
     [
         {"url": "notifier.example", "key": "k"},
+        {"url": "https://notifier.example:port", "key": "k"},
         {"url": "https://user:password@notifier.example", "key": "k"},
         {"url": "https://notifier.example"},
         {"url": "https://notifier.example", "client_id": "i"},
@@ -90,7 +91,7 @@ def test_secrets_are_in_no_text_of_it(client_package: Any, wire_to: WireTo, capl
     ],
 )
 def test_a_client_that_could_not_work_is_not_made(client_package: Any, given: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match=r"needed|either"):
+    with pytest.raises(ValueError, match=r"needed|either|Port"):
         client_package.Client(**given)
 
 

@@ -17,6 +17,7 @@ from notifier.ground.extensions import db
 from notifier.models import Notification, Producer
 from notifier.programs.send import BadWords, body_of
 from tests.commands import run_command
+from tests.running import free_port
 from tests.wire import AGAIN, CLOSED, LOST, Wire
 
 ON_ONE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
@@ -124,6 +125,8 @@ def test_the_own_installation_needs_no_key(app: APIFlask, send: Send) -> None:
     db.session.commit()
     code, _, faults = send("like", "zoe", "actor=Bob")
     assert (code, "switched off" in faults) == (1, True)
+    code, _, faults = send("like", "zoe", DATABASE_URL=f"postgresql://127.0.0.1:{free_port()}/none")
+    assert (code, "cannot be reached" in faults) == (os.EX_TEMPFAIL, True)
 
 
 @pytest.fixture

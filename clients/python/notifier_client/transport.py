@@ -13,7 +13,14 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import urllib3
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, InvalidHeader, NewConnectionError, SSLError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    InvalidHeader,
+    LocationValueError,
+    NewConnectionError,
+    SSLError,
+)
 
 from notifier_client.errors import NotifierError, Problem, Unauthenticated, Unreachable
 from notifier_client.version import VERSION
@@ -26,6 +33,8 @@ _CONNECTIONS = 10  # kept; more threads open their own
 _RENEWED_BEFORE_S = 30.0
 
 _AGENT = f"notifier-client/{VERSION} python"
+
+_IN_VAIN = (SSLError, LocationValueError)  # which no other try will mend
 
 log = logging.getLogger("notifier_client")
 
@@ -63,7 +72,8 @@ class Transport:
         pool: urllib3.PoolManager | None,
     ) -> None:
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None or parts.query:
+        is_whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0  # reading it judges it
+        if not is_whole or parts.username is not None or parts.query:
             raise ValueError("the URL of Notifier is needed, such as https://notifier.example")
         if bool(key) == bool(client_id and client_secret):
             raise ValueError("give either key, or client_id and client_secret")
@@ -133,7 +143,7 @@ class Transport:
                 failure: NotifierError = Unreachable(f"no answer from {self.base}: {type(error).__name__}")
                 is_connected = not isinstance(error, (NewConnectionError, ConnectTimeoutError))
                 failure.__cause__ = error
-                if isinstance(error, SSLError) or (is_connected and not is_repeatable):
+                if isinstance(error, _IN_VAIN) or (is_connected and not is_repeatable):
                     raise failure from error
             else:
                 if 200 <= answer.status < 300:
