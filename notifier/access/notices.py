@@ -17,6 +17,7 @@ from notifier.pipeline.intake import own
 
 TYPE = "account_security"
 FACTOR_ADDED, FACTOR_REMOVED = "two_factor_enabled", "two_factor_disabled"
+CODES_RENEWED = "recovery_codes_renewed"
 PASSKEY_ADDED, PASSKEY_REMOVED = "passkey_added", "passkey_removed"
 PROVIDER_CONNECTED = "provider_connected"
 _CHANNEL = addresses.PRIMARY["email"]

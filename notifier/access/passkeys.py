@@ -192,6 +192,7 @@ def remove(account_id: UUID, shown_id: str, *, here: str) -> str | None:
     """→ its name; None if it is not one of the account's. Ends the account's other sessions."""
     mine = (Passkey.id == parse("psk", shown_id), Passkey.account_id == account_id)
     with transaction() as session:
+        second_factor.hold(account_id)
         name = session.scalar(sa.delete(Passkey).where(*mine).returning(Passkey.name))
         if name is not None:
             second_factor.turn_off_unless_left(account_id, "account.passkey_removed", here=here)

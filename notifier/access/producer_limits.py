@@ -19,9 +19,12 @@ from notifier.models import Producer
 from notifier.queries import producer_limits
 
 
-def change(producer_id: UUID, given: Mapping[str, Any]) -> None:
+def change(producer_id: UUID, given: Mapping[str, Any], *, by_its_key: bool = False) -> None:
     """Sets those of `webhook_targets` and `phone_countries` (lists of texts) and `daily_spend` (`12.50`) that are
     given; None lifts a limit. Raises Rejected with every fault; then nothing is changed.
+
+    `by_its_key`: a producer may be careful, but not grant itself money. It may lower its ceiling, never raise or lift
+    it: that is for the admins of the installation.
     """
     values, faults = {}, list[Fault]()
     for name, value in given.items():
@@ -35,12 +38,25 @@ def change(producer_id: UUID, given: Mapping[str, Any]) -> None:
         producer = session.get(Producer, producer_id, with_for_update=True, populate_existing=True)
         if producer is None:
             raise Rejected("not_found", "there is no such producer")
+        if by_its_key and "daily_spend" in values:
+            _check_lower(producer, values["daily_spend"])
         before = {name: getattr(producer, name) for name in values}
         for name, value in values.items():
             setattr(producer, name, value)
         if values != before:
             audit.write("producer.limits_set", producer.name, before=before, after=values)
     producer_limits.forget_cached()
+
+
+def _check_lower(producer: Producer, wanted: int | None) -> None:
+    """Raises Rejected('forbidden')."""
+    of_all = current_settings().spend_limit
+    most = [one for one in (producer.daily_spend, of_all.micros if of_all else None) if one is not None]
+    if wanted == producer.daily_spend or not most:
+        return
+    if wanted is None or wanted > most[0]:
+        sentence = "a producer's key only lowers daily_spend; an admin raises or lifts it in the console"
+        raise Rejected("forbidden", sentence, (Fault("/daily_spend", "only_lowered", sentence),))
 
 
 def _targets(texts: Sequence[str]) -> list[str]:

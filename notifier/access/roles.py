@@ -10,7 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 import structlog
 
-from notifier.access import sessions
+from notifier.access import sessions, wall_links
 from notifier.core.errors import Rejected
 from notifier.ground.clock import now
 from notifier.ground.database import retried, transaction
@@ -51,7 +51,7 @@ def disable(account_id: UUID, *, by: UUID) -> bool:
         account.disabled_at = now()
         sessions.end_all(account.id)
         audit.write("account.disabled", account.email)
-        _withdraw_invitations_of(account)
+        _end_what_is_theirs(account)
     return True
 
 
@@ -114,15 +114,16 @@ def _give(account: Account, role: str) -> None:
         profiles.let_tokens_end(account.user_id)
     account.role = role
     if role != ADMIN:
-        _withdraw_invitations_of(account)
+        _end_what_is_theirs(account)
 
 
 def _lost_the_right() -> Rejected:
     return Rejected("conflict", "nothing was changed: you are no longer an admin")
 
 
-def _withdraw_invitations_of(account: Account) -> None:
-    """A disabled or demoted admin no longer decides who comes in."""
+def _end_what_is_theirs(account: Account) -> None:
+    """A disabled or demoted admin no longer decides who comes in, or sees figures on a wall."""
+    wall_links.end_those_of(account.email)
     is_open = (Invitation.invited_by == account.id, Invitation.used_at.is_(None), Invitation.withdrawn_at.is_(None))
     statement = (
         sa.update(Invitation).where(*is_open).values(withdrawn_at=now()).execution_options(synchronize_session=False)

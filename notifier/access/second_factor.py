@@ -78,6 +78,7 @@ def confirm(account_id: UUID, code: str, *, here: str) -> list[str]:
     if not _use_app(account_id, _plain(code), is_confirmed=False):
         raise Rejected("validation_failed", _WRONG, (Fault("/code", "wrong_code", _WRONG),))
     with transaction() as session:
+        hold(account_id)
         confirmed = session.execute(
             sa.update(Authenticator)
             .where(Authenticator.account_id == account_id, Authenticator.confirmed_at.is_(None))
@@ -97,7 +98,7 @@ def use(account_id: UUID, text: str) -> bool:
 def renew_codes(account_id: UUID) -> list[str]:
     """New recovery codes, instead of those before. None where there is no second factor."""
     with transaction():
-        account = _held(account_id)
+        account = hold(account_id)
         if account.second_factor_at is None:
             return []
         staff_trail.write(account.role, "account.recovery_codes_renewed", account.email)
@@ -107,6 +108,7 @@ def renew_codes(account_id: UUID) -> list[str]:
 def remove_app(account_id: UUID, *, here: str) -> bool:
     """Ends the account's other sessions. False if there was none."""
     with transaction() as session:
+        hold(account_id)
         gone = session.execute(
             sa.delete(Authenticator)
             .where(Authenticator.account_id == account_id, Authenticator.confirmed_at.is_not(None))
@@ -122,7 +124,7 @@ def remove(account_id: UUID) -> bool:
     there is none.
     """
     with transaction() as session:
-        account = _held(account_id)
+        account = hold(account_id)
         had = account.second_factor_at is not None
         for table in (Authenticator, Passkey):
             session.execute(sa.delete(table).where(table.account_id == account_id))
@@ -138,7 +140,7 @@ def turn_on(account_id: UUID, action: str, *, here: str) -> list[str]:
     """Inside the transaction that has stored an app or a passkey. Where it is the first, all sessions but the one
     `here` end; → the recovery codes.
     """
-    account = _held(account_id)
+    account = hold(account_id)
     staff_trail.write(account.role, action, account.email)
     if account.second_factor_at is not None:
         return []
@@ -149,7 +151,7 @@ def turn_on(account_id: UUID, action: str, *, here: str) -> list[str]:
 
 def turn_off_unless_left(account_id: UUID, action: str, *, here: str) -> None:
     """Inside the transaction that has deleted an app or a passkey. Ends all sessions but the one `here`."""
-    account = _held(account_id)
+    account = hold(account_id)
     staff_trail.write(account.role, action, account.email)
     sessions.end_all(account_id, but=here)
     theirs = sa.select(Passkey.id).where(Passkey.account_id == account_id).limit(1)
@@ -158,9 +160,11 @@ def turn_off_unless_left(account_id: UUID, action: str, *, here: str) -> None:
         recovery_codes.delete(account_id)
 
 
-def _held(account_id: UUID) -> Account:
-    """Two who take away one factor each must not both find the other's."""
-    statement = sa.select(Account).where(Account.id == account_id).with_for_update()
+def hold(account_id: UUID) -> Account:
+    """Two who take away one factor each must not both find the other's. Everybody locks the account before what it has,
+    and not against those who only refer to it: so nobody waits for somebody who waits for them.
+    """
+    statement = sa.select(Account).where(Account.id == account_id).with_for_update(key_share=True)
     return db.session.scalars(statement.execution_options(populate_existing=True)).one()
 
 

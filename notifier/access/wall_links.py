@@ -1,6 +1,7 @@
 """Links to the wall: made, listed and revoked by admins; whoever has one sees the overview's figures and nothing else.
+They end with the admin who made them.
 
-Called by `web.console.wall`. The secret is shown once; the database holds its SHA-256.
+Called by `web.console.wall` and `access.roles`. The secret is shown once; the database holds its SHA-256.
 """
 
 import secrets
@@ -17,7 +18,8 @@ from notifier.ground.clock import now
 from notifier.ground.database import UNAVAILABLE, transaction
 from notifier.ground.extensions import db
 from notifier.ledgers import audit
-from notifier.models import WallLink
+from notifier.models import Account, WallLink
+from notifier.models.account import ROLES
 
 MOST = 20
 LONGEST_NAME = 60
@@ -25,9 +27,14 @@ _NOTED_EVERY = timedelta(hours=1)
 
 
 def make(name: str, by: str) -> str:
-    """→ the secret of the link. Raises Rejected when there are MOST."""
+    """→ the secret of the link. `by`: an admin's e-mail. Raises Rejected when there are MOST, or for one who is no
+    admin any more.
+    """
     secret = secrets.token_urlsafe(32)
     with transaction() as session:
+        is_admin = (Account.email == by, Account.role == ROLES[-1], Account.disabled_at.is_(None))
+        if session.scalar(sa.select(Account.id).where(*is_admin).with_for_update(read=True)) is None:
+            raise Rejected("conflict", "Nothing was made: you are no longer an admin.")
         if (session.scalar(sa.select(sa.func.count()).select_from(WallLink)) or 0) >= MOST:
             raise Rejected("conflict", f"There are {MOST} links already. Revoke one first.")
         session.add(WallLink(name=name, digest=_digest(secret), made_by=by))
@@ -60,6 +67,13 @@ def revoke(link_id: UUID) -> bool:
             audit.write("wall_link.revoked", link.name)
             session.delete(link)
     return link is not None
+
+
+def end_those_of(email: str) -> None:
+    """They would show figures to somebody who may see none any more. Inside the caller's transaction."""
+    ended = sa.delete(WallLink).where(WallLink.made_by == email).returning(WallLink.name)
+    for name in db.session.scalars(ended.execution_options(synchronize_session=False)).all():
+        audit.write("wall_link.revoked", name, before={"made_by": email})
 
 
 def _digest(secret: str) -> bytes:

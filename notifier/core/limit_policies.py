@@ -63,6 +63,14 @@ _POLICIES = (
         "5, then one in 15 minutes; 20 a day, then the same",
         *(None, _REFUSED, _OWN_COUNT),
     ),
+    Policy(
+        "failures",
+        "links that are none, and returns from the sign-in provider that fail, by network",
+        "100/15 minutes",
+        None,
+        _REFUSED,
+        _OWN_COUNT,
+    ),
     Policy("wall", "looks at the screen on the wall, by its link", "60/minute", None, _REFUSED, _OWN_COUNT),
     # what people ask to be sent
     Policy("code_own", "codes for one address of a person", "5/hour", None, "refused on the page", _LATER),

@@ -18,7 +18,7 @@ import redis
 from flask_migrate import upgrade
 from sqlalchemy import select
 
-from notifier.access import accounts, keys, origins, second_factor, signing_keys
+from notifier.access import accounts, keys, notices, origins, second_factor, signing_keys
 from notifier.app import create_app
 from notifier.channels import CHANNELS
 from notifier.core import networks
@@ -242,9 +242,10 @@ def _on(percentage: int) -> str:
 
 def remove_second_factor(settings: Settings, options: argparse.Namespace) -> int:
     with inside(settings):
-        account_id = db.session.scalar(select(Account.id).where(Account.email == options.email.strip().lower()))
-        if account_id is None or not second_factor.remove(account_id):
+        account = db.session.scalar(select(Account).where(Account.email == options.email.strip().lower()))
+        if account is None or not second_factor.remove(account.id):
             return refuse(f"{options.email} has no second factor.")
+        notices.tell(account, notices.FACTOR_REMOVED)
     print(f"{options.email} signs in without a second factor now, and has been signed out everywhere.")
     return 0
 

@@ -51,10 +51,12 @@ LINKS_PER_MAILBOX = parse(default_of("link_mailbox"))
 FURTHER_LINKS = parse(default_of("link_further"))
 CHALLENGES_PER_ADDRESS = parse(default_of("challenge"))
 LOOKS_AT_WALL = parse(default_of("wall"))
+_FAILURES = parse(default_of("failures"))  # at links that are none, and at coming back from the provider
+MOST_FAILURES = _FAILURES.amount
 
 _KEPT_S = 4 * 3600  # what is known of an account, and of who tried at it
 _TOGETHER_KEPT_S = 24 * 3600
-_FAILURES_KEPT_S = 15 * 60  # of an address
+_FAILURES_KEPT_S = _FAILURES.get_expiry()  # of an address
 _SITE = 48  # bits of IPv6: who rents a server, or asks for a tunnel, is given 65,536 networks of 64 bits
 _MOST_WAITING = 16  # of one address, in one process
 _BUSY_RETRY_S = 5
@@ -90,7 +92,6 @@ _CODE_WAIT_S = 15 * 60
 PER_CODE = Waits(free=5, first_s=_CODE_WAIT_S, longest_s=_CODE_WAIT_S, policy="second_factor")
 PER_CODE_TOGETHER = Waits(free=20, first_s=_CODE_WAIT_S, longest_s=_CODE_WAIT_S, policy="second_factor")
 PER_ADDRESS = Waits(free=30, first_s=0.05, longest_s=1, doubled_every=20)  # late, not refused
-MOST_FAILURES = 100  # of an address, at links that are no invitations, and at coming back from the provider
 
 
 @dataclass(slots=True)
@@ -274,7 +275,10 @@ def may_try_again(address: str) -> bool:
     """Whether the address may try another link, or come back from the provider once more. Counts nothing: see
     `note_failure`.
     """
-    return _ask(lambda storage: storage.get(_key("address", neighbourhood(address))) <= MOST_FAILURES)
+    may = _ask(lambda storage: storage.get(_key("address", neighbourhood(address))) <= MOST_FAILURES)
+    if not may:
+        metrics.limited.labels("failures").inc()
+    return may
 
 
 def note_failure(address: str) -> None:

@@ -98,6 +98,12 @@ PHRASES: dict[str, dict[str, str]] = {
         "fr": "Connexion à deux facteurs désactivée",
         "es": "Acceso en dos pasos desactivado",
     },
+    "recovery_codes_renewed": {
+        "en": "New recovery codes made",
+        "de": "Neue Wiederherstellungscodes erstellt",
+        "fr": "Nouveaux codes de récupération créés",
+        "es": "Nuevos códigos de recuperación creados",
+    },
     "passkey_added": {
         "en": "Passkey added",
         "de": "Passkey hinzugefügt",

@@ -1,15 +1,21 @@
 """Codes of an authenticator app, and recovery codes: each works once, and nobody has many tries."""
 
+import threading
+import time
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
 import time_machine
 from apiflask import APIFlask
+from flask import current_app
 
 from notifier.access import accounts, recovery_codes, second_factor, sessions
 from notifier.core.errors import Rejected
 from notifier.ground.clock import now
+from notifier.ground.extensions import db
+from notifier.models import Account, Authenticator
 
 CLOCK = "2026-11-30T12:00:10+00:00"
 
@@ -110,3 +116,28 @@ def test_there_is_one_at_a_time(account_id: UUID) -> None:
     set_up(account_id)
     with pytest.raises(Rejected, match="already"):
         second_factor.begin(account_id)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True, scope="session")
+def test_whoever_changes_it_locks_the_account_before_what_it_has(account_id: UUID) -> None:
+    """An admin's removal locks them in that order too: none of the two waits for one who waits for it."""
+    set_up(account_id)
+    app, ended = current_app._get_current_object(), []  # type: ignore[attr-defined]
+
+    def take_it_away() -> None:
+        with app.app_context():
+            ended.append(second_factor.remove_app(account_id, here=""))
+
+    with db.engine.connect() as other:
+        other.execute(sa.select(Account.id).where(Account.id == account_id).with_for_update()).one()
+        waiting = threading.Thread(target=take_it_away)
+        waiting.start()
+        waits = sa.text(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        deadline = time.monotonic() + 60
+        while not other.scalar(waits) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert other.execute(sa.select(Authenticator.account_id).with_for_update(nowait=True)).one()
+    waiting.join(60)
+    assert ended == [True]

@@ -8,8 +8,9 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier.access import keys
+from notifier.access import keys, producer_limits
 from notifier.core.segments import Price
+from notifier.core.spend import Ceiling, parse_amount
 from notifier.ground.clock import now
 from notifier.ground.extensions import db
 from notifier.ground.target_lists import INSTALLATION, TargetList
@@ -79,7 +80,45 @@ def test_money_and_countries_are_set_shown_and_lifted(api: Api, app: APIFlask, m
         "limit": "12.50",
         "currency": "EUR",
     }
-    assert api.patch(PATH, {"daily_spend": None}).json["spend_today"]["limit"] is None
+
+
+@pytest.mark.parametrize(
+    ("of_all", "own", "wanted", "is_allowed"),
+    [
+        (None, None, "5", True),  # it is careful
+        ("10", None, "10", True),
+        ("10", None, "10.01", False),  # above the installation's
+        ("10", None, None, True),  # as it is
+        ("10", "5", "4", True),
+        ("10", "5", "5", True),
+        ("10", "5", "6", False),  # an admin has said 5
+        ("10", "5", None, False),
+        ("10", "20", "15", True),  # an admin has said 20
+        ("10", "20", "21", False),
+        (None, "5", "6", False),
+        (None, "5", None, False),
+    ],
+)
+def test_a_key_lowers_its_ceiling_and_never_raises_it(
+    api: Api,
+    app: APIFlask,
+    monkeypatch: pytest.MonkeyPatch,
+    of_all: str | None,
+    own: str | None,
+    wanted: str | None,
+    is_allowed: bool,
+) -> None:
+    price = Price(Decimal("0.10"), "EUR")
+    limit = None if of_all is None else Ceiling(parse_amount(of_all), "EUR")
+    known = {"sms_segment_price": price, "voice_call_price": price, "spend_limit": limit}
+    monkeypatch.setitem(app.extensions, "settings", replace(app.extensions["settings"], **known))
+    producer = db.session.scalars(sa.select(Producer.id)).one()
+    producer_limits.change(producer, {"daily_spend": own})
+    answer = api.patch(PATH, {"daily_spend": wanted})
+    assert answer.status_code == (200 if is_allowed else 403)
+    assert is_allowed or answer.json["errors"][0]["pointer"] == "/daily_spend"
+    stored = db.session.scalar(sa.select(Producer.daily_spend))
+    assert stored == (None if (said := wanted if is_allowed else own) is None else parse_amount(said))
 
 
 def test_a_phone_in_another_country_is_no_address(

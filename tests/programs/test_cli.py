@@ -132,6 +132,8 @@ def test_a_lost_second_factor_is_removed(app: APIFlask, run: Run) -> None:
     account = accounts.find(ada)
     assert account is not None
     assert account.second_factor_at is None
+    told = db.session.scalars(select(Notification).where(Notification.user_id == "ada")).all()
+    assert [(one.type, one.data["event"]) for one in told] == [("account_security", "two_factor_disabled")]
     again = run("remove-second-factor", "ada@example.test")
     assert (again.returncode, "has no second factor" in again.stderr) == (1, True)
 

@@ -36,7 +36,7 @@ COVERED = {
     # roles
     "accounts": {"invite", "send_again", "change_role", "set_state", "remove_factor"},
     # erasure
-    "preferences": {"erase"},
+    "preferences": {"erase", "export"},
     "people_data": {"export_person"},  # what is known of a person
     "account": {"go_on"},  # to a page of those above
 }

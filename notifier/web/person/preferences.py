@@ -34,7 +34,7 @@ def save() -> ResponseReturnValue:
 
 
 @pages.get("/preferences/export")
-@allow("person")
+@allow("person", recent=True)
 def export() -> ResponseReturnValue:
     """Everything stored about the person, from all producers: the same document as in the producers' API."""
     answer = current_app.json.response(person_export.export(current_user.user_id, Sight()))

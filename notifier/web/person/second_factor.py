@@ -59,9 +59,11 @@ def remove() -> ResponseReturnValue:
 @pages.post("/codes")
 @allow("person", recent=True)
 def renew_codes() -> ResponseReturnValue:
-    codes = second_factor.renew_codes(current_user.id)
+    account = current_user._get_current_object()
+    codes = second_factor.renew_codes(account.id)
     if not codes:
         return redirect(url_for("second_factor.show"), 303)
+    notices.tell(account, notices.CODES_RENEWED)
     return render_template("second_factor_codes.html", codes=codes, is_first=False)
 
 

@@ -8,11 +8,13 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
+from notifier.access import accounts, roles, wall_links
+from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ledgers import tallies
-from notifier.models import AuditEntry, WallLink
+from notifier.models import Account, AuditEntry, WallLink
 from notifier.providers import health, pausing
 from notifier.web import throttle
 from tests.web.conftest import Visitor
@@ -113,3 +115,23 @@ def test_a_link_needs_a_name(admin: Visitor, name: str) -> None:
 def test_there_are_twenty_links_at_most(admin: Visitor) -> None:
     made = [admin.post("/admin/walls", {"name": f"Screen {number}"}).status_code for number in range(21)]
     assert made == [200] * 20 + [422]
+
+
+@pytest.mark.parametrize("what", ["the role is taken", "the account is disabled"])
+def test_a_link_ends_with_the_admin_who_made_it(app: APIFlask, visitor: Visitor, link: str, what: str) -> None:
+    other = accounts.create_account("other@example.test", None, "admin", "other")
+    with transaction() as session:
+        maker = session.scalar(sa.select(WallLink.made_by))
+        account_id = session.scalar(sa.select(Account.id).where(Account.email == maker))
+    assert account_id is not None
+    assert visitor.get(link).status_code == 200
+    if what == "the role is taken":
+        roles.change(account_id, "operator", by=other.id)
+    else:
+        roles.disable(account_id, by=other.id)
+    assert visitor.get(link).status_code == 404
+    with pytest.raises(Rejected, match="no longer an admin"):
+        wall_links.make("Paris", str(maker))
+    roles.change(account_id, "admin", by=other.id)
+    assert visitor.get(link).status_code == 404
+    assert [action for _, action, _ in actions()] == ["wall_link.made", "wall_link.revoked"]

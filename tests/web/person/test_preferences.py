@@ -3,7 +3,7 @@
 import html
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,10 +12,11 @@ import time_machine
 from werkzeug.test import TestResponse
 
 from notifier import catalogue
-from notifier.access import accounts
+from notifier.access import accounts, sessions
 from notifier.api.own_preferences import EMBEDDED
 from notifier.core.submission import InlineRecipient
 from notifier.ground import tokens
+from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import Account, Address, ConsentEvent, EventType, Notification, User
@@ -600,6 +601,9 @@ def test_a_long_history_is_shown_in_full_on_request(alice: Visitor) -> None:
 def test_the_export_is_the_producers_one_with_everything_in_it(alice: Visitor, send: Callable[..., Any]) -> None:
     send("alice", channels=("inapp",))
     answer = alice.get("/preferences/export")
+    with time_machine.travel(now() + sessions.PROVEN_FOR + timedelta(minutes=1)):
+        asked = alice.get("/preferences/export")
+    assert (asked.is_json, "Confirm" in asked.text) == (False, True)
     assert answer.headers["Content-Disposition"] == "attachment; filename=notifications-export.json"
     now_again = export("alice", Sight()) | {"exported_at": answer.json["exported_at"]}
     assert answer.json == now_again

@@ -14,7 +14,7 @@ from notifier.access import recovery_codes, second_factor, sessions
 from notifier.ground import tokens
 from notifier.ground.clock import now
 from notifier.ground.extensions import db
-from notifier.models import Account
+from notifier.models import Account, Notification
 from notifier.web import throttle
 from tests.access.test_second_factor import code, set_up
 from tests.metered import growth
@@ -150,6 +150,15 @@ def test_it_is_set_up_on_its_page_and_removed_there(ann: Visitor) -> None:
     assert secret not in page.replace(" ", "")
     assert ann.post("/account/second-factor/remove").location == "/account/second-factor"
     assert account().second_factor_at is None
+
+
+def test_who_makes_new_recovery_codes_is_told(ann: Visitor) -> None:
+    assert ann.post("/account/second-factor/codes").status_code == 303  # there are none
+    set_up(account().id)  # which signs out
+    ann.enter(account())
+    assert "<code>" in ann.post("/account/second-factor/codes").text
+    told = db.session.scalars(sa.select(Notification).where(Notification.user_id == "ann")).all()
+    assert [(one.type, one.data["event"]) for one in told] == [("account_security", "recovery_codes_renewed")]
 
 
 def test_both_take_a_recent_sign_in(ann: Visitor) -> None:
