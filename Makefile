@@ -6,7 +6,7 @@ ARGS ?=
 LANGUAGES := notifier/ground/languages
 POT := .venv/languages/messages.pot
 
-.PHONY: run setup help test suite browser faults statements lint fuzz bench languages lock client-support client-types install install-dev assets
+.PHONY: run setup help test suite browser faults statements lint fuzz bench load smoke languages lock client-support client-types install install-dev assets
 
 # Without the lines that say that all is well, the sign-in stays on the screen; LOG_LEVEL=info shows every step.
 run: setup  ## serves on http://127.0.0.1:5000, with everything it needs
@@ -53,6 +53,12 @@ lint: install install-dev  ## ruff and mypy
 bench: install install-dev assets  ## how fast this machine is; ARGS="--quick", ARGS="--only sms", ARGS=--help
 	@$(BIN)/python -W ignore -m bench $(ARGS)
 
+load: install install-dev assets  ## 10,000 events a second and a burst; ARGS="--rate 2000 --seconds 5", ARGS="--url … --key …"
+	@$(BIN)/python -W ignore -m bench.pressure $(ARGS)
+
+smoke: install install-dev assets  ## a message through every channel; URL=https://… KEY=… asks another installation
+	@$(BIN)/python -W ignore -m bench.smoke --url "$(URL)" --key "$(KEY)"
+
 # Brings the catalogues up to date with the texts in code and templates; `ARGS=it` begins another language.
 languages: install  ## brings the catalogues of translations up to date
 	@mkdir -p .venv/languages
@@ -87,7 +93,7 @@ install:
 install-dev: install
 	@$(call installed,requirements-dev.lock)
 
-PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r
+PIP_INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r
 installed = cmp -s $(1) .venv/$(1) || { $(call patiently,Installing $(1) (this takes a minute),$(PIP_INSTALL) $(1)) && cp $(1) .venv/$(1); }
 
 # A dot every other second says that it is still at work. The dots end with the shell that prints them, however it ends.

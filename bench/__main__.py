@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import rows, shares
+from bench import constants, rows, shares
 from bench.growth import growth
 from bench.installation import DATABASES, Installation, installed
 from bench.measures import MEASURES
@@ -80,6 +80,9 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go, instead of to the last line")
     for name, does in (("check", "fail when one falls below 70 %% of its value"), ("keep", "write the values")):
         parser.add_argument(f"--{name}", action="store_true", help=f"only the shares in bench/shares.toml: {does}")
+    parser.add_argument(
+        "--capacity", action="store_true", help="only the figures of `notifier capacity`, and write them to its file"
+    )
     given = parser.parse_args()
     begun = time.monotonic()
     hire_janitor()
@@ -88,8 +91,8 @@ def main() -> int:
     results: dict[str, dict[str, Found]] = {}
     grown: dict[str, dict[str, Found]] = {}
     lines: list[str] = []
-    for database in given.database or DATABASES:
-        chosen = given.only or list(MEASURES)
+    for database in given.database or (["postgresql"] if given.capacity else DATABASES):
+        chosen = given.only or list(constants.MEASURES if given.capacity else MEASURES)
         if is_of_shares:
             chosen = given.only or list(shares.kept(database))
         if GROWTH in chosen:
@@ -105,9 +108,10 @@ def main() -> int:
                 installation,
                 0.2 if given.quick else 1.0,
                 chosen,
-                0 if is_of_shares else larger,
+                0 if is_of_shares or given.capacity else larger,
                 rounds,
                 is_check=given.check,
+                is_alone=given.capacity,
             )
     if results:
         print("\n" + _table(results) + "\n")
@@ -148,7 +152,14 @@ def _cpu_shares(found: dict[str, Found]) -> dict[str, float]:
 
 
 def _measure(
-    installation: Installation, scale: float, names: Sequence[str], larger: int, rounds: int, *, is_check: bool
+    installation: Installation,
+    scale: float,
+    names: Sequence[str],
+    larger: int,
+    rounds: int,
+    *,
+    is_check: bool,
+    is_alone: bool,
 ) -> dict[str, Found]:
     say = f"{installation.database:>10}"
     with running(installation.start("bench.sink")) as sink:
@@ -161,11 +172,13 @@ def _measure(
         stage = Stage(installation, scale, *ports[:2])
         found: dict[str, Found] = {}
         for name in names:
-            measured = _one(stage, name, rounds)
+            measured = _one(stage, name, rounds, is_alone=is_alone)
             if is_check and shares.has_fallen(installation.database, name, measured[name]):
                 # A fall is one that is seen twice: other work on the machine may have come in between
                 measured = _one(stage, name, rounds)
             found |= measured
+            if is_alone:
+                constants.keep(measured, is_whole=scale == 1, cores=_cores())
         again = [name for name in names if name in AT_EVERY_SIZE]
         if larger and again:
             with _progress(f"{say}  a history of {larger:,}"):
@@ -176,10 +189,10 @@ def _measure(
         return found
 
 
-def _one(stage: Stage, name: str, rounds: int) -> dict[str, Found]:
+def _one(stage: Stage, name: str, rounds: int, *, is_alone: bool = False) -> dict[str, Found]:
     """With its yardstick, if it has one."""
     with _progress(f"{stage.installation.database:>10}  {name}") as told:
-        found, bare = shares.measured(stage, name, rounds)
+        found, bare = shares.measured(stage, name, rounds, is_alone=is_alone)
         told.append("  ".join(f"{figure} {value:,g}" for figure, value in list(found.items())[:3]))
         if bare is not None:
             told.append(f"  {found['share']:.3g} of {shares.YARDSTICK_OF[name]}")

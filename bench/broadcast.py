@@ -54,18 +54,21 @@ def expansion(stage: Stage, count: int) -> Found:
     stage.installation.clear_queues()
     key = begin(upload_id)
     turns = []
-    while expanded(key) < count:  # a worker gives others their turn after a minute
-        queueing.ring_expand([key])
-        made = expanded(key)
-        turns.append(stage.installation.start("bench.worker", "ours", EXPAND_QUEUE).answer())
-        if expanded(key) == made:
-            raise RuntimeError(f"of {count} people {made} were notified")
+    found: Found = {}
+    with stage.costs(found, lambda: count):
+        while expanded(key) < count:  # a worker gives others their turn after a minute
+            queueing.ring_expand([key])
+            made = expanded(key)
+            turns.append(stage.installation.start("bench.worker", "ours", EXPAND_QUEUE).answer())
+            if expanded(key) == made:
+                raise RuntimeError(f"of {count} people {made} were notified")
     stage.installation.clear_queues()
     seconds, cpu_s = (sum(turn[name] for turn in turns) for name in ("seconds", "cpu_s"))
     return {
         "people/s": round(count / seconds, 1),
         "cpu_us": round(cpu_s / count * 1e6, 1),
         "peak_mb": max(turn["peak_mb"] for turn in turns),
+        **found,
     }
 
 

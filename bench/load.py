@@ -120,9 +120,9 @@ def singles(prefix: str, users: int, channels: Sequence[str], priority: str | No
         yield request("/api/v1/notifications", {**body, "priority": priority, "dedupe": False} if priority else body)
 
 
-def bulks(prefix: str, users: int, channels: Sequence[str], size: int) -> Iterator[bytes]:
-    """`size` notifications in one call."""
-    for first in itertools.count(step=size):
+def bulks(prefix: str, users: int, channels: Sequence[str], size: int, start: int = 0) -> Iterator[bytes]:
+    """`size` notifications in one call. `start`: the number of the first, where others have been sent before."""
+    for first in itertools.count(start, size):
         items = [
             {
                 "type": TYPE,
@@ -160,14 +160,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=math.inf)
     parser.add_argument("--requests", type=int, help="end after so many")
     parser.add_argument("--size", type=int, default=1)
+    parser.add_argument("--start", type=int, default=0, help="the number of the first of `bulks`")
     parser.add_argument("--per-second", type=float)
     parser.add_argument("--priority")
     given = parser.parse_args()
     channels = given.channels.split(",")
     if given.kind == "singles":
         requests = singles(given.prefix, given.users, channels, given.priority)
+    elif given.kind == "bulks":
+        requests = bulks(given.prefix, given.users, channels, given.size, given.start)
     else:
-        requests = (bulks if given.kind == "bulks" else many)(given.prefix, given.users, channels, given.size)
+        requests = many(given.prefix, given.users, channels, given.size)
     limited = itertools.islice(requests, given.requests)
     took = post(given.port, limited, clients=given.clients, seconds=given.seconds, per_second=given.per_second)
     print(json.dumps(took), flush=True)

@@ -18,6 +18,7 @@ from bench.load import percentiles
 from bench.pages import pages
 from bench.processes import Program, cpu_s, peak_mb, running, wait_until
 from bench.sample import CROWD, KEY, PEOPLE, TWILIO_ACCOUNT
+from bench.sizes import stored
 from bench.stage import LOCAL_CLIENTS, Found, Stage, all_cpu_us, loaded, micros, token
 from bench.status_webhooks import status_webhooks
 from notifier.access import accounts
@@ -472,5 +473,6 @@ MEASURES: dict[str, Callable[[Stage], Found]] = {
         failed,
         bulk_retry,
         events,
+        stored,
     )
 }

@@ -38,9 +38,11 @@ YARDSTICK_OF = {
 _IN_TURN = {"singles": answers}  # measure their yardstick themselves
 
 
-def measured(stage: Stage, name: str, rounds: int = 1) -> tuple[Found, Found | None]:
-    """Medians of so many rounds, with its `share` and `cpu_share` of its yardstick; and the yardstick's."""
-    yardstick = YARDSTICK_OF.get(name)
+def measured(stage: Stage, name: str, rounds: int = 1, *, is_alone: bool = False) -> tuple[Found, Found | None]:
+    """Medians of so many rounds, with its `share` and `cpu_share` of its yardstick; and the yardstick's. `is_alone`:
+    without one.
+    """
+    yardstick = None if is_alone else YARDSTICK_OF.get(name)
     if yardstick is None:
         return _medians([measure_of(name)(stage) for _ in range(rounds)]), None
     pairs = []

@@ -43,6 +43,7 @@ def settings(key: str) -> dict[str, str]:
     public = _opened(key).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return {
         "PUBLIC_URL": PUBLIC_URL,
+        "TRUSTED_PROXIES": "0",
         "TWILIO_ACCOUNT_SID": _ACCOUNT,
         "TWILIO_AUTH_TOKEN": _TOKEN,
         "TWILIO_FROM": "+15005550006",

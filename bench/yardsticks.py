@@ -71,7 +71,8 @@ def bare_jobs(stage: Stage) -> Found:
 
 def _rows(stage: Stage, operations: int, size: int) -> Found:
     table = Delivery.__table__
-    columns = [sa.Column(column.name, column.type, primary_key=column.primary_key) for column in table.columns]
+    stored = [table.c[column["name"]] for column in sa.inspect(db.engine).get_columns(table.name)]  # in their order
+    columns = [sa.Column(column.name, column.type, primary_key=column.primary_key) for column in stored]
     copy = sa.Table(bare.COPY, sa.MetaData(), *columns)
     with transaction() as session:
         copy.create(session.connection())

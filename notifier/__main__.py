@@ -10,7 +10,9 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
+from notifier.core.capacity import parse_count, parse_share
 from notifier.ground.config import WSGI, BadSettings, NotReady, Settings
 from notifier.ground.encryption import KeysDoNotFit
 from notifier.ground.version import VERSION
@@ -201,6 +203,7 @@ def arguments() -> argparse.ArgumentParser:
     forgotten.set_defaults(program="notifier.programs.keys:forget")
     forgotten.add_argument("key", metavar="KEY", help="its id")
     _add_send(command("send", "", "send one notification, from here or to the installation at NOTIFIER_URL"))
+    _add_capacity(command)
     command("demo", "notifier.programs.cli:demo", "add a demo person and a handful of notifications")
     return parser
 
@@ -221,6 +224,46 @@ def _add_send(send: argparse.ArgumentParser) -> None:
     send.add_argument("--url", metavar="URL", help="the installation to call (NOTIFIER_URL, or else the own one)")
     send.add_argument("--key", metavar="KEY", help="its API key (NOTIFIER_KEY, which others do not see)")
     send.add_argument("--json", action="store_true", help="print the whole answer, for machines")
+
+
+def _add_capacity(command: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
+    sizing = command("capacity", "", "reckon what a load takes: processes, databases, Redis, disk")
+    rate = sizing.add_mutually_exclusive_group(required=True)
+    for span in ("day", "hour", "second"):
+        rate.add_argument(f"--per-{span}", type=_amount, metavar="N", help="notifications, such as 250M or 10k")
+    sizing.add_argument(
+        "--channels",
+        nargs="+",
+        type=_share,
+        default=[("inapp", 1.0), ("email", 1.0)],
+        metavar="CHANNEL=SHARE",
+        help="how many of them go out on each (inapp=1 email=1)",
+    )
+    peak = "how many times the average comes at the worst moment (10 with --per-day, else 1)"
+    sizing.add_argument("--peak", type=_amount, metavar="TIMES", help=peak)
+    ways = ["bulk", "single", "broadcast"]
+    sizing.add_argument("--calls", choices=ways, default="bulk", help="how they are submitted (bulk)")
+    sizing.add_argument("--answer-ms", type=_amount, default=100.0, metavar="MS", help="what a provider takes (100)")
+    sizing.add_argument("--people", type=_amount, metavar="N", help="stored people")
+    sizing.add_argument("--database-cores", type=_count, default=16, metavar="N", help="of a PostgreSQL (16)")
+    kept = "days for which notifications are kept (90; RETENTION decides)"
+    sizing.add_argument("--kept-days", type=_amount, default=90.0, metavar="DAYS", help=kept)
+
+
+def _amount(text: str) -> float:
+    return float(_read(parse_count, text))
+
+
+def _share(text: str) -> tuple[str, float]:
+    channel, share = _read(parse_share, text)
+    return channel, share
+
+
+def _read(parse: Callable[[str], Any], text: str) -> Any:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _count(text: str) -> int:
@@ -254,6 +297,8 @@ def _run(options: argparse.Namespace) -> int:
         return int(importlib.import_module("notifier.programs.doctor.report").run(options))
     if options.command == "send":  # which needs no settings where it calls another installation
         return int(importlib.import_module("notifier.programs.send").run(options))
+    if options.command == "capacity":  # which needs none
+        return int(importlib.import_module("notifier.programs.capacity").run(options))
     try:
         settings = Settings.from_env()
     except BadSettings as error:

@@ -18,6 +18,10 @@ import socketio
 from aiosmtpd.controller import Controller
 from standardwebhooks import Webhook
 
+from bench import pressure, smoke
+from bench.target import Target
+from notifier.channels import CHANNELS
+from tests.commands import run_command
 from tests.conftest import new_postgres_database
 from tests.running import Redis, Up, eventually, free_port
 
@@ -243,3 +247,29 @@ def test_nothing_secret_is_in_the_logs(running: Up) -> None:
     assert "ann@example.test" not in told
     assert json.dumps("A 42") not in told
     assert running.key not in told.replace("Authorization: Bearer " + running.key, "")
+
+
+def test_smoke_and_load_in_short(running: Up, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a test key every channel is heard of; with a live one nothing is stored."""
+    words = ["create-producer", "smoke", "--test", "--scope", "notify", "read", "users"]
+    test_key = run_command(words, running.environment).stdout.splitlines()[-1]
+    url = f"http://127.0.0.1:{running.port}"
+
+    assert smoke.judge(url, test_key) == 0
+    told = [line.split()[:3] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert [line for line in told if line[1] in CHANNELS and line[2] not in ("sent", "delivered")] == []
+    assert {line[1] for line in told} >= set(CHANNELS)
+
+    before = len(running.call("/api/v1/notifications?limit=100")["data"])
+    assert smoke.judge(url, running.key) == 0
+    assert len(running.call("/api/v1/notifications?limit=100")["data"]) == before
+    assert smoke.judge(url, "ntf_live_wrong") == 1
+    assert smoke.judge(f"http://127.0.0.1:{free_port()}", test_key) == 1
+
+    load = pressure.Pressure(Target(url, test_key), ["inapp", "email"], size=20, clients=2)
+    found = pressure.pressed(load, rate=100, burst=5, seconds=1, patience_s=180)
+    assert (found["accepted"], found["refused"], found["drained_s"] is not None) == (120, 0, True)
+    refused = pressure.Pressure(Target(url, "ntf_live_wrong"), ["email"], size=20, clients=2)
+    assert pressure.pressed(refused, rate=40, burst=2, seconds=1, patience_s=1)["refused"] == 60
+    told_of_load = capsys.readouterr().out
+    assert [part for part in ("usual", "burst", "drained", "REFUSED 20 of 401") if part not in told_of_load] == []
