@@ -42,7 +42,7 @@ def stored(stage: Stage) -> Found:
     return {
         **{f"{name}_bytes": round(grown[name] / more[name]) for name in names},
         "rest_bytes": round(sum(size for name, size in grown.items() if name not in names) / (calls * _PER_CALL)),
-        "events_a_send": round(more[Event.__tablename__] / sends, 2),
+        "events_a_delivery": round(more[Event.__tablename__] / more[Delivery.__tablename__], 2),
         "person_bytes": round(sum(sizes[model.__tablename__] for model in _OF_PEOPLE) / people),
     }
 

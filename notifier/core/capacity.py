@@ -33,7 +33,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """`costs`: by operation; `stored`: bytes of a row by its kind, and `events_a_send`."""
+    """`costs`: by operation; `stored`: bytes of a row by its kind, and `events_a_delivery`."""
 
     costs: Mapping[str, Cost]
     stored: Mapping[str, float]
@@ -126,7 +126,8 @@ def _stored(load: Load, measured: Measured) -> tuple[float, float]:
         + size["inbox_item_bytes"] * shares.get(INAPP, 0.0)
     )
     a_day = load.per_second * SECONDS_A_DAY
-    return one * a_day, size["event_bytes"] * size["events_a_send"] * sends * a_day
+    events = size["events_a_delivery"] * sum(shares.values()) + sum(shares.get(channel, 0.0) for channel in _REPORTING)
+    return one * a_day, size["event_bytes"] * events * a_day
 
 
 def _cores(*micros: float) -> float:

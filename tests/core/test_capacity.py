@@ -14,7 +14,7 @@ BYTES = {
     "attempt_bytes": 50.0,
     "inbox_item_bytes": 400.0,
     "event_bytes": 10.0,
-    "events_a_send": 2.0,
+    "events_a_delivery": 1.0,
     "rest_bytes": 1.0,
     "person_bytes": 1_000.0,
 }
@@ -32,8 +32,10 @@ def test_the_peak_decides_on_processes_and_the_average_on_the_disk() -> None:
     assert (found.database_cores, found.databases, found.redises, found.schedulers) == (4.0, 2, 2, 4)
     assert found.redis_cores == 0.2
     one = 100 + 200 + 1 + 1.5 * 300 + 0.5 * 50 + 400
-    assert found.bytes_a_day == pytest.approx((one + 10) * 1_000 * SECONDS_A_DAY)
-    assert found.kept_bytes == pytest.approx((one * 90 + 10 * 14) * 1_000 * SECONDS_A_DAY)
+    # An event for each delivery, and one for each receipt of a mail
+    events = (1.5 + 0.5) * 10
+    assert found.bytes_a_day == pytest.approx((one + events) * 1_000 * SECONDS_A_DAY)
+    assert found.kept_bytes == pytest.approx((one * 90 + events * 14) * 1_000 * SECONDS_A_DAY)
 
 
 @pytest.mark.parametrize(
