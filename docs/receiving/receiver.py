@@ -74,6 +74,8 @@ if __name__ == "__main__":
     parser.add_argument("secret", help="of the status webhook, or of the person's webhook address")
     parser.add_argument("--port", type=int, default=8099)
     given = parser.parse_args()
+    if len(given.secret) <= len("whsec_") or not given.secret.startswith("whsec_"):
+        parser.error("the secret begins with whsec_; without one anybody could sign")
     receiver = Receiver(given.port, given.secret)
     print(f"Listening on http://127.0.0.1:{receiver.server_address[1]}/", flush=True)
     receiver.serve_forever()

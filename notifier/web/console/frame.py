@@ -23,7 +23,6 @@ _GROUPS = (
             ("/admin/queues", "Waiting"),
             ("/admin/notifications", "Notifications"),
             ("/admin/sandbox", "Sandbox"),
-            ("/admin/costs", "Costs"),
         ),
     ),
     (
