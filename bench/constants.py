@@ -30,7 +30,7 @@ def keep(results: Mapping[str, Found], *, is_whole: bool, cores: int | None) -> 
     """Writes what was measured on PostgreSQL; what was not measured now stays as it was. `is_whole`: not `--quick`."""
     known = tomllib.loads(MEASURED.read_text()) if MEASURED.exists() else {}
     costs = {name: _cost(results[measure]) for name, measure in OPERATIONS.items() if measure in results}
-    sizes = results.get(STORED, {})
+    sizes = results.get(STORED) or known.get("stored", {})
     machine = {
         "on": f"{datetime.now(UTC):%Y-%m-%d}",
         "python": platform.python_version(),
@@ -50,7 +50,7 @@ def keep(results: Mapping[str, Found], *, is_whole: bool, cores: int | None) -> 
     for name, cost in {**known.get("cpu_us", {}), **costs}.items():
         lines.append(f"{name} = [{', '.join(f'{part:g}' for part in cost)}]")
     lines += ["", "# On the disk, indexes included", "[stored]"]
-    lines += [f"{name} = {value:g}" for name, value in {**known.get("stored", {}), **sizes}.items()]
+    lines += [f"{name} = {value:g}" for name, value in sizes.items()]
     MEASURED.write_text("\n".join(lines) + "\n")
 
 

@@ -88,7 +88,8 @@ def plan(load: Load, measured: Measured) -> Plan:
     web_cores, worker_cores = _cores(*(cost.ours for cost in by_web)), _cores(*(cost.ours for cost in by_worker))
     database, redis = _cores(*(cost.database for cost in every)), _cores(*(cost.redis for cost in every))
     in_flight = sum(math.ceil(rate * load.answer_s / IN_FLIGHT) for rate in sends.values())
-    databases = _at_least_one(database / SERVER_AT / load.database_cores)
+    # An installation has one database and one Redis: whichever is too small, there are more of both
+    databases = _at_least_one(max(database / load.database_cores, redis) / SERVER_AT)
     daily, of_events = _stored(load, measured)
     return Plan(
         web=_at_least_one(web_cores / PROCESS_AT),
@@ -99,7 +100,7 @@ def plan(load: Load, measured: Measured) -> Plan:
         database_cores=database,
         redis_cores=redis,
         databases=databases,
-        redises=max(databases, _at_least_one(redis / SERVER_AT)),
+        redises=databases,
         bytes_a_day=daily + of_events,
         kept_bytes=daily * load.kept_days
         + of_events * load.events_days

@@ -61,7 +61,9 @@ def told(options: argparse.Namespace) -> Iterator[str]:
         f"{found.database_cores:,.2f} cores busy"
     )
     yield f"  Redis       {found.redises:>7,} of one core, {found.redis_cores:,.2f} cores busy"
-    yield f"  disk        {found.bytes_a_day / GB:>7,.1f} GB a day, {found.kept_bytes / GB:,.0f} GB kept"
+    per_span = found.bytes_a_day / (24 if options.per_hour else 1) / GB
+    span = "an hour" if options.per_hour else "a day"
+    yield f"  disk        {per_span:>7,.1f} GB {span}, {found.kept_bytes / GB:,.0f} GB kept if it goes on"
     yield (
         f"  A process is planned at {PROCESS_AT:.0%} of a core, PostgreSQL and Redis at {SERVER_AT:.0%}; a worker has "
         f"{IN_FLIGHT} sends of a"
@@ -71,7 +73,7 @@ def told(options: argparse.Namespace) -> Iterator[str]:
         f" events for {load.events_days:g}."
     )
     if found.databases > 1:
-        yield f"  One primary does not bear it: share the people out among {found.databases} installations (cells)."
+        yield f"  One installation does not bear it: share the people out among {found.databases} (cells)."
     yield ""
     yield (
         f"Measured ({machine['on']}, {machine['cores']} cores, Python {machine['python']}): CPU µs of an operation,"
