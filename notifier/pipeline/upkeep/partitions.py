@@ -4,16 +4,16 @@ Partitioned are tables that grow with every message, that nothing refers to, and
 hold unique (docs/decisions.md).
 """
 
+import contextlib
 from typing import Any
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from notifier.ground import metrics, partitions
 from notifier.ground.config import current_settings
-from notifier.ground.database import sqlstate
-from notifier.ground.extensions import db
+from notifier.ground.database import sqlstate, transaction
 from notifier.models import Attempt, Capture, Event, SubscriptionAttempt
 
 # The key → the name in `RETENTION`
@@ -62,10 +62,12 @@ def days_ahead(key: "sa.Column[Any]") -> float:
 
 
 def _analyze(table: str) -> None:
-    """PostgreSQL by itself learns of the partitions only, and plans joins by the whole."""
-    db.session.close()
-    with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(sa.text(f"ANALYZE {table}"))
+    """PostgreSQL by itself learns of the partitions only, and plans joins by the whole. Small samples: it looks into
+    each partition, and the scheduler's other tasks wait. What is in use is left for the next day.
+    """
+    with contextlib.suppress(OperationalError), transaction() as session:
+        session.execute(sa.text("SET LOCAL lock_timeout = '1s'; SET LOCAL default_statistics_target = 10"))
+        session.execute(sa.text(f"ANALYZE {table}"))
 
 
 def _reason(error: DBAPIError) -> str:
