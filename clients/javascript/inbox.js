@@ -9,18 +9,21 @@ const PATH = "/api/v1/inbox";
 export class Inbox extends Calls {
   // `token`: a text, or a function that gets one from your server. That is called again when the token is refused.
   constructor({ url, token, ...options }) {
-    let kept = typeof token === "function" ? null : token;
-    super(
-      new Transport(url, {
-        ...options,
-        authorization: async () => `Bearer ${(kept ??= await token())}`,
-        renew: async (refused) => {
-          if (typeof token !== "function") return false;
-          if (refused === `Bearer ${kept}`) kept = null;
-          return true;
-        },
-      }),
-    );
+    const isRenewable = typeof token === "function";
+    let kept = isRenewable ? null : Promise.resolve(token); // whoever comes meanwhile waits for the same one
+    const got = () =>
+      Promise.resolve()
+        .then(token)
+        .catch((error) => {
+          kept = null;
+          throw error;
+        });
+    const renew = async (refused) => {
+      const before = kept;
+      if (isRenewable && before && `Bearer ${await before}` === refused && kept === before) kept = null;
+      return isRenewable;
+    };
+    super(new Transport(url, { ...options, authorization: async () => `Bearer ${await (kept ??= got())}`, renew }));
   }
 
   // A page: {data, next, unread, unseen, seq}. `filter`: all, unread, snoozed or archived.

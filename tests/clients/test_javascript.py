@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 from pytest_flask.live_server import LiveServer
 
+from notifier.api.schemas.submissions import BulkIn
 from notifier.channels.wire import standard_webhooks
 from notifier.ground.config import ROOT
 from notifier.ground.extensions import db
@@ -86,7 +87,7 @@ def test_a_day_with_it(run: Run, wire: Wire, producer_key: str, cast: dict[str, 
         const { token } = await notifier.userToken("zoe");
         let asked = 0;
         const inbox = new Inbox({ url, token: async () => ((asked += 1) === 1 ? "old" : token) });
-        const page = await inbox.list({ filter: "unread" });
+        const [page] = await Promise.all([inbox.list({ filter: "unread" }), inbox.list(), inbox.list()]);
         told.inbox = [page.unread, page.data[0].type, asked];
         told.read = (await inbox.read([page.data[0].id])).unread;
         told.seen = (await inbox.seen()).unseen;
@@ -311,7 +312,7 @@ def test_it_waits_as_long_as_it_is_told_and_repeats_only_what_it_may(run: Run, w
 def test_no_call_is_larger_than_the_api_takes(run: Run) -> None:
     told = run(
         """
-        const { chunks } = await import(`${client}`);
+        const { chunks, MOST_IN_BULK } = await import(`${client}`);
         const sizes = async (items, most) => {
           const found = [];
           for await (const part of chunks(items, most)) found.push(part.length);
@@ -320,10 +321,12 @@ def test_no_call_is_larger_than_the_api_takes(run: Run) -> None:
         told.long = await sizes(Array(5).fill({ data: { actor: "ä".repeat(200_000) } }), 1_000);
         told.many = await sizes(Array(2_001).fill({ type: "like" }), 5_000);
         told.none = await sizes([], 1_000);
+        told.most = MOST_IN_BULK;
         """,
         client=(PACKAGE / "client.js").as_uri(),
     )
-    assert told == {"long": [2, 2, 1], "many": [1_000, 1_000, 1], "none": []}
+    most = BulkIn.model_json_schema()["properties"]["notifications"]["maxItems"]
+    assert told == {"long": [2, 2, 1], "many": [1_000, 1_000, 1], "none": [], "most": most}
 
 
 def test_webhooks_of_the_product_are_verified_and_others_refused(run: Run) -> None:
