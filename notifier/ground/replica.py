@@ -58,6 +58,10 @@ class Replica:
             self._tell(self._look(at))
         return self.fault is None and self.lag_s <= MOST_LAG_S
 
+    def age_s(self) -> float:
+        """How old what it says may be by now."""
+        return time.monotonic() - self._had_all_of
+
     def at_least_s(self) -> float:
         """How far behind it is for certain, when it was last asked."""
         return self._looked_at - self._seen[0][0] if self._seen else 0.0
@@ -74,7 +78,7 @@ class Replica:
         try:
             with self.engine.connect() as connection:
                 is_replica, replayed = connection.execute(_OF_REPLICA).one()
-        except DBAPIError:
+        except (DBAPIError, *UNAVAILABLE):
             self._ask_again_at = time.monotonic() + _AWAY_S
             return "away"
         if not is_replica or replayed is None:
@@ -111,9 +115,11 @@ def permit() -> None:
 
 
 def lag_shown_s() -> int | None:
-    """How old what this request has read may be, in whole seconds; None: the replica was not asked."""
-    lag_s: float | None = g.get(_AGE)
-    return None if lag_s is None else math.ceil(lag_s)
+    """How old what this request has read may be, in whole seconds; None: no older than one, or the replica was not
+    asked.
+    """
+    age_s: float = g.get(_AGE, 0.0)
+    return math.ceil(age_s) if age_s > 1 else None
 
 
 def may_lag(question: Callable[P, T]) -> Callable[P, T]:
@@ -121,7 +127,7 @@ def may_lag(question: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(question)
     def ask(*args: P.args, **kwargs: P.kwargs) -> T:
-        replica = standing() if g.get(_PERMITTED) else None
+        replica = standing() if g.get(_PERMITTED) and REPLICA not in g else None
         if replica is None or not replica.is_fit():
             return question(*args, **kwargs)
         setattr(g, REPLICA, replica.engine)
@@ -132,7 +138,7 @@ def may_lag(question: Callable[P, T]) -> Callable[P, T]:
             if isinstance(error, UNAVAILABLE) and sqlstate(error) != _CONFLICT:
                 replica.note_away()
         else:
-            setattr(g, _AGE, max(replica.lag_s, g.get(_AGE, 0.0)))
+            setattr(g, _AGE, max(replica.age_s(), g.get(_AGE, 0.0)))
             return answer
         finally:
             g.pop(REPLICA, None)

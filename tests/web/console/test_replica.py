@@ -178,3 +178,16 @@ def test_a_query_that_the_replica_ends_is_asked_again_of_the_primary(copy: Repli
         assert question() == 1
     assert turns == [copy.engine, db.engine]
     assert copy.fault is None
+
+
+def test_a_question_within_another_is_part_of_it(copy: Replica, app: APIFlask) -> None:
+    inner = replica.may_lag(lambda: db.session.get_bind())
+
+    @replica.may_lag
+    def outer() -> list[object]:
+        return [inner(), db.session.get_bind()]
+
+    with app.test_request_context():
+        assert outer() == [db.engine, db.engine]
+        replica.permit()
+        assert outer() == [copy.engine, copy.engine]
