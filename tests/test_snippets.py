@@ -17,15 +17,15 @@ pytestmark = pytest.mark.processes
 _READ = [page for page in PAGES if any(block.is_program for block in blocks_of(page))]
 # A refusal does not pass for an answer (with -w, it may be what the page shows), and a busy machine for no refusal
 _CURL = """#!/bin/sh
-case "$*" in *-w*) ;; *) set -- --fail-with-body --retry 9 "$@" ;; esac
+case "$*" in *-w*) ;; *) set -- --fail --retry 9 "$@" ;; esac
 PATH=${PATH#*:} exec curl "$@"
 """
-_JQ = f"""#!{sys.executable}
-import json, sys
+_JQ = rf"""#!{sys.executable}
+import json, re, sys
 *options, path = sys.argv[1:]
 value = json.load(sys.stdin)
-for name in filter(None, path.split(".")):
-    value = value[name] if name in value else sys.exit(f"there is no {{name}} in {{value}}")
+for name in filter(None, re.split(r"[.\[\]]", path)):
+    value = value[int(name) if name.isdigit() else name]
 print(value if options == ["-r"] else json.dumps(value, indent=2))
 """
 
