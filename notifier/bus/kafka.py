@@ -137,23 +137,19 @@ class KafkaSource:
         found, self._early = self._early, []
         try:
             if not found:
-                found += map(self._checked, consumer.consume(1, idle_s))
+                found, fault = _sorted_out(consumer.consume(1, idle_s))
+                if fault is not None and not found:
+                    raise self._away(fault)
             ends_at = time.monotonic() + more_s
             size = sum(map(len, found))
             while found and len(found) < most and size < MOST_BYTES and (left_s := ends_at - time.monotonic()) > 0:
-                came = [self._checked(one) for one in consumer.consume(min(_AT_ONCE, most - len(found)), left_s)]
+                came, _ = _sorted_out(consumer.consume(min(_AT_ONCE, most - len(found)), left_s))
                 size += sum(map(len, came))
                 found += came
         except KafkaException as error:
             self._early = found
             raise self._away(error.args[0]) from None
         return [_message(one) for one in found]
-
-    def _checked(self, message: Any) -> Any:
-        error = message.error()
-        if error is not None:
-            raise KafkaException(error)
-        return message
 
     def keep(self) -> None:
         """Paused, and polled: else the broker would take the partitions away after `max.poll.interval.ms`."""
@@ -245,11 +241,13 @@ class KafkaSource:
         if self._consumer is None or not self._mine:
             return None
         behind = 0
-        for place in self._consumer.position([TopicPartition(*place) for place in self._mine]):
-            first, end = self._consumer.get_watermark_offsets(place, cached=True)
-            if end == OFFSET_INVALID:
-                continue  # nothing has come of it yet
-            behind += max(0, end - (place.offset if place.offset >= 0 else max(first, 0)))
+        try:
+            for place in self._consumer.position([TopicPartition(*place) for place in self._mine]):
+                first, end = self._consumer.get_watermark_offsets(place, cached=True)
+                if end != OFFSET_INVALID:  # else nothing has come of it yet
+                    behind += max(0, end - (place.offset if place.offset >= 0 else max(first, 0)))
+        except KafkaException as error:
+            raise self._away(error.args[0]) from None
         return behind
 
     def close(self) -> None:
@@ -311,6 +309,14 @@ class KafkaSource:
             "error_cb": self._note,
             **security_of(target),
         }
+
+
+def _sorted_out(came: Sequence[Any]) -> tuple[list[Any], KafkaError | None]:
+    """→ the messages, and the last error among them, if there is one: errors come by the same way, and the messages
+    beside one will not be given again.
+    """
+    faults = [one.error() for one in came if one.error() is not None]
+    return [one for one in came if one.error() is None], faults[-1] if faults else None
 
 
 def _message(found: Any) -> Message:

@@ -75,19 +75,22 @@ class Consumer:
     def work(self) -> None:
         """Until told to stop."""
         while not self._is_stopping():
+            self._measure()
             try:
                 batch = self._take()
-                self._measure()
-                if batch:
+                if batch:  # from here on nothing but its acknowledgement may let go of it
                     self.handle(batch)
             except Stopped:
                 return
-            except (Away, NotReady) as error:
-                self._tell_away(error)
-                self._pause(self._pause_s())
 
     def _take(self) -> list[Message]:
-        batch = self._source.take(MOST, IDLE_S, MORE_S)
+        """Raises Stopped."""
+        try:
+            batch = self._source.take(MOST, IDLE_S, MORE_S)
+        except (Away, NotReady) as error:
+            self._tell_away(error)
+            self._pause(self._pause_s())
+            return []
         if batch:
             self._works_again()
         return batch
@@ -213,9 +216,9 @@ class Consumer:
             if self._oldest_at is not None:
                 try:
                     self._source.keep()
-                    self._measure()
                 except (Away, NotReady) as error:
                     self._tell_away(error)
+                self._measure()
             left_s = ends_at - time.monotonic()
             if left_s <= 0:
                 return
@@ -270,7 +273,10 @@ class Consumer:
         if time.monotonic() < self._measure_at:
             return
         self._measure_at = time.monotonic() + _MEASURED_S
-        lag = self._source.lag()
+        try:
+            lag = self._source.lag()
+        except (Away, NotReady):
+            return  # whoever takes or keeps will say so
         if lag is not None:
             metrics.bus_lag.labels(self._name).set(lag)
 

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 import pytest
+from confluent_kafka import KafkaError
 
+from notifier.bus import kafka
 from notifier.bus.source import Away, Source, source_of
 from notifier.core.bus_messages import DeadLetter, Message
 from notifier.ground.bus_urls import parse_bus
@@ -115,6 +118,25 @@ def test_a_partition_keeps_its_order_also_across_consumers(kafka_broker: Kafka, 
     first.close()
     second = opened(kafka_broker.url(queue))
     assert [message.body for message in taken(second, 30)] == [order(number) for number in range(20, 50)]
+
+
+@dataclass
+class Came:
+    """A message of the library's, or an error, which comes by the same way."""
+
+    code: int | None = None
+
+    def error(self) -> KafkaError | None:
+        return None if self.code is None else KafkaError(self.code)
+
+
+def test_an_error_of_kafka_takes_no_message_with_it() -> None:
+    came = [Came(), Came(KafkaError._TRANSPORT), Came(), Came(KafkaError._MAX_POLL_EXCEEDED)]
+    messages, fault = kafka._sorted_out(came)
+    assert messages == [came[0], came[2]]
+    assert fault is not None
+    assert fault.code() == KafkaError._MAX_POLL_EXCEEDED
+    assert kafka._sorted_out([]) == ([], None)
 
 
 def test_two_consumers_share_the_partitions_and_drop_what_the_other_has_got(kafka_broker: Kafka, opened: Open) -> None:
