@@ -38,7 +38,7 @@ def from_kafka(stage: Stage, count: int) -> Found:
             first = wait_until(lambda: _stored(mark), "the first messages are stored", pause_s=0.01)
             begun, before = time.monotonic(), cpu_s([pid])
             with stage.costs(found, lambda: done):
-                wait_until(lambda: _stored(mark) == count, "all messages are stored", within_s=300, pause_s=0.02)
+                wait_until(lambda: _stored(mark) == count, "all messages are stored", within_s=300, pause_s=0.1)
                 done = count - first
             seconds = time.monotonic() - begun
             cpu_us, peak = micros(cpu_s([pid]) - before, done), peak_mb(pid)
