@@ -26,9 +26,10 @@ def upgrade() -> None:
     if op.get_bind().dialect.name != "postgresql":
         return
     first = op.get_bind().execute(sa.text(FIRST)).scalar_one()
+    # In the order in which what is sent is recorded
+    run("LOCK TABLE attempt, event, capture, subscription_attempt IN ACCESS EXCLUSIVE MODE")
     for table, key in BY_TIME.items():
         part(table, key, f"'{first}'")
-    run("LOCK TABLE event IN ACCESS EXCLUSIVE MODE")
     given = op.get_bind().execute(sa.text("SELECT last_value FROM event_id_seq")).scalar_one()
     bound = (given // POSITIONS + 1) * POSITIONS
     run(f"DROP TRIGGER {TRIGGER} ON event")
@@ -59,7 +60,6 @@ def downgrade() -> None:
 
 def part(table: str, key: str, bound: str) -> None:
     before = f"{table}_before"
-    run(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
     indexes, constraints = described(table)
     run(f"ALTER TABLE {table} RENAME TO {before}")
     for name in constraints:

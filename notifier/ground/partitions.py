@@ -87,21 +87,18 @@ def days_ahead(table: sa.Table) -> float:
 
 
 def lay(key: "sa.Column[Any]", kept: timedelta | None) -> list[str]:
-    """Makes the partitions that are missing until AHEAD, and moves what is in the rest where it belongs. `kept`: how
-    long its rows are, None: for good. → the names of the new ones. Nothing happens while another process is at it.
+    """Makes the partitions that are missing until AHEAD, and moves into them what is in the rest. `kept`: how long its
+    rows are, None: for good. → the names of the new ones. Nothing happens while another process is at it. Keys of a
+    clock that is far ahead stay in the rest until their time.
     """
     table, made = key.table, list[str]()
     with _alone() as session:
         if session is None:
             return []
         lower = _time(_end_of(of(table), first_at(_today()).int))
-        stray = session.scalar(sa.text(f"SELECT {key.name} FROM {table.name}_rest ORDER BY 1 DESC LIMIT 1"))
-        wanted = now() + AHEAD * DAY
-        if stray is not None:
-            wanted = max(wanted, made_at(stray))
-        if wanted >= lower:
+        if lower <= now() + AHEAD * DAY:
             _lock(session, table)
-        while wanted >= lower:
+        while lower <= now() + AHEAD * DAY:
             upper = _end(lower, kept)
             made.append(f"{table.name}_p{lower:%Y%m%d}")
             _make(session, key, made[-1], f"'{first_at(lower)}'", f"'{first_at(upper)}'")
@@ -201,15 +198,15 @@ def drop_positions(key: "sa.Column[Any]", oldest: datetime, before: Callable[[sa
 def _alone() -> "Iterator[scoped_session[Session] | None]":
     """A transaction; None while another process has one. All wait behind who waits for a table: it gives up soon."""
     with transaction() as session:
-        session.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
+        session.execute(sa.text("SET LOCAL lock_timeout = '200ms'"))
         yield session if session.scalar(sa.text(f"SELECT pg_try_advisory_xact_lock({_LAYS})")) else None
 
 
 def _lock(session: "scoped_session[Session]", table: sa.Table) -> None:
-    """In the order in which those who write take theirs, so that nobody waits in a circle."""
+    """In the order in which what is sent is recorded: attempts, then deliveries. Else both would wait in a circle."""
+    session.execute(sa.text(f"LOCK TABLE ONLY {table.name} IN ACCESS EXCLUSIVE MODE"))
     for referred in sorted({key.column.table.name for key in table.foreign_keys}):
         session.execute(sa.text(f"LOCK TABLE ONLY {referred} IN SHARE ROW EXCLUSIVE MODE"))
-    session.execute(sa.text(f"LOCK TABLE ONLY {table.name} IN ACCESS EXCLUSIVE MODE"))
 
 
 def _make(session: "scoped_session[Session]", key: "sa.Column[Any]", name: str, lower: str, upper: str) -> None:
@@ -235,7 +232,7 @@ def _is_old(key: "sa.Column[Any]", partition: Partition, oldest: datetime) -> bo
 def _drop(table: sa.Table, partition: Partition, before: Callable[[sa.TableClause], None] | None = None) -> None:
     """What is written into it at this moment goes too."""
     with transaction() as session:
-        session.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
+        session.execute(sa.text("SET LOCAL lock_timeout = '200ms'"))
         if before is not None:
             before(sa.table(partition.name, *(sa.column(column.name, column.type) for column in table.columns)))
         _lock(session, table)

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from notifier.ground import metrics, partitions
 from notifier.ground.config import current_settings
-from notifier.ground.database import sqlstate, transaction
+from notifier.ground.database import UNAVAILABLE, sqlstate, transaction
 from notifier.models import Attempt, Capture, Event, SubscriptionAttempt
 
 # The key → the name in `RETENTION`
@@ -44,6 +44,8 @@ def keep() -> int:
         try:
             new = partitions.lay_positions(key) if key is BY_POSITION else partitions.lay(key, kept.get(BY_TIME[key]))
         except DBAPIError as error:
+            if isinstance(error, UNAVAILABLE) and sqlstate(error) is None:
+                raise
             failed.append(error)
             log.error("partitions.not_made", table=name, error=_reason(error), remedy=REMEDY)
         else:
@@ -66,7 +68,7 @@ def _analyze(table: str) -> None:
     each partition, and the scheduler's other tasks wait. What is in use is left for the next day.
     """
     with contextlib.suppress(OperationalError), transaction() as session:
-        session.execute(sa.text("SET LOCAL lock_timeout = '1s'; SET LOCAL default_statistics_target = 10"))
+        session.execute(sa.text("SET LOCAL lock_timeout = '200ms'; SET LOCAL default_statistics_target = 10"))
         session.execute(sa.text(f"ANALYZE {table}"))
 
 
