@@ -540,7 +540,7 @@ export interface components {
             phone_countries?: string[] | null;
             /**
              * Daily Spend
-             * @description What may be spent on SMS and calls in a day (UTC), instead of the installation's `SPEND_LIMIT`.
+             * @description What may be spent on SMS and calls in a day (UTC), instead of the installation's `SPEND_LIMIT`. A key may only lower it.
              * @default null
              */
             daily_spend?: string | null;
