@@ -10,13 +10,13 @@ from notifier.__main__ import read
 from notifier.programs import capacity
 
 _DOCUMENT = Path(__file__).with_name("capacity.md")
-_SHOWN = re.compile(r"(?<=```text\n)\$ (.+)\n(?:.*\n)*?(?=```)")
+_SHOWN = re.compile(r"(```text.*\n\$ )(.+)\n(?:.*\n)*?(?=```)")
 
 
 def main() -> None:
     def answered(shown: re.Match[str]) -> str:
-        options = read(shlex.split(shown[1])[3:])
-        return "\n".join([f"$ {shown[1]}", *capacity.told(options), ""])
+        options = read(shlex.split(shown[2])[3:])
+        return "\n".join([shown[1] + shown[2], *capacity.told(options), ""])
 
     _DOCUMENT.write_text(_SHOWN.sub(answered, _DOCUMENT.read_text()))
 
