@@ -33,6 +33,9 @@ def test_somebody_is_invited_comes_and_is_sent_away(tabs: Tabs, installation: Up
     admin.get_by_role("button", name="Send the invitation").click()
     expect(admin.locator(".messages")).to_contain_text(f"An invitation is on its way to {email}.")
     look(admin, "accounts")
+    row = admin.get_by_role("row").filter(has_text=email)
+    admin.goto(str(row.get_by_role("link", name="Withdraw").get_attribute("href")))
+    look(admin, "withdraw")
     link = link_in_mail(installation, email)
 
     theirs = tabs.open(link, dark=dark, phone=dark)
@@ -61,4 +64,4 @@ def test_somebody_is_invited_comes_and_is_sent_away(tabs: Tabs, installation: Up
     expect(admin.locator(".messages")).to_contain_text("signed out everywhere")
     theirs.goto("/admin/")
     theirs.wait_for_url("**/login?next=/admin/")
-    assert found == dict.fromkeys(("accounts", "invitation", "used", "account", "disable"), ([], 0))
+    assert found == dict.fromkeys(("accounts", "withdraw", "invitation", "used", "account", "disable"), ([], 0))

@@ -95,6 +95,7 @@ def test_it_is_paused_resumed_and_cancelled_with_the_keyboard_alone(tabs: Tabs, 
     expect(page.locator("#standing")).to_contain_text("Under way", timeout=60_000)  # as others have done it
     page.get_by_role("link", name="Cancel …").press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Cancel “Herbst”?")
+    assert violations(page) == []
     page.get_by_role("button", name="Cancel this broadcast").press("Enter")
     expect(page.locator("#standing")).to_contain_text(re.compile(r"Cancelled \w"), timeout=60_000)
 

@@ -14,6 +14,7 @@ from playwright.sync_api import Page, expect
 
 from notifier.web.assets import manifest
 from tests.browser.conftest import ADMIN, PASSWORD, Tabs
+from tests.browser.test_pages import violations
 from tests.running import ROOT, Up, eventually, free_port
 
 MANY, FEW = 5_000, 60
@@ -70,6 +71,7 @@ def test_a_group_of_five_thousand_is_retried_with_progress_and_the_counts_add_up
     page.get_by_role("button", name="Retry 5,000").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Retry 5,000 failed jobs")
     expect(page.locator("#progress")).to_contain_text("Finished", timeout=60_000)
+    assert violations(page) == []
     done, left, rest = (figure(page, words) for words in ("Queued again", "Left alone", "Not reached"))
     assert (done, left, rest, figure(page, "Total")) == (MANY, 0, 0, MANY)
     page.goto(many)

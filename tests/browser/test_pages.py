@@ -8,58 +8,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, ViewportSize, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
-from tests.browser.conftest import ADMIN, Person, Tabs
+from tests.browser.conftest import ADMIN, PASSWORD, Person, Tabs
+from tests.browser.every_page import CONSOLE, FOR_PROGRAMMERS, IDS, PEOPLES, SIGNED_OUT
 from tests.running import ROOT, Up, eventually
 
 NewPerson = Callable[[], Person]
 DESKTOP = ViewportSize(width=1440, height=900)
 PHONE = (390, 844)
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
-PAGES = [
-    *("/inbox", "/preferences", "/preferences/addresses", "/problems", "/problems/validation_failed"),
-    *(
-        "/admin/",
-        "/admin/failed",
-        "/admin/failed/jobs",
-        "/admin/failed/registry",
-        "/admin/failed/actions",
-        "/admin/failed/actions/new?kind=retry",
-    ),
-    *(
-        "/admin/queues",
-        "/admin/queues/sms/pause",
-        "/admin/queues/waiting/retry",
-        "/admin/notifications",
-        "/admin/sandbox",
-    ),
-    *("/admin/types", "/admin/types/order_shipped", "/admin/types/new"),
-    *(
-        "/admin/templates",
-        "/admin/templates/order_shipped",
-        "/admin/templates/order_shipped/1",
-        "/admin/templates/order_shipped/1/publish",
-        "/admin/images",
-    ),
-    *(
-        "/admin/producers",
-        "/admin/subscriptions",
-        "/admin/costs",
-        "/admin/providers",
-        "/admin/providers/webhook",
-        "/admin/providers/new/smtp",
-        "/admin/broadcasts",
-        "/admin/broadcasts/new?type=newsletter",
-        "/admin/broadcasts/lists",
-        "/admin/users",
-        "/admin/users/ada",
-        "/admin/accounts?show=all",
-        "/admin/audit",
-        "/admin/walls",
-    ),
-]
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +39,14 @@ def dead(installation: Up) -> str:
         "data": {"event": "New sign-in"},
     }
     installation.call("/api/v1/notifications", alert)
+    gone = {**refused, "recipients": [{"id": "ida", "email": "dead@sandbox.test"}]}
+    installation.call("/api/v1/notifications", gone)
+    eva = {"id": "eva", "email": "eva@example.test"}
+    letter = {"type": "newsletter", "recipients": [eva], "data": {"title": "Autumn", "body": "Leaves."}}
+    installation.call("/api/v1/notifications", letter)
+    quiet = {"url": "https://example.com/hook", "events": ["broadcast.paused"]}
+    subscription = installation.call("/api/v1/subscriptions", quiet)["id"]
+    installation.call(f"/api/v1/subscriptions/{subscription}/ping", method="POST")
     for title in ("Winter sale", "Spring sale"):
         installation.call(
             "/api/v1/notifications",
@@ -99,12 +66,33 @@ def dead(installation: Up) -> str:
 
 
 @pytest.fixture(scope="module")
-def captures(installation: Up, dead: str) -> list[str]:
-    return [f"/admin/sandbox/{capture['id']}" for capture in installation.call("/api/v1/sandbox?user=ada")["data"]]
-
-
-def every_page(dead: str, captures: list[str]) -> list[str]:
-    return [*PAGES, f"/admin/failed/{dead}", f"/admin/notifications?id={dead}", *captures, "/nowhere"]
+def ids(installation: Up, browser: Browser, dead: str) -> dict[str, str]:
+    """What stands in the braces of the pages' addresses."""
+    captures = installation.call("/api/v1/sandbox?user=ada")["data"]
+    [letter] = eventually(lambda: installation.call("/api/v1/sandbox?user=eva")["data"])
+    known = {
+        "dead": dead,
+        "mail": next(capture["id"] for capture in captures if capture["html"]),
+        "sms": next(capture["id"] for capture in captures if not capture["html"]),
+        "unsubscribing": re.findall(r"/u/([\w.-]+)", letter["text"])[0],
+    }
+    page = browser.new_page(base_url=f"http://127.0.0.1:{installation.port}")
+    page.goto("/login?next=/admin/images")
+    page.fill("[name=email]", ADMIN)
+    page.fill("[name=password]", PASSWORD)
+    page.press("[name=password]", "Enter")
+    page.wait_for_url("**/admin/images")
+    page.set_input_files("input[type=file]", ROOT / "docs" / "console.png")
+    page.get_by_role("button", name="Upload").click()
+    expect(page.locator(".messages")).to_be_visible()
+    for name in (*("notification", "producer", "subscription"), *IDS):  # others stand on their pages
+        at, pattern = IDS[name]
+        found = eventually(
+            lambda at=at, pattern=pattern: re.search(pattern, page.request.get(at.format(**known)).text())
+        )
+        known[name] = found[1]
+    page.close()
+    return known
 
 
 def settle(page: Page) -> None:
@@ -166,7 +154,9 @@ def looked_over(page: Page) -> dict[str, Any]:
     """What is wrong with an open page at its size: by axe in full, by its contrasts in the dark and in high contrast
     (nothing else differs there), and too wide.
     """
-    found: dict[str, Any] = {"light": violations(page)}
+    found: dict[str, Any] = {"as it is": violations(page)}
+    if not (page.viewport_size or {}).get("width", 0) > PHONE[0]:  # where the colours are those of the desktop
+        return {**found, "too wide": overflow(page)}
     for media in SEEN:
         page.emulate_media(**media)
         page.evaluate("() => new Promise((seen) => requestAnimationFrame(() => requestAnimationFrame(seen)))")
@@ -190,15 +180,17 @@ def wrong(found: dict[tuple[str, ...], dict[str, Any]]) -> dict[tuple[str, ...],
     return {place: faults for place, faults in left.items() if faults}
 
 
-def test_axe_finds_nothing_and_nothing_is_too_wide(tabs: Tabs, dead: str, captures: list[str]) -> None:
-    """Each page is opened once at each size."""
+def test_axe_finds_nothing_and_nothing_is_too_wide(tabs: Tabs, ids: dict[str, str]) -> None:
+    """Each page is opened once at each size, on a phone in the dark."""
     tabs.expect("404")
     found: dict[tuple[str, ...], dict[str, Any]] = {}
     for size in ("desktop", "phone"):
-        page = tabs.open(email=ADMIN, phone=size == "phone")
-        for path in every_page(dead, captures):
-            page.goto(path)
+        page = tabs.open(email=ADMIN, phone=size == "phone", dark=size == "phone")
+        for path in (*CONSOLE, *FOR_PROGRAMMERS, "/nowhere"):
+            page.goto(path.format(**ids))
             settle(page)
+            if path == "/api/docs":
+                expect(page.locator(".opblock").first).to_be_visible()
             found[size, path] = looked_over(page)
             if size == "desktop":
                 found["narrowed", path] = narrowed(page)
@@ -214,28 +206,29 @@ def test_axe_finds_nothing_and_nothing_is_too_wide(tabs: Tabs, dead: str, captur
     assert wrong(found) == {}
 
 
-def test_axe_finds_nothing_on_peoples_pages_in_each_language(installation: Up, tabs: Tabs, person: NewPerson) -> None:
-    """In one window, whose person learns languages."""
+def test_axe_finds_nothing_on_peoples_pages_in_each_language(
+    installation: Up, tabs: Tabs, person: NewPerson, ids: dict[str, str]
+) -> None:
+    """In one window, whose person learns languages; on a phone, where words have the least room."""
+    tabs.expect("404")
     reader = person()
     reader.receive("comment", actor="Mira", url="https://example.com/post", reply_url="https://example.com/reply")
     page = tabs.open(email=reader.email)
     found: dict[tuple[str, ...], dict[str, Any]] = {}
     for locale in ("en", "de", "fr", "es"):
         installation.call(f"/api/v1/users/{reader.id}", {"locale": locale, "email": reader.email}, "PATCH")
-        for path in ("/inbox", "/preferences?history=all", "/preferences/addresses", "/why", "/account"):
+        for path in PEOPLES:
             page.goto(path)
             assert page.locator("html").get_attribute("lang") == locale
             settle(page)
-            found[locale, "desktop", path] = looked_over(page)
+            if locale == "en":
+                found[locale, "desktop", path] = looked_over(page)
             page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
             found[locale, "phone", path] = looked_over(page)
             page.set_viewport_size(DESKTOP)
-    for path in ("/login", "/login/link/broken", "/u/broken", "/p/broken", "/api/docs"):
-        tabs.expect("404")
-        page = tabs.open(path)
-        settle(page)
-        if path == "/api/docs":
-            expect(page.locator(".opblock").first).to_be_visible()
+    page = tabs.open()
+    for path in SIGNED_OUT:
+        page.goto(path.format(**ids))
         found["signed out", path] = looked_over(page)
     assert wrong(found) == {}
 
@@ -338,9 +331,8 @@ def test_the_docs_page_runs_under_the_same_policy(tabs: Tabs) -> None:
     expect(page.locator("header.top")).to_be_visible()
 
 
-def test_a_mail_is_shown_in_its_frame(tabs: Tabs, captures: list[str], installation: Up) -> None:
-    [mail] = [capture for capture in installation.call("/api/v1/sandbox?user=ada")["data"] if capture["html"]]
-    page = tabs.open(f"/admin/sandbox/{mail['id']}", email=ADMIN)
+def test_a_mail_is_shown_in_its_frame(tabs: Tabs, ids: dict[str, str]) -> None:
+    page = tabs.open(f"/admin/sandbox/{ids['mail']}", email=ADMIN)
     expect(page.frame_locator("iframe.mail").get_by_role("heading", name="New sign-in")).to_be_visible()
 
 
@@ -359,10 +351,10 @@ def test_selected_jobs_are_retried(tabs: Tabs, dead: str, installation: Up) -> N
     )
 
 
-def test_the_pages_but_the_inbox_work_without_javascript(tabs: Tabs, dead: str) -> None:
+def test_the_pages_but_the_inbox_work_without_javascript(tabs: Tabs, ids: dict[str, str]) -> None:
     page = tabs.open(email=ADMIN, script=False)
-    for path in PAGES[1:]:
-        page.goto(path)
+    for path in (*CONSOLE, *FOR_PROGRAMMERS, *PEOPLES[1:]):
+        page.goto(path.format(**ids))
         expect(page.locator("h1")).to_be_visible()
     page.goto("/admin/")
     page.locator("details.menu summary").click()

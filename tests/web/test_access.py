@@ -13,6 +13,7 @@ from notifier.ground.ids import new_id, show
 from notifier.models import Account
 from notifier.models.account import ROLES
 from notifier.web.access import is_local, rule_of
+from tests.browser import every_page
 from tests.web.conftest import Visitor
 
 _WORDS = re.compile(r"<[^>]+>")
@@ -67,6 +68,19 @@ def test_every_page_of_the_console_has_a_role_and_no_get_is_for_persons(app: API
     pages = console(app)
     assert len(pages) > 30
     assert {rule for _, _, rule in pages} <= set(ROLES) - {"person"}
+
+
+def test_every_page_is_looked_at_in_a_browser(app: APIFlask) -> None:
+    """A page is what a GET shows; the calls of the API are none."""
+    looked_at = (*every_page.CONSOLE, *every_page.PEOPLES, *every_page.SIGNED_OUT, *every_page.FOR_PROGRAMMERS)
+    elsewhere = {*every_page.ELSEWHERE, *every_page.QUESTIONS, *every_page.NO_PAGES}
+    paths = [re.sub(r"\{\w+\}", "1", path.partition("?")[0]) for path in looked_at]
+    with app.app_context():
+        urls = app.url_map.bind("notifier.example")
+        seen = {urls.match(path, return_rule=True)[0].rule for path in paths}
+        rules = {rule.rule for rule in app.url_map.iter_rules() if "GET" in (rule.methods or ())}
+    pages = {rule for rule in rules if not rule.startswith(("/api/v1/", "/static/"))}
+    assert (pages - seen - elsewhere, elsewhere - pages, elsewhere & seen) == (set(), set(), set())
 
 
 def test_no_post_of_the_console_is_taken_without_its_token(app: APIFlask, signed_in: Callable[..., Visitor]) -> None:
