@@ -89,6 +89,7 @@ def test_every_route_is_open_to_those_of_its_rule_and_to_nobody_else(app: APIFla
                 headers=browser | shown[name] if is_page else shown[name] | {"X-CSRFToken": token},
                 data={"csrf_token": token} if is_page and method == "POST" else None,
                 environ_overrides={"REMOTE_ADDR": f"2001:db8:{number >> 8:x}:{number & 255:x}::1"},
+                buffered=True,
             )
             if meaning(answer) not in expected(view, who) or answer.status_code >= 500:
                 wrong[method, path, name] = (answer.status, answer.location)
@@ -112,7 +113,7 @@ def test_nothing_of_a_producers_or_a_persons_is_anothers(app: APIFlask, cast: An
     client = app.test_client(use_cookies=False)
 
     def call(path: str, who: dict[str, str], method: str = "POST", **options: Any) -> Any:
-        return contextvars.Context().run(client.open, path, method=method, headers=who, **options)
+        return contextvars.Context().run(client.open, path, method=method, headers=who, buffered=True, **options)
 
     order = {"type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}}
     sent = call("/api/v1/notifications", owner, json=order).json

@@ -1,9 +1,9 @@
 """JSON answers. `@output` only describes them to APIFlask; tests compare answers and descriptions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
-from flask import Response, current_app
+from flask import Response, current_app, stream_with_context
 from pydantic import BaseModel
 
 from notifier.core.errors import Fault, Rejected
@@ -38,6 +38,11 @@ def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = Non
 def answer_of_texts(body: Any, status: int, headers: Mapping[str, str]) -> Response:
     """The same at a tenth of the cost, for bodies whose times are texts already (`ground.shapes`)."""
     return Response(encoded(body), status, headers, content_type="application/json")
+
+
+def answer_in_pieces(pieces: Iterable[str], headers: Mapping[str, str] | None = None) -> Response:
+    """A long JSON document that is never in memory as a whole."""
+    return Response(stream_with_context(iter(pieces)), headers=headers, content_type="application/json")
 
 
 def check_cursor(kind: str, after: str | None) -> None:

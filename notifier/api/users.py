@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Response, g
+from flask import Response, current_app, g
 
-from notifier.api.answers import also, answer
+from notifier.api.answers import also, answer, answer_in_pieces
 from notifier.api.auth import Door, allow, existing_user_id, is_beyond_reach, may_change_person, require, scope_missing
 from notifier.api.notifications import sight
 from notifier.api.schemas.users import (
@@ -131,7 +131,7 @@ def export_user(user_id: str) -> Response:
     notifications; with the scope `admin`, everybody's, and with them the person's account, sessions and scores, and
     what the audit trail says of them. `format` is the version: fields are added within one.
     """
-    return answer(person_export.export(existing_user_id(user_id), sight()))
+    return answer_in_pieces(person_export.written(existing_user_id(user_id), sight(), current_app.json.dumps))
 
 
 @bp.get("/<user_id>/addresses")

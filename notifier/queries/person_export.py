@@ -1,9 +1,11 @@
 """Everything that is stored about a person, as one document: API.md, Users; docs/data.md says what stands where in it.
 
 `FORMAT` names its version: fields are added within one, and a new one begins when a field goes or means something else.
-A constant number of queries, whatever the number of notifications.
+A constant number of queries for each page of notifications.
 """
 
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -46,28 +48,74 @@ from notifier.queries.notifications import Sight
 from notifier.queries.types import internal_keys
 
 FORMAT = "notifier-person/2"
-_MOST_EVENTS = 100_000
+PAGE = 500  # notifications, items or captures in memory at a time
+EVENTS = 5_000
+
+_Page = list[dict[str, Any]]
 
 
 def export(user_id: str, sight: Sight) -> dict[str, Any]:
-    """As everywhere, only notifications in the caller's sight and what belongs to them: their data contain codes and
-    links. What belongs to no producer is in the export for those who see everything. Raises Rejected('not_found').
-    """
-    sees_all = sight.producer_id is None
+    """The document as a whole, in memory. Raises Rejected('not_found')."""
     return {
+        name: [one for page in value for one in page] if isinstance(value, Iterator) else value
+        for name, value in _parts(user_id, sight)
+    }
+
+
+def written(user_id: str, sight: Sight, dumps: Callable[[Any], str]) -> Iterator[str]:
+    """The document as JSON, a piece at a time: however much is stored of somebody, no more than a page of it is in
+    memory, and nothing is left out. No transaction is open while a piece is on its way. Raises Rejected('not_found')
+    before the first piece; what is erased meanwhile is missing in those that follow.
+    """
+    parts = _parts(user_id, sight)
+    first = next(parts)
+    return _written(itertools.chain((first,), parts), dumps)
+
+
+def _written(parts: Iterable[tuple[str, Any]], dumps: Callable[[Any], str]) -> Iterator[str]:
+    for piece in _pieces(parts, dumps):
+        db.session.close()
+        yield piece
+
+
+def _pieces(parts: Iterable[tuple[str, Any]], dumps: Callable[[Any], str]) -> Iterator[str]:
+    start = "{"
+    for name, value in parts:
+        if isinstance(value, Iterator):
+            yield f"{start}{dumps(name)}:["
+            between = ""
+            for page in value:
+                yield between + ",".join(map(dumps, page))
+                between = ","
+            yield "]"
+        else:
+            yield f"{start}{dumps(name)}:{dumps(value)}"
+        start = ","
+    yield "}"
+
+
+def _parts(user_id: str, sight: Sight) -> Iterator[tuple[str, Any]]:
+    """The fields of the document; of what there may be much: pages, none of them empty.
+
+    As everywhere, only notifications in the caller's sight and what belongs to them: their data contain codes and
+    links. What belongs to no producer is in the export for those who see everything.
+    """
+    user = users.profile(user_id)
+    before = {
         "format": FORMAT,
         "exported_at": shapes.timestamp(now()),
-        "user": users.profile(user_id),
+        "user": user,
         "addresses": _addresses(user_id, sight),
         "preferences": preferences.choices(user_id),
         **_consent(user_id, sight),
-        "notifications": _notifications(user_id, sight),
-        "inbox": _inbox(user_id, sight),
-        "events": _events(user_id, sight),
-        "captures": _captures(user_id, sight),
-        "uploads": _uploads(user_id, sight),
-        **(_of_nobody(user_id) if sees_all else {}),
     }
+    yield from before.items()
+    yield "notifications", _notifications(user_id, sight)
+    yield "inbox", _inbox(user_id, sight)
+    yield "events", _events(user_id, sight)
+    yield "captures", _captures(user_id, sight)
+    after = {"uploads": _uploads(user_id, sight), **(_of_nobody(user_id) if sight.producer_id is None else {})}
+    yield from after.items()
 
 
 def _addresses(user_id: str, sight: Sight) -> list[dict[str, Any]]:
@@ -121,11 +169,20 @@ def _visible(user_id: str, sight: Sight) -> list[sa.ColumnElement[bool]]:
     return [Notification.user_id == user_id, *sight.conditions(Notification)]
 
 
-def _notifications(user_id: str, sight: Sight) -> list[dict[str, Any]]:
-    wanted = _visible(user_id, sight)
-    rows = db.session.scalars(sa.select(Notification).where(*wanted).order_by(Notification.id)).all()
+def _notifications(user_id: str, sight: Sight) -> Iterator[_Page]:
+    statement = sa.select(Notification).where(*_visible(user_id, sight)).order_by(Notification.id).limit(PAGE)
+    rows = db.session.scalars(statement).all()
     secret = internal_keys()
-    of_these = sa.select(Delivery.id).join(Notification, Notification.id == Delivery.notification_id).where(*wanted)
+    while rows:
+        page = _in_full(rows, secret)
+        last = rows[-1].id
+        yield page
+        rows = db.session.scalars(statement.where(Notification.id > last)).all()
+
+
+def _in_full(rows: Sequence[Notification], secret: Collection[str]) -> _Page:
+    """With their deliveries, and what was tried and told of them. `secret`: types whose data nobody is told."""
+    of_these = sa.select(Delivery.id).where(Delivery.notification_id.in_([row.id for row in rows]))
     attempts: dict[Any, list[dict[str, Any]]] = {}
     tries = sa.select(Attempt).where(Attempt.delivery_id.in_(of_these)).order_by(Attempt.delivery_id, Attempt.number)
     for attempt in db.session.scalars(tries):
@@ -171,33 +228,49 @@ def _receipt(row: Receipt) -> dict[str, Any]:
     }
 
 
-def _inbox(user_id: str, sight: Sight) -> list[dict[str, Any]]:
+def _inbox(user_id: str, sight: Sight) -> Iterator[_Page]:
     visible = sa.select(Notification.id).where(*_visible(user_id, sight))
-    rows = db.session.execute(
+    statement = (
         sa.select(*InboxItem.__table__.columns)
         .where(InboxItem.user_id == user_id, InboxItem.notification_id.in_(visible))
-        .order_by(InboxItem.id)
+        .order_by(InboxItem.seq)
+        .limit(PAGE)
     )
-    return [shapes.inbox_item(row._mapping) for row in rows]
+    rows = db.session.execute(statement).all()
+    while rows:
+        yield [shapes.inbox_item(row._mapping) for row in rows]
+        rows = db.session.execute(statement.where(InboxItem.seq > rows[-1].seq)).all()
 
 
-def _events(user_id: str, sight: Sight) -> list[dict[str, Any]]:
+def _events(user_id: str, sight: Sight) -> Iterator[_Page]:
     table = Event.__table__
-    statement = sa.select(*table.columns).where(table.c.user_id == user_id).order_by(table.c.id).limit(_MOST_EVENTS)
+    chosen = sa.select(*table.columns).where(table.c.user_id == user_id)
     if sight.producer_id is not None:
-        statement = statement.where(table.c.producer_id == sight.producer_id)
-    return events.shown(db.session.execute(statement).all())
+        chosen = chosen.where(table.c.producer_id == sight.producer_id)
+    # By the person's index: PostgreSQL would look through everybody's for the next ones in order
+    mine = chosen.cte("mine").prefix_with("MATERIALIZED", dialect="postgresql")
+    statement = sa.select(mine).order_by(mine.c.id).limit(EVENTS)
+    rows = db.session.execute(statement).all()
+    while rows:
+        page = events.shown(rows)
+        yield page
+        rows = db.session.execute(statement.where(mine.c.id > rows[-1].id)).all()
 
 
-def _captures(user_id: str, sight: Sight) -> list[dict[str, Any]]:
+def _captures(user_id: str, sight: Sight) -> Iterator[_Page]:
     """Without those of the product's own types, whose links sign somebody in."""
     visible = (
         sa.select(Delivery.id)
         .join(Notification, Notification.id == Delivery.notification_id)
         .where(*_visible(user_id, sight), Notification.type.not_in(internal_keys()))
     )
-    rows = sa.select(Capture).where(Capture.user_id == user_id, Capture.delivery_id.in_(visible)).order_by(Capture.id)
-    return [capture_json(row) for row in db.session.scalars(rows)]
+    mine = sa.select(Capture).where(Capture.user_id == user_id, Capture.delivery_id.in_(visible))
+    statement = mine.order_by(Capture.id).limit(PAGE)
+    rows = db.session.scalars(statement).all()
+    while rows:
+        page, last = [capture_json(row) for row in rows], rows[-1].id
+        yield page
+        rows = db.session.scalars(statement.where(Capture.id > last)).all()
 
 
 def _uploads(user_id: str, sight: Sight) -> list[dict[str, Any]]:

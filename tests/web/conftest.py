@@ -81,7 +81,8 @@ class Visitor:
         return self.post("/login", {"email": email, "password": password, **form})
 
     def _open(self, method: str, path: str, **options: Any) -> TestResponse:
-        answer = contextvars.Context().run(self.client.open, path, method=method, **options)
+        # Buffered: an answer in pieces is made in the context of its request
+        answer = contextvars.Context().run(self.client.open, path, method=method, buffered=True, **options)
         if answer.mimetype == "text/html":  # read as a browser reads it: where a template breaks its lines says nothing
             answer.set_data(_WHITESPACE.sub(lambda found: found[1] or " ", answer.get_data(as_text=True)))
         return answer

@@ -1,6 +1,6 @@
 """What the law gives people: the export of one, and the certificates of those who were erased. Admins."""
 
-from flask import current_app, render_template, request
+from flask import Response, current_app, render_template, request, stream_with_context
 from flask.typing import ResponseReturnValue
 
 from notifier.core.errors import Rejected
@@ -8,7 +8,7 @@ from notifier.ground.database import transaction
 from notifier.ledgers import audit
 from notifier.people import erasures
 from notifier.queries.notifications import Sight
-from notifier.queries.person_export import export
+from notifier.queries.person_export import written
 from notifier.web.access import allow, page_blueprint
 
 pages = page_blueprint("people_data", url_prefix="/admin")
@@ -37,9 +37,8 @@ def _found(text: str) -> list[dict[str, object]]:
 @allow("admin", recent=True)
 def export_person(user_id: str) -> ResponseReturnValue:
     """The document that the person themselves gets; who has taken it is on record."""
-    answer = current_app.json.response(export(user_id, Sight()))
+    pieces = written(user_id, Sight(), current_app.json.dumps)
     with transaction():
         audit.write("person.exported", user_id)
-    answer.headers["Content-Disposition"] = "attachment; filename=person-export.json"
-    answer.headers["Cache-Control"] = "no-store"
-    return answer
+    headers = {"Content-Disposition": "attachment; filename=person-export.json", "Cache-Control": "no-store"}
+    return Response(stream_with_context(pieces), headers=headers, content_type="application/json")

@@ -1,6 +1,6 @@
 """Preferences of a signed-in person: the page, the export of their data, and their erasure."""
 
-from flask import current_app, flash, redirect, request, url_for
+from flask import Response, current_app, flash, redirect, request, stream_with_context, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
@@ -37,10 +37,9 @@ def save() -> ResponseReturnValue:
 @allow("person", recent=True)
 def export() -> ResponseReturnValue:
     """Everything stored about the person, from all producers: the same document as in the producers' API."""
-    answer = current_app.json.response(person_export.export(current_user.user_id, Sight()))
-    answer.headers["Content-Disposition"] = "attachment; filename=notifications-export.json"
-    answer.headers["Cache-Control"] = "no-store"
-    return answer
+    pieces = person_export.written(current_user.user_id, Sight(), current_app.json.dumps)
+    headers = {"Content-Disposition": "attachment; filename=notifications-export.json", "Cache-Control": "no-store"}
+    return Response(stream_with_context(pieces), headers=headers, content_type="application/json")
 
 
 @pages.post("/preferences/erase")
