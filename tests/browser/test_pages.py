@@ -46,7 +46,7 @@ def dead(installation: Up) -> str:
     installation.call("/api/v1/notifications", letter)
     quiet = {"url": "https://example.com/hook", "events": ["broadcast.paused"]}
     subscription = installation.call("/api/v1/subscriptions", quiet)["id"]
-    installation.call(f"/api/v1/subscriptions/{subscription}/ping", method="POST")
+    installation.call(f"/api/v1/subscriptions/{subscription}/test", method="POST")
     for title in ("Winter sale", "Spring sale"):
         installation.call(
             "/api/v1/notifications",
