@@ -60,7 +60,9 @@ def main() -> int:
         )
         os.environ.pop("SMTP_URL", None)  # what sends by SMTP would come before what answers at once
     settings = Settings.from_env()
-    options = argparse.Namespace(queues=given.queues, lanes=given.lanes, burst=given.kind != "serve", processes=1)
+    # As the command line gives them, so that none is missing
+    options = arguments().parse_args(["worker", "--queues", given.queues, "--lanes", str(given.lanes)])
+    options.burst = given.kind != "serve"
     if given.kind == "serve":
         return worker.run(settings, options)
     logs.configure(as_json=True)
