@@ -21,6 +21,7 @@ pipeline.delivery  claims, sends and records (T2, send, T3)
 subscriptions      status webhooks: who subscribes to events, and telling them
 pipeline.upkeep    what is due, lost or lapsed, again and again; counts; the synthetic person
 access             who may come in: accounts, sessions, keys, roles, sign-in, passkeys, OpenID, invitations
+cells              other installations, each with the people of its region: who lives where, calls to and from them
 operations         what those who run it do: retry, bulk actions, encrypting anew, trials, installation
 api                the producers' and people's HTTP API
 web                the pages, of people and of the console

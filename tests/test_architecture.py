@@ -39,6 +39,7 @@ ROOMS = [
     "subscriptions",
     "pipeline.upkeep",
     "access",
+    "cells",
     "operations",
     "api",
     "web",

@@ -32,7 +32,7 @@ from notifier.channels.wire.http import Http
 from notifier.core.lifecycle import diagram
 from notifier.core.message import Content, Message, Recipient
 from notifier.core.retention import DEFAULT_RETENTION, OPTIONAL
-from notifier.ground import openid, trace_variables
+from notifier.ground import cells, openid, trace_variables
 from notifier.ground.config import ROOT, Settings, setting_names
 from notifier.ground.encryption import KeyRing
 from notifier.ground.extensions import db
@@ -61,6 +61,11 @@ def test_the_settings_table_is_what_the_program_reads() -> None:
 def test_the_table_of_the_openid_provider_is_what_the_program_reads() -> None:
     text = (ROOT / "docs" / "accounts.md").read_text()
     assert re.findall(r"^\| `(OIDC_[A-Z_]+)` \| (.+) \|$", text, re.MULTILINE) == list(openid.SETTINGS.items())
+
+
+def test_the_table_of_cells_is_what_the_program_reads() -> None:
+    text = (ROOT / "docs" / "cells.md").read_text()
+    assert re.findall(r"^\| `(REGION[A-Z_]*)` \| (.+) \|$", text, re.MULTILINE) == list(cells.SETTINGS.items())
 
 
 def test_the_tables_of_traces_have_every_span_and_sampler() -> None:

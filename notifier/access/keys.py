@@ -104,6 +104,23 @@ def create_key(
     return key, plain
 
 
+def ensure_producer_key(plain: str, *, producer_name: str, scopes: Iterable[str], is_test: bool) -> None:
+    """Stores a key that is known beforehand, for the producer of that name, who is made if nobody is called so. One
+    that is there stays as it is, revoked or not.
+    """
+    with transaction() as session:
+        if session.scalar(sa.select(ApiKey.id).where(ApiKey.hash == _digest(plain))) is not None:
+            return
+        named = sa.select(Producer).where(Producer.name == producer_name).order_by(Producer.id).limit(1)
+        producer = session.scalar(named)
+        if producer is None:
+            producer = Producer(name=producer_name)
+            session.add(producer)
+            session.flush()
+        _add_key(session, producer.id, plain, _CHOSEN_PREFIX_LENGTH, scopes=scopes, is_test=is_test)
+    forget_cached_keys()
+
+
 def ensure_key(plain: str, *, producer_name: str, scopes: Iterable[str]) -> bool:
     """Stores a live key that a setting names, with a producer of its own. False if it is there, revoked or not: then it
     gets the scopes that have come with a release since.

@@ -11,6 +11,8 @@ from notifier.api import (
     audiences,
     auth,
     broadcasts,
+    cells,
+    elsewhere,
     errors,
     events,
     experiments,
@@ -61,6 +63,7 @@ blueprints = (
     hooks.bp,
     pubsub.bp,
     alerts.bp,
+    cells.bp,
     oauth.bp,
     openapi.bp,
     health.bp,
@@ -74,6 +77,7 @@ def init_app(app: APIFlask) -> None:
     errors.init_app(app)
     limits.init_app(app)
     auth.init_app(app)
+    elsewhere.init_app(app)
     oauth.init_app(app)
     openapi.init_app(app)
     for blueprint in blueprints:

@@ -28,9 +28,12 @@ from notifier.people import staff
 from notifier.pipeline.intake.item import Caller
 
 _OF_ONE_REQUEST = ("key", "scopes_wanted", "rate_limit", "body_is_optional")
+# In the environ of a call that another cell has passed on: the identity of its caller, and the id it has
+ON_BEHALF, CELL_CALL = "notifier.on_behalf", "notifier.cell_call"
 _ANYONE = "anyone"  # the rule of routes that need no caller
 # Routes that machines call all the time and must get an answer from
 _UNLIMITED = ("static", "api_health.healthz", "api_health.readyz")
+_SIGNED = ("provider", "bus", "cell")  # kinds of callers who come as often as they like
 _KEY_PREFIX = re.compile(r"ntf_(live|test)_[A-Za-z0-9_-]{0,7}")
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
@@ -40,12 +43,13 @@ View = TypeVar("View", bound=Callable[..., Any])
 @dataclass(frozen=True, slots=True)
 class Access:
     """The rule of a route: open to the public, to a signed-in person, to keys with one of `scopes`, to a client
-    of OAuth 2, to a provider, whose signature its adapter checks, or to a message bus, whose token the view checks.
+    of OAuth 2, to a provider, whose signature its adapter checks, to a message bus, whose token the view checks, or to
+    another cell, which signs its calls too.
 
     `is_live_only`: the route changes what test and live keys share, so test keys are refused.
     """
 
-    kind: Literal["public", "person", "producer", "client", "provider", "bus"]
+    kind: Literal["public", "person", "producer", "client", "provider", "bus", "cell"]
     scopes: tuple[str, ...] = ()
     body_is_optional: bool = False
     is_live_only: bool = False
@@ -117,6 +121,11 @@ def bus(view: View) -> View:
     return _declare(Access("bus"))(view)
 
 
+def cell(view: View) -> View:
+    """Another cell: the view verifies the signature, and counts calls without one against their address."""
+    return _declare(Access("cell"))(view)
+
+
 def _declare(access: Access) -> Callable[[View], View]:
     def decorate(view: View) -> View:
         view.access = access  # type: ignore[attr-defined]
@@ -163,13 +172,29 @@ def _enter() -> None:
     if access is not None and access.kind == "producer":
         g.body_is_optional = access.body_is_optional
         _admit(access)
-        limits.charge(1)
-    elif request.endpoint not in _UNLIMITED and (access is None or access.kind not in ("provider", "bus")):
+        if ON_BEHALF not in request.environ:  # else it was counted where it came in
+            limits.charge(1)
+    elif request.endpoint not in _UNLIMITED and (access is None or access.kind not in _SIGNED):
         is_for_somebody = access.kind == "person" if access is not None else getattr(view, "rule", _ANYONE) != _ANYONE
         limits.charge_address(known=is_for_somebody)
 
 
 def _admit(access: Access) -> None:
+    key = request.environ.get(ON_BEHALF) or _shown_key()
+    if key.scopes.isdisjoint(access.scopes):
+        g.scopes_wanted = access.scopes
+        raise Rejected("scope_missing", f"this call needs the scope {' or '.join(access.scopes)}")
+    g.key = key
+    if access.is_live_only:
+        refuse_test_keys("this changes what live notifications use, so a test key may not do it")
+    _refuse_unstorable_names()
+    if request.view_args and "user_id" in request.view_args:
+        request.view_args["user_id"] = stored_id(request.view_args["user_id"])  # every path, also of a route to come
+    audit.acting_as(key.label, request.remote_addr)
+
+
+def _shown_key() -> keys.KeyIdentity:
+    """Raises Rejected."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
@@ -182,16 +207,7 @@ def _admit(access: Access) -> None:
             raise Rejected("user_token_refused", "this is a user's token; this call needs a producer's key")
         raise Rejected("invalid_key", f"the key is unknown, expired or revoked; {_seen(token)}")
     use(key)
-    if key.scopes.isdisjoint(access.scopes):
-        g.scopes_wanted = access.scopes
-        raise Rejected("scope_missing", f"this call needs the scope {' or '.join(access.scopes)}")
-    g.key = key
-    if access.is_live_only:
-        refuse_test_keys("this changes what live notifications use, so a test key may not do it")
-    _refuse_unstorable_names()
-    if request.view_args and "user_id" in request.view_args:
-        request.view_args["user_id"] = stored_id(request.view_args["user_id"])  # every path, also of a route to come
-    audit.acting_as(key.label, request.remote_addr)
+    return key
 
 
 def _seen(token: str) -> str:

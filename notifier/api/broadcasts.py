@@ -7,7 +7,7 @@ from uuid import UUID
 from flask import Response, request
 
 from notifier.api.answers import answer, check_cursor
-from notifier.api.auth import Door, allow, caller
+from notifier.api.auth import CELL_CALL, Door, allow, caller
 from notifier.api.notifications import sight
 from notifier.api.schemas.broadcasts import (
     BroadcastIn,
@@ -53,6 +53,7 @@ def create_broadcast(json_data: BroadcastIn) -> Response:
         json_data.per_second,
         json_data.stop_at_failures,
         uploads_of=sight().producer_id,
+        id=UUID(hex=call_id) if (call_id := request.environ.get(CELL_CALL)) else None,
     )
     db.session.close()  # no connection is held while others have their turn
     with audiences.turn_to_survey():

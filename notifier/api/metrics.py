@@ -24,7 +24,7 @@ from notifier.ground.extensions import db
 from notifier.ground.partitions import POSITIONS
 from notifier.ledgers.event_readers import SINK
 from notifier.providers import health
-from notifier.queries import event_readers, events, overview, queues, subscriptions
+from notifier.queries import cells, event_readers, events, overview, queues, subscriptions
 from notifier.signals import liveness, queueing
 
 _STATES = (health.CLOSED, health.OPEN, health.HALF_OPEN, "forced_open", "forced_closed")
@@ -98,7 +98,7 @@ class InDatabase(Collector):
     def collect(self) -> Iterator[Metric]:
         try:
             db.session.execute(text("SELECT 1"))
-            found = [*_held_back(), *_readers(), *_replica(), *synthetic_metrics.gauges()]
+            found = [*_held_back(), *_readers(), *_replica(), *_cells(), *synthetic_metrics.gauges()]
         except UNAVAILABLE:
             db.session.rollback()
             yield GaugeMetricFamily("notifier_database_up", "Whether the database answers", value=0)
@@ -146,6 +146,21 @@ def _readers() -> Iterator[Metric]:
     yield GaugeMetricFamily("notifier_sink_behind_seconds", "Age of the oldest event not sent yet", behind_s)
     yield CounterMetricFamily("notifier_sink_set_aside", "Events that were refused for good", found.set_aside)
     yield CounterMetricFamily("notifier_sink_missed", "Events deleted before they were sent", found.missed)
+
+
+def _cells() -> Iterator[Metric]:
+    ours = current_settings().region
+    if ours is None or not ours.others:
+        return
+    away = GaugeMetricFamily("notifier_cell_away", "Whether a cell gave no answer when last asked", labels=["region"])
+    forwards = GaugeMetricFamily(
+        "notifier_cell_forwards", "Calls that wait for a cell, or were refused by it", labels=["region", "state"]
+    )
+    for one in cells.standing(ours):
+        away.add_metric([one.region], one.away_since is not None)
+        forwards.add_metric([one.region, "held"], one.held)
+        forwards.add_metric([one.region, "refused"], one.refused)
+    yield from (away, forwards)
 
 
 def init_app(app: Flask) -> None:

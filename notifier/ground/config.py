@@ -23,6 +23,7 @@ from notifier.core.segments import Price
 from notifier.core.spend import Ceiling
 from notifier.core.synthetic import Synthetic
 from notifier.ground.bus_urls import BusTarget
+from notifier.ground.cells import Cells, read_cells
 from notifier.ground.encryption import KeyRing
 from notifier.ground.openid import OpenIdProvider, read_local_sign_in, read_provider
 from notifier.ground.setting_values import Values, local_url
@@ -196,6 +197,10 @@ class Settings:
     security_contact: str | None = _setting(
         "where to report a security problem, `mailto:…` or `https://…`, for `/.well-known/security.txt` (there is none)"
     )
+    region: Cells | None = _setting(
+        "name of this cell among several, such as `eu`; the other settings of cells are in [cells](cells.md) (one "
+        "installation serves everybody)"
+    )
     metrics_port: int = _setting(
         "port at which `worker`, `scheduler`, `sink` and `consume` serve `/metrics`, and `up` those of all processes "
         "(`0`: none)"
@@ -364,6 +369,7 @@ class _Reader(Values):
             oidc_issuer=openid_provider,
             local_sign_in=read_local_sign_in(self, has_provider=openid_provider is not None),
             security_contact=self.security_contact(),
+            region=read_cells(self),
             metrics_port=self.metrics_port(port),
             metrics_token=self.metrics_token(),
             preference_cache=self.is_on("PREFERENCE_CACHE", "off" if database_url.startswith("sqlite") else "on"),

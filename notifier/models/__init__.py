@@ -12,6 +12,7 @@ from notifier.models.account import (
     SignInLink,
 )
 from notifier.models.broadcast import Broadcast, BroadcastHour, BroadcastTally
+from notifier.models.cell import CellCall, Forward, Home, Neighbour
 from notifier.models.console import BulkAction, PausedChannel, Tally
 from notifier.models.event import Event, EventReader, EventStream
 from notifier.models.event_type import EventType, Template, TemplateAbout, TemplateContent
@@ -59,6 +60,7 @@ __all__ = [
     "BroadcastVariant",
     "BulkAction",
     "Capture",
+    "CellCall",
     "ChannelPrior",
     "ChannelScore",
     "CollapseHead",
@@ -79,6 +81,8 @@ __all__ = [
     "ExperimentPerson",
     "ExperimentVariant",
     "Flag",
+    "Forward",
+    "Home",
     "IdempotencyKey",
     "Image",
     "InboxItem",
@@ -86,6 +90,7 @@ __all__ = [
     "InstallationSecret",
     "Invitation",
     "LimitStop",
+    "Neighbour",
     "Notification",
     "OpenIdIdentity",
     "Passkey",

@@ -18,6 +18,7 @@ from flask import Flask
 
 from notifier.access import access_tokens, invitations, passkeys, sessions, sign_in, signing_keys
 from notifier.app import create_app
+from notifier.cells import forwards, homes
 from notifier.ground import logs, metrics, tracing, vital
 from notifier.ground.clock import now
 from notifier.ground.config import Settings
@@ -115,6 +116,7 @@ def tasks(name: str) -> list[Task]:
         Task("close_digests", summaries.close_due, 1.0, full=summaries.BATCH),
         Task("submit_scheduled", schedules.submit_due, 1.0),
         Task("ring_expansions", lost.ring_expansions, 1.0),
+        Task("say_held", forwards.say_held, 0.5),
         Task("watch_broadcasts", broadcasts.watch, 1.0),
         Task("cancel_broadcasts", broadcasts.cancel_rest, 0.5, full=broadcasts.BATCH),
         Task("retry_broadcasts", broadcast_retries.work, 0.5, full=broadcast_retries.BATCH),
@@ -122,6 +124,8 @@ def tasks(name: str) -> list[Task]:
         Task("count_broadcast_hours", broadcast_hours.count, 2.0, full=WINDOW),
         Task("count_experiments", experiment_counts.count, 2.0, full=WINDOW),
         Task("count_trends", trends.count, 2.0, full=WINDOW),
+        Task("check_homes", homes.check_some, 3600.0),
+        Task("prune_cells", forwards.prune_old, 3600.0),
         Task("prune_trends", trends.prune, 3600.0),
         Task("forget_experiments", experiment_counts.forget, 60.0, full=experiment_counts.FORGOTTEN_AT_ONCE),
         Task("ring_uploads", uploads.ring_waiting, 2.0),

@@ -60,6 +60,13 @@ def test_only_the_door_of_pubsub_is_for_buses(app: APIFlask) -> None:
     assert calls == {("POST", "/hooks/pubsub/<string(maxlength=64):name>")}
 
 
+def test_other_cells_have_these_calls_only(app: APIFlask) -> None:
+    assert {path for path, _, view in rules(app) if hasattr(view, "access") and view.access.kind == "cell"} == {
+        "/cells/calls",
+        "/cells/people",
+    }
+
+
 def test_clients_of_oauth_show_their_key_at_these_calls_only(app: APIFlask) -> None:
     calls = {
         (method, path) for path, method, view in rules(app) if hasattr(view, "access") and view.access.kind == "client"

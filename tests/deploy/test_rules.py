@@ -170,6 +170,16 @@ CASES: dict[str, list[tuple[Series, Series, int]]] = {
     "NotifierSubscriptionsLag": [
         ({"notifier_subscriptions_behind_seconds": "0+20x80"}, {"notifier_subscriptions_behind_seconds": "20x80"}, 12)
     ],
+    "NotifierCellAway": [
+        ({'notifier_cell_away{region="us"}': "0x10 1x40"}, {'notifier_cell_away{region="us"}': "0 1 1 0x40"}, 10)
+    ],
+    "NotifierCellRefuses": [
+        (
+            {'notifier_cell_forwards{region="us",state="refused"}': "0x10 2x40"},
+            {'notifier_cell_forwards{region="us",state="refused"}': "2x50"},
+            10,
+        )
+    ],
     "NotifierSinkLag": [({"notifier_sink_behind_seconds": "0+20x80"}, {"notifier_sink_behind_seconds": "20x80"}, 12)],
     "NotifierSinkLoses": [
         ({"notifier_sink_set_aside_total": "0x10 1x40"}, {"notifier_sink_set_aside_total": "4x50"}, 5),

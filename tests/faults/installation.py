@@ -36,13 +36,21 @@ QUEUE = "webhook.high"
 
 
 class Installation:
-    """Web and scheduler run from the beginning; workers are started by the tests."""
+    """Web and scheduler run from the beginning; workers are started by the tests. `environment`: further settings."""
 
     def __init__(
-        self, home: Path, database_url: str, own_redis: Redis | WatchedRedis, sink: Sink, **environment: str
+        self,
+        home: Path,
+        database_url: str,
+        own_redis: Redis | WatchedRedis,
+        sink: Sink,
+        *,
+        port: int | None = None,
+        users: Sequence[str] = USERS,
+        **environment: str,
     ) -> None:
         self.home, self.redis, self.sink = home, own_redis, sink
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.engine = sa.create_engine(database_url, poolclass=sa.NullPool)
         self.client: redis.Redis = connected(own_redis.url)
@@ -64,7 +72,7 @@ class Installation:
         self.scheduler = self.start("scheduler")
         self._http = urllib3.PoolManager(headers={"Authorization": f"Bearer {KEY}"}, retries=False)
         eventually(self.is_serving)
-        for user in USERS:
+        for user in users:
             self.call("PUT", f"/api/v1/users/{user}", {"name": user})
             self.call(
                 "POST",

@@ -28,9 +28,12 @@ class Load:
         recipients: int = 20,
         threads: int = 3,
         authority: str | None = None,
+        channel: str = "webhook",
     ) -> None:
         self.url, self.users, self.recipients = url, users, recipients
         self.authority = authority  # a file: whose certificates are trusted
+        self.channel = channel
+        self.answered = 0  # requests, with a 202
         self.accepted: list[str] = []
         self.replayed = 0
         self.not_accepted: Counter[str] = Counter()  # status, or the kind of failure → how often it was answered
@@ -62,7 +65,7 @@ class Load:
         recipients = [self.users[(turn * self.recipients + n) % len(self.users)] for n in range(self.recipients)]
         # A new order each time, in each trial: what was said to somebody within the hour is left out.
         data = {"order_id": uuid4().hex}
-        body = json.dumps({"type": "order_shipped", "recipients": recipients, "channels": ["webhook"], "data": data})
+        body = json.dumps({"type": "order_shipped", "recipients": recipients, "channels": [self.channel], "data": data})
         headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json", "Idempotency-Key": uuid4().hex}
         while not self._is_accepted(http, body, headers):
             time.sleep(0.1)
@@ -79,6 +82,7 @@ class Load:
                 self.not_accepted[str(answer.status)] += 1
                 return False
             self.replayed += answer.headers.get("Idempotency-Replayed") == "true"
+            self.answered += 1
             self.accepted += _delivery_ids(answer.json())
         return True
 

@@ -49,7 +49,8 @@ log = structlog.get_logger()
 class Draft:
     """A broadcast as it is asked for. `submission`: what is said, to nobody yet. `audience`: as `core.audience` reads
     it. `local_time`: without a zone, at that time in each person's own. `uploads_of`: whose uploads may be named; None:
-    everybody's. `most`: it is refused if there are more people than this (None: it is not).
+    everybody's. `most`: it is refused if there are more people than this (None: it is not). `id`: that it has in
+    another cell.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Draft:
     stop_at_failures: float | None = None
     uploads_of: UUID | None = None
     most: int | None = None
+    id: UUID | None = None
 
 
 class Made(NamedTuple):
@@ -86,7 +88,7 @@ def create(caller: Caller, draft: Draft, idempotency: tuple[str, str] | None = N
 
     `idempotency`: a key and the digest of the body; a repeat gets the first one's broadcast.
     """
-    item, now, broadcast_id = Item(caller, draft.submission), clock_now(), new_id()
+    item, now, broadcast_id = Item(caller, draft.submission), clock_now(), draft.id or new_id()
     people = _meant(draft, caller, now)
     checked = check_against_schemas([item])
     starts_at = rules.starts_at(now, draft.submission.send_at, draft.local_time)

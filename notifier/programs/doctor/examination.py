@@ -8,6 +8,7 @@ from functools import partial
 from notifier.ground.config import Settings
 from notifier.programs.doctor import (
     buses,
+    cells,
     clocks,
     databases,
     keys,
@@ -51,6 +52,7 @@ CHECKS = (
     Check("providers", providers.providers, asks=("database", "redis")),
     Check("public-url", public.public_url),
     Check("sign-in", sign_in.provider, asks=("database",)),
+    Check("cells", cells.cells, needs=("database",)),
     Check("events", sinks.events, needs=("database",)),
     Check("bus", buses.bus, needs=("database",)),
     Check("status-webhooks", subscriptions.taken, needs=("database",)),

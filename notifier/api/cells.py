@@ -1,0 +1,135 @@
+"""`/cells/…`: what other cells ask of this one, signed with the key that all have."""
+
+import contextvars
+import json
+from functools import partial
+from typing import Any, NoReturn
+
+from flask import Flask, Response, current_app, request
+from werkzeug.test import EnvironBuilder
+from werkzeug.wrappers import Response as AnyResponse
+
+from notifier.access.keys import KeyIdentity
+from notifier.api import limits
+from notifier.api.answers import answer
+from notifier.api.auth import CELL_CALL, ON_BEHALF, Door, cell
+from notifier.api.errors import problem
+from notifier.cells import answering, homes
+from notifier.cells.client import AT_ONCE, Answer
+from notifier.core.cells import HEADER, Call, NotSigned, verify
+from notifier.core.errors import Rejected
+from notifier.ground.cells import Cells
+from notifier.ground.clock import now
+from notifier.ground.config import current_settings
+from notifier.ground.extensions import db
+
+_MOST_PEOPLE = 2_000
+_LONGEST = 64 * 1024 * 1024  # fifty calls of the largest size
+_HEADERS = ("Idempotency-Replayed", "Erasure-Certificate", "Location")
+
+bp = Door("api_cells", __name__, url_prefix="/cells", enable_openapi=False)
+
+
+@bp.post("/calls")
+@cell
+def carry_out_calls() -> Response:
+    """What producers have asked another cell for, of people who live here
+
+    For the other cells of the installation, which sign the call (docs/cells.md). Each call is carried out once.
+    """
+    cells, region, body = _heard()
+    try:
+        calls = [Call.unpack(one) for one in body["calls"]]
+        if not 1 <= len(calls) <= AT_ONCE:
+            raise ValueError
+    except (KeyError, TypeError, ValueError):
+        raise Rejected("malformed_json", "these are no calls of a cell") from None
+    answers = answering.answer_each(region, calls, partial(_carry_out_for, cells, region))
+    return answer({"answers": [{"status": a.status, "body": a.body, "headers": dict(a.headers)} for a in answers]})
+
+
+@bp.post("/people")
+@cell
+def say_who_lives_here() -> Response:
+    """Which of these people live here
+
+    For the other cells of the installation, which sign the call (docs/cells.md).
+    """
+    *_, body = _heard()
+    ids = body.get("ids")
+    if not isinstance(ids, list) or len(ids) > _MOST_PEOPLE or not all(isinstance(one, str) for one in ids):
+        raise Rejected("malformed_json", "these are no ids of people")
+    return answer({"ids": homes.living_here(ids)})
+
+
+def _carry_out_for(cells: Cells, region: str, call: Call) -> Answer:
+    try:
+        return carry_out(call, answering.identity(cells, region, call.behalf))
+    except Rejected as refused:
+        said = problem(refused.code, refused.detail)
+        return Answer(said["status"], said, {})
+
+
+def carry_out(call: Call, identity: KeyIdentity) -> Answer:
+    """As if the producer itself had called this cell's API."""
+    given = (
+        ("Idempotency-Key", call.idempotency_key),
+        ("X-Request-Id", call.request_id),
+        ("traceparent", call.traceparent),
+    )
+    builder = EnvironBuilder(
+        base_url=current_settings().public_url,
+        path=call.path,
+        method=call.method,
+        data=None if call.body is None else json.dumps(call.body).encode(),
+        content_type="application/json",
+        headers=[(name, value) for name, value in given if value],
+        environ_overrides={ON_BEHALF: identity, CELL_CALL: call.id, "REMOTE_ADDR": request.remote_addr or ""},
+    )
+    db.session.rollback()  # no transaction stays open meanwhile
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    # Of a context of its own: Flask would share `g` with a request inside another
+    return contextvars.Context().run(_answer_of, app, builder.get_environ())
+
+
+def _answer_of(app: Flask, environ: dict[str, Any]) -> Answer:
+    response = AnyResponse.from_app(app.wsgi_app, environ, buffered=True)
+    data = response.get_data()
+    try:
+        body = json.loads(data) if data else None
+    except ValueError:
+        body = None
+    headers = {name: response.headers[name] for name in _HEADERS if name in response.headers}
+    return Answer(response.status_code, body, headers)
+
+
+def _heard() -> tuple[Cells, str, dict[str, Any]]:
+    """→ the cells, who of them is asking, and what. Raises Rejected for whoever has not the key."""
+    cells = current_settings().region
+    if cells is None or not cells.keys:
+        raise Rejected("not_found", "this installation has no cells")
+    request.max_content_length = _LONGEST
+    data = request.get_data()
+    try:
+        sender = verify(
+            request.headers.get(HEADER, ""),
+            data,
+            receiver=cells.name,
+            known=cells.others,
+            at=now().timestamp(),
+            keys=cells.keys,
+        )
+    except NotSigned as error:
+        _refuse(str(error))
+    try:
+        body = json.loads(data)
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise Rejected("malformed_json", "the body is not what cells send")
+    return cells, sender, body
+
+
+def _refuse(detail: str) -> NoReturn:
+    limits.charge_guess()
+    raise Rejected("unverified", detail)

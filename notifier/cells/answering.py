@@ -1,0 +1,74 @@
+"""The other side: calls that other cells make here, each carried out once."""
+
+import hashlib
+import hmac
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notifier.access import keys
+from notifier.access.keys import KeyIdentity
+from notifier.cells.client import Answer
+from notifier.core.cells import Call, OnBehalf
+from notifier.core.errors import Rejected
+from notifier.ground.cells import Cells
+from notifier.ground.clock import now
+from notifier.ground.database import insert, transaction
+from notifier.ground.extensions import db
+from notifier.models import CellCall
+from notifier.models.producer import SCOPES
+
+CarryOut = Callable[[Call], Answer]
+
+
+def answer_each(region: str, calls: Sequence[Call], carry_out: CarryOut) -> list[Answer]:
+    """In their order. One that was answered before gets that answer; after one whose answer is not final, the rest is
+    left for later.
+    """
+    answers: list[Answer] = []
+    for call in calls:
+        if answers and not answers[-1].is_final:
+            answers.append(Answer(503, None, {}))
+            continue
+        answers.append(_earlier(call) or _first(region, call, carry_out))
+    return answers
+
+
+def _first(region: str, call: Call, carry_out: CarryOut) -> Answer:
+    answer = carry_out(call)
+    if call.method != "GET" and answer.is_final:
+        said = {"status": answer.status, "body": answer.body, "headers": dict(answer.headers)}
+        with transaction() as session:
+            statement = insert(CellCall.__table__).on_conflict_do_nothing()
+            session.execute(statement, [{"id": UUID(hex=call.id), "region": region, "answer": said, "at": now()}])
+    return answer
+
+
+def _earlier(call: Call) -> Answer | None:
+    if call.method == "GET":
+        return None
+    said = db.session.scalar(sa.select(CellCall.answer).where(CellCall.id == UUID(hex=call.id)))
+    db.session.rollback()
+    return Answer(**said) if said else None
+
+
+def identity(cells: Cells, region: str, behalf: OnBehalf) -> KeyIdentity:
+    """Of a key that cells alone can know. It is made, and its producer, when the producer is first heard of; an admin
+    of this cell may revoke it, and disable the producer. Raises Rejected then.
+    """
+    said = f"{region}\n{behalf.name}\n{behalf.is_test}"
+    plain = f"cell_{region}_{hmac.new(cells.keys[0].encode(), said.encode(), hashlib.sha256).hexdigest()}"
+    found = keys.find_key(plain)
+    if found is None:
+        keys.ensure_producer_key(plain, producer_name=behalf.name, scopes=SCOPES, is_test=behalf.is_test)
+        found = keys.find_key(plain)
+    if found is None:
+        raise Rejected("invalid_key", f"this cell takes no calls of {behalf.name!r} from {region}")
+    return replace(
+        found,
+        scopes=found.scopes & frozenset(behalf.scopes),
+        types=None if behalf.types is None else frozenset(behalf.types),
+        label=f"{behalf.label} ({region})",
+    )

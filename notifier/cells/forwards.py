@@ -1,0 +1,152 @@
+"""What other cells are told: stored first, said at once where they answer, and otherwise as soon as they do.
+
+A call is held under an id of its own, in the order of ids; the other cell carries out an id once. So whatever dies, and
+however often it is said again, it happens once.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+import structlog
+
+from notifier.cells import client, neighbours
+from notifier.cells.client import Answer, Away
+from notifier.core.cells import Call
+from notifier.ground.cells import Cells
+from notifier.ground.clock import now
+from notifier.ground.config import current_settings
+from notifier.ground.database import insert, prune, transaction
+from notifier.ground.extensions import db
+from notifier.ground.ids import first_at
+from notifier.models import CellCall, Forward
+
+AT_ONCE_S, LATER_S = 5.0, 20.0  # how long an answer may take
+_IN_HAND_S = AT_ONCE_S + 3
+_LEASE_S = 60.0
+_MOST_BYTES = 4 * 1024 * 1024
+KEPT = timedelta(days=1)
+REFUSED_KEPT = timedelta(days=30)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The cell gives no answer at the moment."""
+
+    id: UUID
+
+
+def hold(calls: Sequence[tuple[str, Call]]) -> None:
+    """Stores them, with the regions they are for."""
+    with transaction() as session:
+        session.execute(
+            insert(Forward.__table__).on_conflict_do_nothing(),
+            [
+                {"id": UUID(hex=call.id), "region": region, "call": call.pack(), "created_at": now()}
+                for region, call in calls
+            ],
+        )
+
+
+def say(cells: Cells, region: str, call: Call) -> Answer | Held:
+    """Says what is held now, unless something older has to go first or the cell was away a moment ago."""
+    key = UUID(hex=call.id)
+    held = first_at(now() - timedelta(seconds=_IN_HAND_S))  # what is younger is being said at this moment
+    older = sa.exists().where(Forward.region == region, Forward.refused.is_(None), Forward.id < held)
+    try:
+        if db.session.scalar(sa.select(older)):
+            raise neighbours.LeftAlone
+        neighbours.check(region)
+        db.session.rollback()  # no transaction is open while another cell works
+        [answer] = client.ask(cells, region, [call], AT_ONCE_S)
+    except neighbours.LeftAlone:
+        return Held(key)
+    except Away as error:
+        neighbours.note_silence(region, str(error))
+        return Held(key)
+    neighbours.note_answer(region)
+    if not answer.is_final:
+        return Held(key)
+    with transaction() as session:
+        session.execute(sa.delete(Forward).where(Forward.region == region, Forward.id == key))
+    return answer
+
+
+def say_held() -> int:
+    """A part of what is held for each cell that is not away; → how many were answered. Called by the scheduler."""
+    cells = current_settings().region
+    return sum(_say_held(cells, region) for region in cells.others) if cells is not None else 0
+
+
+def _say_held(cells: Cells, region: str) -> int:
+    is_held = (
+        Forward.region == region,
+        Forward.refused.is_(None),
+        Forward.id < first_at(now() - timedelta(seconds=_IN_HAND_S)),
+    )
+    if db.session.scalar(sa.select(Forward.id).where(*is_held).limit(1)) is None:
+        return 0
+    if not neighbours.take_turn(region, _LEASE_S):
+        return 0
+    held = sa.select(Forward.id, Forward.call).where(*is_held).order_by(Forward.id).limit(client.AT_ONCE)
+    rows = _no_more_than(_MOST_BYTES, db.session.execute(held).all())
+    db.session.rollback()
+    try:
+        answers = client.ask(cells, region, [Call.unpack(row.call) for row in rows], LATER_S)
+    except Away as error:
+        neighbours.note_silence(region, str(error))
+        return 0
+    done, refused = list[UUID](), list[tuple[UUID, Answer]]()
+    for row, answer in zip(rows, answers, strict=True):
+        if not answer.is_final:
+            break  # those behind it wait for it
+        done.append(row.id)
+        if answer.status >= 400:
+            refused.append((row.id, answer))
+    _settle(region, done, refused)
+    if len(done) == len(rows):
+        neighbours.note_answer(region)
+    else:
+        neighbours.note_silence(region, f"it answers with status {answers[len(done)].status}")
+    return len(done)
+
+
+def _no_more_than(most: int, rows: "Sequence[sa.Row[Any]]") -> "Sequence[sa.Row[Any]]":
+    """The first one, and those after it as long as all together are not longer."""
+    length = 0
+    for number, row in enumerate(rows):
+        length += len(json.dumps(row.call))
+        if number and length > most:
+            return rows[:number]
+    return rows
+
+
+def _settle(region: str, done: Sequence[UUID], refused: Sequence[tuple[UUID, Answer]]) -> None:
+    kept = {key for key, _ in refused}
+    with transaction() as session:
+        of_these = Forward.id.in_([key for key in done if key not in kept])
+        session.execute(sa.delete(Forward).where(Forward.region == region, of_these))
+        for key, answer in refused:
+            said = answer.body if isinstance(answer.body, dict) else {}
+            code = str(said.get("code") or answer.status)[:64]
+            log.warning("cells.refused", region=region, forward=key.hex, code=code)
+            session.execute(
+                sa.update(Forward)
+                .where(Forward.region == region, Forward.id == key)
+                .values(refused=code, error=str(said.get("detail", ""))[:500])
+            )
+
+
+def prune_old() -> int:
+    """What was carried out a day ago, and what was refused a month ago, is forgotten. Called by the scheduler."""
+    at = now()
+    forwards, calls = Forward.__table__, CellCall.__table__
+    return prune(calls, calls.c.at < at - KEPT) + prune(
+        forwards, forwards.c.refused.is_not(None), forwards.c.created_at < at - REFUSED_KEPT
+    )

@@ -1,0 +1,134 @@
+"""Who lives where. A person lives in the cell that has their profile; the others keep no more than their id and region.
+
+A cell asks the others for whoever it does not know, and remembers those who live elsewhere.
+"""
+
+from collections.abc import Collection, Mapping
+
+import sqlalchemy as sa
+
+from notifier.cells import client, neighbours
+from notifier.core.errors import Fault, Rejected
+from notifier.core.worlds import shown_id
+from notifier.ground.cells import Cells
+from notifier.ground.clock import now
+from notifier.ground.config import current_settings
+from notifier.ground.database import insert, transaction
+from notifier.ground.extensions import db
+from notifier.models import Home, User
+
+_READ_S = 5.0
+_PAGE = 1_000
+
+
+def elsewhere(cells: Cells, user_ids: Collection[str], named: Mapping[str, str]) -> dict[str, str]:
+    """Those of the (stored) ids who live in other cells, and where. `named`: the `home_region` that came with some.
+
+    Whoever is known nowhere lives where the call says, or else here. Raises Rejected if somebody is known here under
+    another region, or if a cell that might know somebody gives no answer.
+    """
+    here, homes = _known(user_ids)
+    unknown = [user_id for user_id in user_ids if user_id not in here and user_id not in homes]
+    _check(cells, named, here, homes)
+    found = {user_id: named[user_id] for user_id in unknown if named.get(user_id, cells.name) != cells.name}
+    found |= _ask_around(cells, [user_id for user_id in unknown if user_id not in named])
+    keep(found)
+    return {**homes, **found}
+
+
+def keep(found: Mapping[str, str]) -> None:
+    """Remembers where people live."""
+    rows = [{"user_id": user_id, "region": region, "created_at": now()} for user_id, region in sorted(found.items())]
+    if rows:
+        with transaction() as session:
+            statement = insert(Home.__table__)
+            session.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["user_id"], set_={"region": statement.excluded["region"]}
+                ),
+                rows,
+            )
+
+
+def forget(user_ids: Collection[str]) -> None:
+    """They are not known there any more."""
+    with transaction() as session:
+        session.execute(sa.delete(Home).where(Home.user_id.in_(user_ids)))
+
+
+def check_some() -> int:
+    """Forgets whoever does not live there any more, such as people who were erased; → how many. Called by the
+    scheduler.
+    """
+    cells = current_settings().region
+    return sum(_check_those_of(cells, region) for region in cells.others) if cells is not None else 0
+
+
+def _check_those_of(cells: Cells, region: str) -> int:
+    gone, after = 0, ""
+    while True:
+        page = sa.select(Home.user_id).where(Home.region == region, Home.user_id > after)
+        ids = list(db.session.scalars(page.order_by(Home.user_id).limit(_PAGE)))
+        db.session.rollback()
+        if not ids:
+            return gone
+        try:
+            there = client.who_of(cells, region, ids, _READ_S)
+        except client.Away:
+            return gone
+        missing = [user_id for user_id in ids if user_id not in there]
+        if missing:
+            forget(missing)
+        gone, after = gone + len(missing), ids[-1]
+
+
+def living_here(user_ids: Collection[str]) -> list[str]:
+    """Those of the (stored) ids who live in this cell."""
+    return list(db.session.scalars(sa.select(User.id).where(User.id.in_(user_ids)).order_by(User.id)))
+
+
+def _known(user_ids: Collection[str]) -> tuple[set[str], dict[str, str]]:
+    here = set(living_here(user_ids))
+    rows = db.session.execute(sa.select(Home.user_id, Home.region).where(Home.user_id.in_(user_ids)))
+    return here, {row.user_id: row.region for row in rows if row.user_id not in here}
+
+
+def _check(cells: Cells, named: Mapping[str, str], here: Collection[str], homes: Mapping[str, str]) -> None:
+    for user_id, region in named.items():
+        if region != cells.name and region not in cells.others:
+            known = ", ".join(sorted({cells.name, *cells.others}))
+            message = f"nobody serves the region {region!r}; there are {known}"
+            raise Rejected("validation_failed", message, (Fault("/home_region", "unknown_region", message),))
+        lives_in = cells.name if user_id in here else homes.get(user_id, region)
+        if lives_in != region:
+            raise Rejected(
+                "conflict",
+                f"{shown_id(user_id)!r} lives in the region {lives_in!r}; to move, export, erase and create them anew",
+            )
+
+
+def _ask_around(cells: Cells, user_ids: Collection[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    silent: str | None = None
+    for region in sorted(cells.others):
+        left = [user_id for user_id in user_ids if user_id not in found]
+        if not left:
+            break
+        try:
+            neighbours.check(region)
+            found |= dict.fromkeys(client.who_of(cells, region, left, _READ_S), region)
+            neighbours.note_answer(region)
+        except client.Away as error:
+            neighbours.note_silence(region, str(error))
+            silent = region
+        except neighbours.LeftAlone:
+            silent = region
+    missing = [user_id for user_id in user_ids if user_id not in found]
+    if missing and silent is not None:
+        raise Rejected(
+            "unavailable",
+            f"{shown_id(missing[0])!r} is not known here, and the cell {silent} gives no answer; say where new people "
+            "live by `home_region`, or try again",
+            retry_after=neighbours.RETRY_S,
+        )
+    return found

@@ -1,0 +1,342 @@
+"""Two cells: people of both, calls to the wrong one, and one of them away."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+import time_machine
+from apiflask import APIFlask
+from flask.testing import FlaskClient
+from flask_migrate import upgrade
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from notifier.access import keys
+from notifier.app import create_app
+from notifier.cells import forwards, homes
+from notifier.core.cells import HEADER, stamp
+from notifier.ground.cells import Cells
+from notifier.ground.clock import now
+from notifier.ground.config import Settings
+from notifier.ground.extensions import db
+from notifier.ground.ids import parse
+from notifier.models import Broadcast, EventType, Forward, Home, Neighbour, Notification, Producer, User
+from notifier.operations import installation
+from tests.conftest import Api
+from tests.stored import rows
+
+KEY = "k" * 40
+URL = "/api/v1/notifications"
+KEPT = ("event_type", "template", "template_content", "installation_secret", "event_stream", "audit_entry")
+OFFER = {"title": "Warm hands"}
+KILN = {"titles": {"en": "Kiln"}, "category": "social", "priority": "low", "channels": ["inapp"]}
+
+
+class Cell:
+    """The cell `us`, which can be away."""
+
+    def __init__(self, app: APIFlask) -> None:
+        self.app = app
+        self.calls = 0
+        self.server: BaseWSGIServer | None = None
+        self.port = 0
+        self.comes()
+
+    def comes(self) -> None:
+        self.server = make_server("127.0.0.1", self.port, self._count, threaded=True)
+        self.port = self.server.server_port
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def goes(self) -> None:
+        if self.server is not None:
+            self.server.shutdown()
+            self.server.server_close()
+            self.server = None
+
+    def _count(self, environ: Any, start: Any) -> Any:
+        self.calls += 1
+        return self.app(environ, start)
+
+    def has(self, model: Any) -> list[Any]:
+        """The keys of the rows it has."""
+        with self.app.app_context():
+            [key] = sa.inspect(model).primary_key
+            return list(db.session.scalars(sa.select(key).order_by(key)))
+
+    def heard(self) -> list[tuple[str, str]]:
+        """Who was told of what."""
+        with self.app.app_context():
+            told = sa.select(Notification.user_id, Notification.type).order_by(Notification.id)
+            return [(row.user_id, row.type) for row in db.session.execute(told)]
+
+
+@pytest.fixture(scope="module")
+def us_app(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> APIFlask:
+    home: Path = tmp_path_factory.mktemp("us")
+    url = f"sqlite:///{home / 'us.db'}"
+    cells = Cells("us", {"eu": "http://127.0.0.1:9"}, (KEY,))
+    app = create_app(
+        replace(settings, notifier_home=home, database_url=url, redis_url=f"{settings.redis_url}/1", region=cells)
+    )
+    with app.app_context():
+        upgrade()
+        installation.prepare()
+    return app
+
+
+@pytest.fixture
+def us(app: APIFlask, us_app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cell]:
+    """The test's own app is the cell `eu`."""
+    cell = Cell(us_app)
+    cells = Cells("eu", {"us": f"http://127.0.0.1:{cell.port}"}, (KEY,))
+    monkeypatch.setitem(app.extensions, "settings", replace(app.extensions["settings"], region=cells))
+    app.extensions.pop("cells_pool", None)
+    yield cell
+    cell.goes()
+    with us_app.app_context():
+        for table in reversed(db.metadata.sorted_tables):
+            if table.name not in KEPT:
+                db.session.execute(sa.delete(table))
+        db.session.execute(sa.delete(EventType).where(EventType.key == "kiln"))
+        db.session.commit()
+
+
+@pytest.fixture
+def later() -> Callable[[float], Any]:
+    def call(seconds: float) -> Any:
+        return time_machine.travel(now() + timedelta(seconds=seconds), tick=True)
+
+    return call
+
+
+def people(api: Api, **regions: str) -> None:
+    for name, region in regions.items():
+        assert api.put(f"/api/v1/users/{name}", {"email": f"{name}@example.test", "home_region": region}) == 201
+
+
+def told(*recipients: Any, **fields: Any) -> dict[str, Any]:
+    return {"type": "order_shipped", "recipients": list(recipients), "data": {"order_id": "A1"}, **fields}
+
+
+def test_people_live_in_their_region_and_are_reached_from_any(us: Cell, api: Api) -> None:
+    people(api, ann="us", bob="eu")
+    assert (us.has(User), [row.id for row in rows(User)]) == (["ann"], ["bob"])
+    assert [(row.user_id, row.region) for row in rows(Home)] == [("ann", "us")]
+    assert api.get("/api/v1/users/ann").json["email"] == "ann@example.test"
+    assert api.patch("/api/v1/users/ann", {"name": "Ann"}).json["name"] == "Ann"
+    assert api.get("/api/v1/users/ann/preferences") == 200
+    token = api.post("/api/v1/users/ann/token", {})
+    assert token.json["token"]
+    assert token.headers["Notifier-Home"] == f"http://127.0.0.1:{us.port}"
+    assert api.delete("/api/v1/users/ann") == 204
+    assert (us.has(User), rows(Home)) == ([], [])
+    assert api.get("/api/v1/users/ann") == 404
+
+
+def test_a_submission_for_people_of_both_is_answered_as_one(us: Cell, api: Api) -> None:
+    people(api, ann="us", bob="eu")
+    answer = api.post(URL, told("ann", "bob"), headers={"Idempotency-Key": "k1"})
+    assert answer == 202
+    assert {entry["user"] for entry in answer.json["notifications"]} == {"ann", "bob"}
+    assert [(one["region"], one["status"], one["recipients"]) for one in answer.json["regions"]] == [
+        ("eu", "accepted", 1),
+        ("us", "accepted", 1),
+    ]
+    assert (us.heard(), [row.user_id for row in rows(Notification)]) == ([("ann", "order_shipped")], ["bob"])
+    assert rows(Forward) == []
+    again = api.post(URL, told("ann", "bob"), headers={"Idempotency-Key": "k1"})
+    assert (again.headers["Idempotency-Replayed"], again.json["notifications"]) == (
+        "true",
+        answer.json["notifications"],
+    )
+    assert (len(us.heard()), len(rows(Notification))) == (1, 1)
+    [of_ann] = [entry["id"] for entry in answer.json["notifications"] if entry["user"] == "ann"]
+    assert api.get(f"{URL}/{of_ann}").json["user"] == "ann"
+    assert api.get(f"{URL}/ntf_{'0' * 32}") == 404
+
+
+def test_whoever_is_known_to_the_other_cell_alone_is_found_there(us: Cell, api: Api) -> None:
+    with us.app.app_context():
+        db.session.add(User(id="eve"))
+        db.session.commit()
+    assert api.post(URL, told("eve")) == 202
+    assert us.heard() == [("eve", "order_shipped")]
+    calls = us.calls
+    assert api.post(URL, told("eve", data={"order_id": "A2"})) == 202
+    assert us.calls == calls + 1  # where she lives is known now
+    assert api.post(URL, told({"id": "eve", "home_region": "eu"})) == 409
+    unknown = api.post(URL, told("nobody"))
+    assert (unknown.status_code, unknown.json["code"]) == (422, "unknown_user")
+
+
+def test_bulk_items_go_where_their_people_live(us: Cell, api: Api) -> None:
+    people(api, ann="us", bob="eu")
+    items = [told("ann"), told("bob"), told("ann", "bob", data={"order_id": "A2"}), {**told("bob"), "type": "nonsense"}]
+    results = api.post(f"{URL}/bulk", {"notifications": items}).json["results"]
+    assert [len(one.get("notifications") or ()) for one in results] == [1, 1, 2, 0]
+    assert results[3]["error"]["code"] == "unknown_type"
+    assert (len(us.heard()), len(rows(Notification))) == (2, 2)
+
+
+def test_a_dry_run_stores_nothing_anywhere(us: Cell, api: Api) -> None:
+    people(api, ann="us", bob="eu")
+    answer = api.post(f"{URL}?dry_run=true", told("ann", "bob"))
+    assert (answer.status_code, {entry["user"] for entry in answer.json["notifications"]}) == (200, {"ann", "bob"})
+    assert (us.heard(), rows(Notification), rows(Forward)) == ([], [], [])
+
+
+def test_what_is_wrong_is_told_with_the_places_of_the_call_and_nothing_is_passed_on(us: Cell, api: Api) -> None:
+    people(api, ann="us", bob="eu")
+    answer = api.post(URL, told("ann", "bob", {"id": "cid", "email": "no address", "home_region": "eu"}))
+    assert (answer.status_code, [fault["pointer"] for fault in answer.json["errors"]]) == (422, ["/recipients/2/email"])
+    assert (us.heard(), rows(Notification), rows(Forward)) == ([], [], [])
+    assert api.post(URL, {**told("ann"), "type": "nonsense"}).json["code"] == "unknown_type"
+    elsewhere = api.post(URL, told({"id": "dan", "home_region": "mars"}))
+    assert (elsewhere.status_code, elsewhere.json["detail"]) == (
+        422,
+        "nobody serves the region 'mars'; there are eu, us",
+    )
+    assert rows(Home)[0].user_id == "ann"
+
+
+def test_a_cell_that_is_away_holds_nobody_else_up_and_is_told_when_it_is_back(
+    us: Cell, api: Api, later: Callable[[float], Any]
+) -> None:
+    people(api, ann="us", bob="eu")
+    us.goes()
+    answer = api.post(URL, told("ann", "bob"))
+    assert answer == 202
+    assert [(one["region"], one["status"]) for one in answer.json["regions"]] == [("eu", "accepted"), ("us", "held")]
+    alone = api.post(URL, told("ann", data={"order_id": "A2"}))
+    assert (alone.status_code, alone.json["status"], alone.json["notifications"]) == (202, "held", None)
+    assert api.put("/api/v1/types/kiln", KILN) == 201
+    away = api.get("/api/v1/users/ann")
+    assert (away.status_code, away.json["detail"]) == (503, "the cell us gives no answer")
+    assert api.post(URL, told("stranger")) == 503  # perhaps they live there
+    assert api.get("/api/v1/users/bob") == 200
+    with later(60):
+        assert forwards.say_held() == 0
+    assert len(rows(Forward)) == 3
+
+    us.comes()
+    with later(120):
+        assert forwards.say_held() == 3
+        assert forwards.say_held() == 0
+    assert [user for user, _ in us.heard()] == ["ann", "ann"]
+    assert "kiln" in us.has(EventType)
+    assert rows(Forward) == []
+    assert [(row.failures, row.away_since) for row in rows(Neighbour)] == [(0, None)]
+
+
+def test_a_forward_that_comes_twice_is_carried_out_once(us: Cell, api: Api, later: Callable[[float], Any]) -> None:
+    people(api, ann="us")
+    us.goes()
+    api.post(URL, told("ann"))
+    [row] = rows(Forward)
+    kept = {"id": row.id, "region": "us", "call": row.call, "created_at": row.created_at}
+    us.comes()
+    for seconds in (60, 180):
+        with later(seconds):
+            assert forwards.say_held() == 1
+        db.session.execute(sa.insert(Forward), [kept])  # the answer was lost
+        db.session.commit()
+    assert us.heard() == [("ann", "order_shipped")]
+
+
+def test_what_is_refused_there_is_kept_with_its_reason(us: Cell, api: Api, later: Callable[[float], Any]) -> None:
+    people(api, ann="us")
+    us.goes()
+    api.post(URL, {**told("ann"), "type": "nonsense"})
+    us.comes()
+    with later(60):
+        assert forwards.say_held() == 1
+        assert forwards.say_held() == 0
+    [row] = rows(Forward)
+    assert row.refused == "unknown_type"
+
+
+def test_the_rights_of_a_key_go_with_the_call(us: Cell, api: Api, client: FlaskClient) -> None:
+    people(api, ann="us")
+    with us.app.app_context():
+        [shop] = db.session.scalars(sa.select(Producer).where(Producer.name == "Shop"))
+        shop.disabled_at = now()
+        db.session.commit()
+    with us.app.app_context():
+        keys.forget_cached_keys()
+    answer = api.get("/api/v1/users/ann")
+    assert (answer.status_code, answer.json["code"]) == (401, "invalid_key")
+
+
+def test_a_broadcast_goes_to_the_people_of_all_cells(us: Cell, api: Api, later: Callable[[float], Any]) -> None:
+    people(api, ann="us", bob="eu")
+    said = {"name": "Sale", "type": "promotional_offer", "audience": {"all": True}, "data": OFFER}
+    made = api.post("/api/v1/broadcasts", said, headers={"Idempotency-Key": "sale"})
+    assert made == 202
+    again = api.post("/api/v1/broadcasts", said, headers={"Idempotency-Key": "sale"})
+    assert again.json["id"] == made.json["id"]
+    assert us.has(Broadcast) == [row.id for row in rows(Broadcast)] == [parse("brd", made.json["id"])]
+    shown = api.get(f"/api/v1/broadcasts/{made.json['id']}").json
+    assert [(one["region"], one["audience"]) for one in shown["regions"]] == [("eu", 1), ("us", 1)]
+    assert api.post(f"/api/v1/broadcasts/{made.json['id']}/cancel") == 200
+    with us.app.app_context():
+        assert db.session.scalar(sa.select(Broadcast.status)) == "cancelled"
+    us.goes()
+    shown = api.get(f"/api/v1/broadcasts/{made.json['id']}").json
+    assert [(one["region"], one["status"]) for one in shown["regions"]] == [("eu", "cancelled"), ("us", "away")]
+
+
+def test_whoever_was_erased_at_home_is_forgotten(us: Cell, api: Api) -> None:
+    people(api, ann="us", bob="us")
+    with us.app.app_context():
+        db.session.execute(sa.delete(User).where(User.id == "ann"))
+        db.session.commit()
+    assert homes.check_some() == 1
+    assert [row.user_id for row in rows(Home)] == ["bob"]
+    us.goes()
+    assert homes.check_some() == 0
+
+
+SIGNED = {"sender": "us", "receiver": "eu", "key": KEY}
+
+
+@pytest.mark.parametrize(
+    ("changes", "apart", "said"),
+    [
+        ({"key": "x" * 40}, 0, "the signature is not right"),
+        ({"sender": "eu"}, 0, "two cells are called eu"),
+        ({"receiver": "asia"}, 0, "this is cell eu, and the call is for asia"),
+        ({"sender": "mars"}, 0, "cell mars is not among the REGIONS of eu"),
+        ({}, 400, "the clocks of us and eu are "),
+        ({}, -400, "the clocks of us and eu are "),
+    ],
+    ids=["key", "own name", "other cell", "stranger", "slow clock", "fast clock"],
+)
+def test_a_call_that_no_cell_signed_is_refused(
+    us: Cell, client: FlaskClient, still_clock: None, changes: dict[str, str], apart: int, said: str
+) -> None:
+    body = json.dumps({"ids": ["bob"]}).encode()
+    header = stamp(body, at=int(now().timestamp()) - apart, **{**SIGNED, **changes})
+    answer = client.post("/cells/people", data=body, headers={HEADER: header})
+    assert (answer.status_code, answer.json["code"]) == (401, "unverified")
+    assert said in answer.json["detail"]
+
+
+def test_a_call_that_was_changed_is_refused_and_without_cells_there_is_no_door(
+    us: Cell, app: APIFlask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = json.dumps({"ids": ["bob"]}).encode()
+    header = stamp(body, at=int(now().timestamp()), **SIGNED)
+    assert client.post("/cells/people", data=body, headers={HEADER: header}) == 200
+    assert client.post("/cells/people", data=body.replace(b"bob", b"eve"), headers={HEADER: header}) == 401
+    assert client.post("/cells/people", data=body) == 401
+    for nonsense in (b"[]", b"x", b'{"ids": 5}', b'{"ids": [5]}'):
+        signed = stamp(nonsense, at=int(now().timestamp()), **SIGNED)
+        assert client.post("/cells/people", data=nonsense, headers={HEADER: signed}) == 400
+        assert client.post("/cells/calls", data=nonsense, headers={HEADER: signed}) == 400
+    monkeypatch.setitem(app.extensions, "settings", replace(app.extensions["settings"], region=None))
+    assert client.post("/cells/people", data=body, headers={HEADER: header}) == 404
