@@ -1,6 +1,7 @@
 """What there is for watching an installation: its metrics and their document."""
 
 import dataclasses
+import math
 import subprocess
 
 import pytest
@@ -13,6 +14,8 @@ from notifier.ground import metrics
 from notifier.ground.clock import now
 from notifier.ground.config import Settings
 from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.ground.replica import Replica
 from notifier.ground.sink_urls import HttpSink
 from notifier.models import SyntheticTurn
 from tests.metered import documented
@@ -26,6 +29,9 @@ def told(app: APIFlask, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> 
     """/metrics of a web process with all there is to be told of."""
     sink = dataclasses.replace(settings, events_sink=HttpSink("https://collector.example/"))
     monkeypatch.setitem(app.extensions, "settings", sink)
+    copy = Replica(db.engine)
+    copy._ask_again_at = math.inf  # SQLite has none
+    monkeypatch.setitem(app.extensions, "replica", copy)
     serving.registry().configure([Account("slow", "smtp", {"SMTP_URL": "smtp://127.0.0.1:1"})])
     serving.registry().accounts()[-1][1].per_second = 5
     heard = {"channel": "email", "state": "ok", "ms": 7, "why": None}
