@@ -68,5 +68,5 @@ def test_no_label_names_a_person_an_address_a_host_or_an_id(told: str) -> None:
     assert names == {
         *("endpoint", "method", "status", "limit"),
         *("producer", "type", "category", "channel", "provider", "outcome", "kind", "priority"),
-        *("queue", "bus", "stage", "namespace", "task", "state", "version", "python"),
+        *("queue", "bus", "stage", "namespace", "table", "task", "state", "version", "python"),
     }
