@@ -132,6 +132,7 @@ def test_everything_that_is_dead_is_told_once(doctor: Doctor) -> None:
         "processes",
         "providers",
         "events",
+        "bus",
         "status-webhooks",
         "orphans",
         "late",
