@@ -83,12 +83,12 @@ class Pressure:
 
     def part(self, name: str, per_second: float, seconds: float) -> Part:
         """Calls at even distances, whatever the answers; when all clients wait for answers, later."""
-        part, lock, calls = Part(name, per_second), threading.Lock(), math.ceil(per_second * seconds / self.size)
         size = min(self.size, math.ceil(per_second * seconds))
+        part, lock, calls = Part(name, per_second), threading.Lock(), math.ceil(per_second * seconds / size)
         begun, over = time.monotonic(), threading.Event()
 
         def call(number: int) -> None:
-            wait_s = begun + number * self.size / per_second - time.monotonic()
+            wait_s = begun + number * size / per_second - time.monotonic()
             if wait_s > 0:
                 time.sleep(wait_s)
             body = {"notifications": [self.body() for _ in range(size)]}
@@ -114,7 +114,7 @@ class Pressure:
         prober.start()
         with ThreadPoolExecutor(self.clients) as pool:
             list(pool.map(call, range(calls)))
-        part.took_s = max(time.monotonic() - begun, calls * self.size / per_second)
+        part.took_s = max(time.monotonic() - begun, calls * size / per_second)
         over.set()
         prober.join()
         return part
