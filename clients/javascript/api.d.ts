@@ -1054,6 +1054,28 @@ export interface components {
                 };
             };
         };
+        /**
+         * RegionalProgress
+         * @description How far a broadcast is in one cell. `status` may also be `away`, `held` or `refused`.
+         */
+        RegionalProgress: {
+            /** Region */
+            region: string;
+            /** Status */
+            status: string;
+            /**
+             * Audience
+             * @default null
+             */
+            audience?: number | null;
+            /**
+             * Expanded
+             * @default null
+             */
+            expanded?: number | null;
+            /** @default null */
+            counts?: components["schemas"]["BroadcastCounts"] | null;
+        };
         /** BroadcastOut */
         BroadcastOut: {
             /** Id */
@@ -1118,6 +1140,12 @@ export interface components {
              * @description Why it paused itself; null if somebody did.
              */
             paused_reason: string | null;
+            /**
+             * Regions
+             * @description With several cells, of one broadcast.
+             * @default null
+             */
+            regions?: components["schemas"]["RegionalProgress"][] | null;
         };
         /** BroadcastIn */
         BroadcastIn: {
@@ -1690,12 +1718,47 @@ export interface components {
             /** Deliveries */
             deliveries: components["schemas"]["DeliveryOut"][];
         };
+        /**
+         * RegionalPart
+         * @description What became of the part of a submission that is for people of one region.
+         */
+        RegionalPart: {
+            /** Region */
+            region: string;
+            /**
+             * Status
+             * @description `held`: the cell gives no answer at the moment, and is told as soon as it does.
+             * @enum {string}
+             */
+            status: "accepted" | "held" | "refused";
+            /** Recipients */
+            recipients: number;
+            /**
+             * Id
+             * @default null
+             */
+            id?: string | null;
+            /**
+             * Error
+             * @description A problem, as a call there would have been answered.
+             * @default null
+             */
+            error?: {
+                [key: string]: unknown;
+            } | null;
+        };
         /** SubmissionOut */
         SubmissionOut: {
             /** Id */
             id: string;
             /** Status */
             status: string;
+            /**
+             * Regions
+             * @description With several cells, if some of the people live in another one.
+             * @default null
+             */
+            regions?: components["schemas"]["RegionalPart"][] | null;
             /**
              * Notifications
              * @description Null while more than 100 recipients are expanded in the background, and for a broadcast.
@@ -2943,6 +3006,12 @@ export interface components {
             id: string;
             /** Status */
             status: string;
+            /**
+             * Regions
+             * @description With several cells, if some of the people live in another one.
+             * @default null
+             */
+            regions?: components["schemas"]["RegionalPart"][] | null;
             /**
              * Notifications
              * @description Null while more than 100 recipients are expanded in the background, and for a broadcast.

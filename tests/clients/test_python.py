@@ -198,6 +198,8 @@ NAMED = {
     "BroadcastCounts": "BroadcastCounts",
     "BroadcastRecipient": "BroadcastRecipient",
     "UserToken": "TokenOut",
+    "RegionalPart": "RegionalPart",
+    "RegionalProgress": "RegionalProgress",
 }
 
 

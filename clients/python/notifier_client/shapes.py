@@ -92,12 +92,29 @@ class NotificationSummary(TypedDict):
     deliveries: list[Delivery]
 
 
+class RegionalPart(TypedDict):
+    region: str
+    status: Literal["accepted", "held", "refused"]
+    recipients: int
+    id: str | None
+    error: dict[str, Any] | None
+
+
+class RegionalProgress(TypedDict):
+    region: str
+    status: str
+    audience: int | None
+    expanded: int | None
+    counts: "BroadcastCounts | None"
+
+
 class Accepted(TypedDict):
     """`notifications` is None while more than 100 recipients are dealt with in the background."""
 
     id: str
     status: str
     notifications: list[NotificationSummary] | None
+    regions: NotRequired[list[RegionalPart]]
 
 
 class SubmissionStatus(Accepted):
@@ -220,6 +237,7 @@ class Broadcast(TypedDict):
     started_at: str | None
     finished_at: str | None
     paused_reason: str | None
+    regions: NotRequired[list[RegionalProgress]]
 
 
 class BroadcastRecipient(TypedDict):

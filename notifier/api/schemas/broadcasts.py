@@ -106,6 +106,16 @@ class BroadcastVariantOut(Answer):
     )
 
 
+class RegionalProgress(Answer):
+    """How far a broadcast is in one cell. `status` may also be `away`, `held` or `refused`."""
+
+    region: str
+    status: str
+    audience: int | None = None
+    expanded: int | None = None
+    counts: BroadcastCounts | None = None
+
+
 class BroadcastOut(Answer):
     id: str
     submission: str
@@ -127,6 +137,7 @@ class BroadcastOut(Answer):
     started_at: str | None
     finished_at: str | None
     paused_reason: str | None = Field(description="Why it paused itself; null if somebody did.")
+    regions: list[RegionalProgress] | None = Field(default=None, description="With several cells, of one broadcast.")
 
 
 class BroadcastPage(Answer):

@@ -205,9 +205,26 @@ class DryRunQuery(Part):
         return self.dry_run in ("true", "1")
 
 
+class RegionalPart(Answer):
+    """What became of the part of a submission that is for people of one region."""
+
+    region: str
+    status: Literal["accepted", "held", "refused"] = Field(
+        description="`held`: the cell gives no answer at the moment, and is told as soon as it does."
+    )
+    recipients: int
+    id: str | None = None
+    error: dict[str, Any] | None = Field(
+        default=None, description="A problem, as a call there would have been answered."
+    )
+
+
 class SubmissionOut(Answer):
     id: str
     status: str
+    regions: list[RegionalPart] | None = Field(
+        default=None, description="With several cells, if some of the people live in another one."
+    )
     notifications: list[NotificationSummary] | None = Field(
         description="Null while more than 100 recipients are expanded in the background, and for a broadcast."
     )
