@@ -131,6 +131,7 @@ def test_everything_that_is_dead_is_told_once(doctor: Doctor) -> None:
         "clocks",
         "processes",
         "providers",
+        "cells",
         "events",
         "bus",
         "status-webhooks",
