@@ -122,7 +122,7 @@ def misread(statement: str, parameters: Any) -> list[str]:
     for node in nodes(explained[0]["Plan"]):
         table = PARTITION.sub("", node.get("Relation Name", ""))
         read = node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))
-        if table in GROWING and (node["Node Type"].endswith("Seq Scan") or read > MOST_READ):
+        if table in GROWING and ((node["Node Type"].endswith("Seq Scan") and read) or read > MOST_READ):
             found.append(f"{node['Node Type']} of {table}, {round(read):,} rows")
     return found
 
