@@ -115,6 +115,14 @@ def test_the_package_shows_the_rooms_in_their_order() -> None:
     assert shown == ROOMS
 
 
+def test_the_page_about_the_architecture_shows_them_too() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    table = page.partition("| room | holds |\n")[2].partition("\n\n")[0]
+    first_cells = "".join(re.findall(r"^\| (`.+?) \|", table, re.MULTILINE))
+    shown = [name.removesuffix("/").removesuffix(".py").replace("/", ".") for name in re.findall(r"`(.+?)`", first_cells)]
+    assert [*shown, "__main__"] == ROOMS
+
+
 def test_packages_that_only_group_hold_nothing() -> None:
     for name in MAPS:
         body = [
