@@ -136,6 +136,9 @@ def _bulk(cells: Cells) -> Response | None:
             for region, share in shares.items()
         },
     )
+    here = outcomes.get(None)
+    if isinstance(here, Answer) and outcomes.keys() != shares.keys():  # this cell refuses the call as a whole
+        return _shown(here)
     results: list[dict[str, Any]] = [{"index": index} for index in range(len(items))]
     for region, outcome in outcomes.items():
         for place, (index, _) in enumerate(shares[region]):

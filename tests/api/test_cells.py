@@ -183,6 +183,16 @@ def test_bulk_items_go_where_their_people_live(us: Cell, api: Api) -> None:
     assert (len(us.heard()), len(rows(Notification))) == (2, 2)
 
 
+def test_a_bulk_call_that_this_cell_refuses_is_refused_and_nothing_is_passed_on(us: Cell, api: Api) -> None:
+    people(api, ann="us", bob="eu")
+    key = {"Idempotency-Key": "k1"}
+    assert api.post(f"{URL}/bulk", {"notifications": [told("bob")]}, headers=key) == 202
+    others = {"notifications": [told("ann"), told("bob", data={"order_id": "A2"})]}
+    answer = api.post(f"{URL}/bulk", others, headers=key)
+    assert (answer.status_code, answer.json["code"]) == (422, "idempotency_mismatch")
+    assert (us.heard(), rows(Forward)) == ([], [])
+
+
 def test_a_dry_run_stores_nothing_anywhere(us: Cell, api: Api) -> None:
     people(api, ann="us", bob="eu")
     answer = api.post(f"{URL}?dry_run=true", told("ann", "bob"))
