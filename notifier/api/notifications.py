@@ -42,10 +42,11 @@ bp = Door("api_notifications", __name__, url_prefix="/api/v1", tag="Notification
 def submit_notification(query_data: DryRunQuery, json_data: SubmissionIn) -> Response:
     """Notify 1 to 1,000 people of one event
 
-    Answers after everything is stored and before anything is sent. Unknown recipients are created if they
-    come with a value, such as an address; an unknown id alone is refused. For known people, a key with the scope `users`
-    changes the profile; with any other key, the values hold for this notification alone. With `dry_run=true` (at most 100 recipients) nothing is stored or sent, and the answer says for each channel
-    what would happen, why, and which text would be sent.
+    Answers after everything is stored and before anything is sent. Unknown recipients are created if they come with a
+    value, such as an address; an unknown id alone is refused. For known people, a key with the scope `users` changes
+    the profile; with any other key, the values hold for this notification alone. With `dry_run=true` (at most 100
+    recipients) nothing is stored or sent, and the answer says for each channel what would happen, why, and which text
+    would be sent.
 
     Order is best effort for each person, channel and priority: retries, quiet hours and several workers can change it.
     If only the latest matters, give a `collapse_key`, and a `sequence` if calls may overtake one another.
