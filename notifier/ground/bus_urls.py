@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from notifier.ground.sink_urls import Credentials, KafkaSink, credentials_of, parse_kafka
+from notifier.ground.sink_urls import Credentials, KafkaTopic, credentials_of, parse_kafka
 
 _GROUP = "notifier"
 _NAME = re.compile(r"[\x21-\x7e]{1,255}")
@@ -20,7 +20,7 @@ FIFO = ".fifo"
 
 @dataclass(frozen=True, slots=True)
 class KafkaBus:
-    topic_at: KafkaSink
+    topic_at: KafkaTopic
     group: str
 
     @property

@@ -1,4 +1,5 @@
-"""Where events are sent (EVENTS_SINK): `kafka://host[:port][,host2]/topic`, `https://…` or `http://…`.
+"""Where events are sent (EVENTS_SINK): `kafka://host[:port][,host2]/topic`, `https://…` or `http://…`. `bus_urls`
+reads topics that events come from by the same rules.
 
 A URL may hold a password, and its path or query a token. So what goes into a log is `shown`, made of the rest.
 """
@@ -20,7 +21,7 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
-class KafkaSink:
+class KafkaTopic:
     """`brokers`: `host:port`, to begin with. With credentials always by TLS; `mechanism` of SASL."""
 
     brokers: tuple[str, ...]
@@ -55,7 +56,7 @@ class HttpSink:
         return f"{parts.scheme}://{parts.netloc}"
 
 
-SinkTarget = KafkaSink | HttpSink
+SinkTarget = KafkaTopic | HttpSink
 
 
 def parse_sink(text: str) -> SinkTarget:
@@ -79,7 +80,7 @@ def _http(text: str) -> HttpSink:
     return HttpSink(bare.geturl(), credentials_of(parts))
 
 
-def parse_kafka(text: str, more: frozenset[str] = frozenset()) -> tuple[KafkaSink, dict[str, str]]:
+def parse_kafka(text: str, more: frozenset[str] = frozenset()) -> tuple[KafkaTopic, dict[str, str]]:
     """A topic of a cluster, and the options of `more` that follow it. Raises ValueError as `parse_sink`."""
     # urlsplit takes the port of the last broker for that of all
     address, _, rest = text.removeprefix("kafka://").partition("/")
@@ -101,7 +102,7 @@ def parse_kafka(text: str, more: frozenset[str] = frozenset()) -> tuple[KafkaSin
         raise ValueError(f"knows the mechanisms {', '.join(MECHANISMS)}")
     if credentials and options.get("tls") == "off":
         raise ValueError("sends a password by TLS only")
-    target = KafkaSink(
+    target = KafkaTopic(
         tuple(f"{broker[1]}:{broker[2] or _KAFKA_PORT}" for broker in found if broker),
         topic,
         has_tls=credentials is not None or options.get("tls") == "on",

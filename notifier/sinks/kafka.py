@@ -9,7 +9,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from notifier.ground.sink_urls import KafkaSink
+from notifier.ground.sink_urls import KafkaTopic
 from notifier.sinks.collector import Away, Line, Refused
 
 _ANSWER_S = 20.0
@@ -26,7 +26,7 @@ class KafkaCollector:
     come after what is sent again.
     """
 
-    def __init__(self, target: KafkaSink) -> None:
+    def __init__(self, target: KafkaTopic) -> None:
         self._target = target
         self._producer: Producer | None = None
         self._last_error = "no_answer"
@@ -80,7 +80,7 @@ class KafkaCollector:
         self._last_error = code_of(error)
 
 
-def security_of(target: KafkaSink) -> dict[str, Any]:
+def security_of(target: KafkaTopic) -> dict[str, Any]:
     """The options of a client for TLS and SASL."""
     options: dict[str, Any] = {}
     if target.has_tls:

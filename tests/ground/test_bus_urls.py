@@ -3,7 +3,7 @@
 import pytest
 
 from notifier.ground.bus_urls import BusTarget, KafkaBus, RabbitBus, RedisBus, SqsBus, parse_bus
-from notifier.ground.sink_urls import Credentials, KafkaSink
+from notifier.ground.sink_urls import Credentials, KafkaTopic
 
 SECRET = "hunter2"
 
@@ -11,10 +11,10 @@ SECRET = "hunter2"
 @pytest.mark.parametrize(
     ("text", "target", "dead"),
     [
-        ("kafka://a,b:1/orders", KafkaBus(KafkaSink(("a:9092", "b:1"), "orders", False), "notifier"), "orders.dead"),
+        ("kafka://a,b:1/orders", KafkaBus(KafkaTopic(("a:9092", "b:1"), "orders", False), "notifier"), "orders.dead"),
         (
             "kafka://u:p%40ss@a/orders?mechanism=SCRAM-SHA-512&group=shop",
-            KafkaBus(KafkaSink(("a:9092",), "orders", True, Credentials("u", "p@ss"), "SCRAM-SHA-512"), "shop"),
+            KafkaBus(KafkaTopic(("a:9092",), "orders", True, Credentials("u", "p@ss"), "SCRAM-SHA-512"), "shop"),
             "orders.dead",
         ),
         ("amqp://h?queue=orders", RabbitBus("h", 5672, "/", "orders", False), "orders.dead"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from notifier.ground.sink_urls import Credentials, HttpSink, KafkaSink, SinkTarget, parse_sink
+from notifier.ground.sink_urls import Credentials, HttpSink, KafkaTopic, SinkTarget, parse_sink
 
 SECRET = "hunter2"
 
@@ -10,12 +10,12 @@ SECRET = "hunter2"
 @pytest.mark.parametrize(
     ("text", "target"),
     [
-        ("kafka://broker/events", KafkaSink(("broker:9092",), "events", has_tls=False)),
-        ("kafka://a:9093,b,[::1]:7/n.e-w_s", KafkaSink(("a:9093", "b:9092", "[::1]:7"), "n.e-w_s", has_tls=False)),
-        ("kafka://a/events?tls=on", KafkaSink(("a:9092",), "events", has_tls=True)),
+        ("kafka://broker/events", KafkaTopic(("broker:9092",), "events", has_tls=False)),
+        ("kafka://a:9093,b,[::1]:7/n.e-w_s", KafkaTopic(("a:9093", "b:9092", "[::1]:7"), "n.e-w_s", has_tls=False)),
+        ("kafka://a/events?tls=on", KafkaTopic(("a:9092",), "events", has_tls=True)),
         (
             "kafka://user:p%40ss@a/events?mechanism=SCRAM-SHA-512",
-            KafkaSink(("a:9092",), "events", True, Credentials("user", "p@ss"), "SCRAM-SHA-512"),
+            KafkaTopic(("a:9092",), "events", True, Credentials("user", "p@ss"), "SCRAM-SHA-512"),
         ),
         ("https://example.test", HttpSink("https://example.test")),
         (

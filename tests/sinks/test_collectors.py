@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from notifier.core.networks import parse
-from notifier.ground.sink_urls import HttpSink, KafkaSink, parse_sink
+from notifier.ground.sink_urls import HttpSink, KafkaTopic, parse_sink
 from notifier.sinks import kafka as kafka_module
 from notifier.sinks.collector import Away, Line, Refused
 from notifier.sinks.http import HttpCollector
@@ -96,7 +96,7 @@ def brokers() -> Iterator[str]:
 
 
 def test_a_message_has_the_event_and_its_key(brokers: str) -> None:
-    collector = KafkaCollector(KafkaSink((brokers,), "keys", has_tls=False))
+    collector = KafkaCollector(KafkaTopic((brokers,), "keys", has_tls=False))
     collector.take([line(1, "ntf_a"), line(2, "ntf_b"), line(3, "ntf_a"), line(4)])
     collector.close()
     found = kafka.all_of(brokers, "keys")
@@ -104,7 +104,7 @@ def test_a_message_has_the_event_and_its_key(brokers: str) -> None:
 
 
 def test_messages_of_one_key_stay_in_their_order(brokers: str) -> None:
-    collector = KafkaCollector(KafkaSink((brokers,), "order", has_tls=False))
+    collector = KafkaCollector(KafkaTopic((brokers,), "order", has_tls=False))
     for first in range(0, 900, 300):
         collector.take([line(number, f"ntf_{number % 7}") for number in range(first, first + 300)])
     collector.close()
@@ -116,7 +116,7 @@ def test_messages_of_one_key_stay_in_their_order(brokers: str) -> None:
 
 
 def test_a_message_that_no_broker_takes_is_refused(brokers: str) -> None:
-    collector = KafkaCollector(KafkaSink((brokers,), "large", has_tls=False))
+    collector = KafkaCollector(KafkaTopic((brokers,), "large", has_tls=False))
     with pytest.raises(Refused, match="kafka_msg_size_too_large"):
         collector.take([Line(1, "c1", None, b"x" * 2_000_000)])
     collector.take([line(2)])
@@ -125,7 +125,7 @@ def test_a_message_that_no_broker_takes_is_refused(brokers: str) -> None:
 
 def test_brokers_that_are_gone_are_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka_module, "_ANSWER_S", 1.0)
-    collector = KafkaCollector(KafkaSink((f"127.0.0.1:{free_port()}",), "events", has_tls=False))
+    collector = KafkaCollector(KafkaTopic((f"127.0.0.1:{free_port()}",), "events", has_tls=False))
     with pytest.raises(Away, match=r"^kafka_"):
         collector.take([line(1)])
     collector.close()
@@ -134,7 +134,7 @@ def test_brokers_that_are_gone_are_away(monkeypatch: pytest.MonkeyPatch) -> None
 def test_brokers_that_say_nothing_are_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka_module, "_ANSWER_S", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        collector = KafkaCollector(KafkaSink((f"127.0.0.1:{silent.getsockname()[1]}",), "events", has_tls=False))
+        collector = KafkaCollector(KafkaTopic((f"127.0.0.1:{silent.getsockname()[1]}",), "events", has_tls=False))
         with pytest.raises(Away):
             collector.take([line(1)])
         collector.close()
