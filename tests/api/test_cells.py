@@ -183,16 +183,6 @@ def test_bulk_items_go_where_their_people_live(us: Cell, api: Api) -> None:
     assert (len(us.heard()), len(rows(Notification))) == (2, 2)
 
 
-def test_a_bulk_call_that_this_cell_refuses_is_refused_and_nothing_is_passed_on(us: Cell, api: Api) -> None:
-    people(api, ann="us", bob="eu")
-    key = {"Idempotency-Key": "k1"}
-    assert api.post(f"{URL}/bulk", {"notifications": [told("bob")]}, headers=key) == 202
-    others = {"notifications": [told("ann"), told("bob", data={"order_id": "A2"})]}
-    answer = api.post(f"{URL}/bulk", others, headers=key)
-    assert (answer.status_code, answer.json["code"]) == (422, "idempotency_mismatch")
-    assert (us.heard(), rows(Forward)) == ([], [])
-
-
 def test_a_dry_run_stores_nothing_anywhere(us: Cell, api: Api) -> None:
     people(api, ann="us", bob="eu")
     answer = api.post(f"{URL}?dry_run=true", told("ann", "bob"))
@@ -268,6 +258,16 @@ def test_what_is_refused_there_is_kept_with_its_reason(us: Cell, api: Api, later
         assert forwards.say_held() == 0
     [row] = rows(Forward)
     assert row.refused == "unknown_type"
+
+
+def test_a_bulk_call_that_this_cell_refuses_is_refused_and_nothing_is_passed_on(us: Cell, api: Api) -> None:
+    people(api, ann="us", bob="eu")
+    key = {"Idempotency-Key": "k1"}
+    assert api.post(f"{URL}/bulk", {"notifications": [told("bob")]}, headers=key) == 202
+    others = {"notifications": [told("ann"), told("bob", data={"order_id": "A2"})]}
+    answer = api.post(f"{URL}/bulk", others, headers=key)
+    assert (answer.status_code, answer.json["code"]) == (422, "idempotency_mismatch")
+    assert (us.heard(), rows(Forward)) == ([], [])
 
 
 def test_the_rights_of_a_key_go_with_the_call(us: Cell, api: Api, client: FlaskClient) -> None:
