@@ -1,4 +1,7 @@
-"""Runs the migrations inside the app (`python -m notifier migrate`): its engine, its models, one transaction."""
+"""Runs the migrations inside the app (`python -m notifier migrate`): its engine, its models, a transaction each."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from alembic import context
 from flask import current_app
@@ -10,26 +13,37 @@ database = current_app.extensions["migrate"].db
 
 
 def run() -> None:
-    with database.engine.connect() as connection:
-        is_sqlite = connection.dialect.name == "sqlite"
+    with database.engine.connect() as connection, alone():
+        is_compared = schema.compared(connection)
+        connection.rollback()  # Alembic would make no transactions inside of another
         options = {
             **current_app.extensions["migrate"].configure_args,
-            "render_as_batch": is_sqlite,  # SQLite alters a table by copying it
+            "render_as_batch": connection.dialect.name == "sqlite",  # it alters a table by copying it
             "compare_type": False,  # encrypted and JSON columns differ by database on purpose
         }
         context.configure(
             connection=connection,
             target_metadata=database.metadata,
             transaction_per_migration=True,
-            include_object=schema.compared(connection),
+            include_object=is_compared,
             **options,
         )
         with context.begin_transaction():
-            if not is_sqlite:
-                # Two machines may migrate at once: the second waits, and then finds nothing left to do.
-                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7246001)")
             context.run_migrations()
         connection.commit()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Two machines may migrate at once: the second waits, and then finds nothing left to do. By a connection of its
+    own, since the lock ends with a transaction.
+    """
+    if database.engine.dialect.name == "sqlite":
+        yield
+        return
+    with database.engine.connect() as guard:
+        guard.exec_driver_sql("SELECT pg_advisory_xact_lock(7246001)")
+        yield
 
 
 if context.is_offline_mode():

@@ -2,10 +2,16 @@
 
 The table as it was becomes the first partition, `…_before`: nothing is copied, but it is read once to prove that its
 keys belong there.
+
+Nobody is made to wait for long: it takes all its locks before it changes anything, and lets go of them to try again
+while one of them is not to be had. Some of what runs beside it takes the same ones in another order.
 """
+
+import time
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.exc import OperationalError
 
 revision = "0053"
 down_revision = "0052"
@@ -20,14 +26,25 @@ FIRST = (
     "+ 345600000), 12, '0') || repeat('0', 20) AS uuid)"
 )
 TRIGGER = "event_is_in_order"
+PARTED = ("attempt", "event", "capture", "subscription_attempt")
+MOST_TRIES = 100  # of a second, with two between
+IN_THE_WAY = ("55P03", "40P01")  # SQLSTATE: lock_timeout's, and of a deadlock
+REFERRED = (
+    "SELECT DISTINCT relname FROM pg_constraint JOIN pg_class ON pg_class.oid = confrelid WHERE contype = 'f' "
+    "AND conrelid = ANY(CAST(:tables AS regclass[])) AND confrelid <> ALL(CAST(:tables AS regclass[])) ORDER BY relname"
+)
+GRANTED = (
+    "SELECT privilege_type, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE CAST(CAST(grantee AS regrole) AS text) END AS role, "
+    "is_grantable FROM pg_class, aclexplode(relacl) WHERE pg_class.oid = CAST(:table AS regclass) "
+    "AND grantee <> relowner"
+)
 
 
 def upgrade() -> None:
     if op.get_bind().dialect.name != "postgresql":
         return
+    lock()
     first = op.get_bind().execute(sa.text(FIRST)).scalar_one()
-    # In the order in which what is sent is recorded
-    run("LOCK TABLE attempt, event, capture, subscription_attempt IN ACCESS EXCLUSIVE MODE")
     for table, key in BY_TIME.items():
         part(table, key, f"'{first}'")
     given = op.get_bind().execute(sa.text("SELECT last_value FROM event_id_seq")).scalar_one()
@@ -45,17 +62,45 @@ def downgrade() -> None:
     """Copies the rows back into one table each: some seconds for a million."""
     if op.get_bind().dialect.name != "postgresql":
         return
-    for table in (*BY_TIME, "event"):
-        run(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+    lock()
+    for table in PARTED:
         indexes, constraints = described(table)
         run(f"ALTER TABLE {table} RENAME TO {table}_parted")
         run(f"CREATE TABLE {table} (LIKE {table}_parted INCLUDING DEFAULTS)")
+        grant_as(f"{table}_parted", table)
         run(f"INSERT INTO {table} SELECT * FROM {table}_parted")
         if table == "event":
             run("ALTER SEQUENCE event_id_seq OWNED BY event.id")
         run(f"DROP TABLE {table}_parted")
         restore(table, indexes, constraints)
     run(f"CREATE TRIGGER {TRIGGER} BEFORE INSERT ON event FOR EACH STATEMENT EXECUTE FUNCTION {TRIGGER}()")
+
+
+def lock() -> None:
+    """The tables, and those that they refer to: a foreign key changes both."""
+    bind = op.get_bind()
+    referred = bind.execute(sa.text(REFERRED), {"tables": list(PARTED)}).scalars()
+    names = ", ".join(f'"{name}"' for name in (*PARTED, *referred))
+    run("SET LOCAL lock_timeout = '1s'")
+    for _ in range(MOST_TRIES):
+        try:
+            with bind.begin_nested():
+                run(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
+        except OperationalError as error:
+            if getattr(error.orig, "pgcode", None) not in IN_THE_WAY:
+                raise
+            time.sleep(2)
+        else:
+            run("SET LOCAL lock_timeout TO DEFAULT")
+            return
+    raise RuntimeError(f"a long transaction, such as a backup, uses one of {names}: let it end, and migrate again")
+
+
+def grant_as(source: str, table: str) -> None:
+    """To those who read or write beside us."""
+    for row in op.get_bind().execute(sa.text(GRANTED), {"table": source}).all():
+        option = " WITH GRANT OPTION" if row.is_grantable else ""
+        run(f"GRANT {row.privilege_type} ON {table} TO {row.role}{option}")
 
 
 def part(table: str, key: str, bound: str) -> None:
@@ -67,6 +112,7 @@ def part(table: str, key: str, bound: str) -> None:
     for name in indexes:
         run(f"ALTER INDEX {name} RENAME TO {name}_before")
     run(f"CREATE TABLE {table} (LIKE {before} INCLUDING DEFAULTS) PARTITION BY RANGE ({key})")
+    grant_as(before, table)
     restore(table, indexes, constraints)
     run(f"ALTER TABLE {table} ATTACH PARTITION {before} FOR VALUES FROM (MINVALUE) TO ({bound})")
     run(f"CREATE TABLE {table}_rest PARTITION OF {table} DEFAULT")

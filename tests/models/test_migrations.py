@@ -1,7 +1,9 @@
 """Migrations lead from nothing to exactly the models, and back to nothing, on both databases."""
 
 import contextlib
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +24,18 @@ from notifier.ground.ids import new_id
 from notifier.ledgers import audit
 from notifier.models import Address, AuditEntry, Delivery, Notification, Submission, TemplateContent, User
 from tests.conftest import new_postgres_database
+
+POSTGRESQL = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True, scope="session")
+
+
+@pytest.fixture
+def postgres(environment: dict[str, str], postgres_server: str) -> Iterator[APIFlask]:
+    url = new_postgres_database(postgres_server, "notifier_migrations")
+    app = create_app(Settings.from_env({**environment, "DATABASE_URL": url}))
+    with app.app_context():
+        yield app
+        db.session.remove()
+        db.engine.dispose()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -129,6 +143,61 @@ def test_a_device_of_several_people_is_left_to_the_last(empty_app: APIFlask) -> 
     assert db.session.scalar(sa.select(sa.func.count()).select_from(Address)) == 5
     db.session.close()
     downgrade(revision="0008")
+
+
+@POSTGRESQL
+def test_each_is_a_transaction_and_another_machine_waits_for_all(postgres: APIFlask) -> None:
+    free: list[bool] = []
+    others = sa.create_engine(db.engine.url)
+
+    def look(_: object = None) -> None:
+        with others.connect() as other:
+            free.append(bool(other.scalar(sa.text("SELECT pg_try_advisory_xact_lock(7246001)"))))
+
+    sa.event.listen(db.engine, "commit", look)
+    upgrade(revision="0003")
+    look()
+    *meanwhile, afterwards = free
+    assert meanwhile == [False, False, False]
+    assert afterwards
+    others.dispose()
+
+
+@POSTGRESQL
+def test_partitions_are_laid_beside_who_locks_in_another_order(postgres: APIFlask) -> None:
+    """First deliveries, then attempts: as `upkeep.lapsed` does."""
+    upgrade(revision="0052")
+    waits = sa.text("SELECT 1 FROM pg_locks WHERE relation = 'delivery'::regclass AND NOT granted")
+    with db.engine.connect() as other, db.engine.connect() as watcher, ThreadPoolExecutor(1) as beside:
+        other.execute(sa.text("LOCK TABLE delivery IN ROW EXCLUSIVE MODE"))
+
+        def go_on() -> None:
+            while watcher.scalar(waits) is None:
+                time.sleep(0.01)
+            other.execute(sa.text("LOCK TABLE attempt IN ROW EXCLUSIVE MODE"))
+            other.commit()
+
+        done = beside.submit(go_on)
+        upgrade(revision="0053")
+        done.result()
+
+
+@POSTGRESQL
+def test_partitioned_tables_are_open_to_whom_they_were(postgres: APIFlask) -> None:
+    may_read = sa.text("SELECT has_table_privilege('reporting', 'event', 'SELECT')")
+    upgrade(revision="0052")
+    with db.engine.begin() as connection:
+        connection.execute(sa.text("CREATE ROLE reporting"))
+        connection.execute(sa.text("GRANT SELECT ON event TO reporting"))
+    try:
+        for change, revision in ((upgrade, "0053"), (downgrade, "0052")):
+            change(revision=revision)
+            with db.engine.connect() as connection:
+                assert connection.scalar(may_read)
+    finally:
+        with db.engine.begin() as connection:
+            connection.execute(sa.text("DROP OWNED BY reporting"))
+            connection.execute(sa.text("DROP ROLE reporting"))
 
 
 def test_migrations_are_numbered_without_gaps(root: Path) -> None:
