@@ -16,10 +16,11 @@ from uuid import UUID
 
 import sqlalchemy as sa
 import structlog
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, scoped_session
 
 from notifier.ground.clock import now
-from notifier.ground.database import transaction
+from notifier.ground.database import DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, sqlstate, transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import first_at, made_at
 
@@ -28,6 +29,7 @@ AHEAD = 7  # days; so long may the scheduler fail before rows go into the rest
 SPARE = 3  # partitions of positions beyond the one in use
 POSITIONS = 1 << 30  # in a partition: a day has fewer, or takes several
 _LONG = 100 * DAY  # what is kept longer has months: who has no time to look by looks into every partition
+_UNDEFINED_TABLE = "42P01"  # SQLSTATE
 _LAYS = 7246002  # the advisory lock of the one who makes partitions
 _BOUNDS = re.compile(r"FOR VALUES FROM \((?:MINVALUE|'(.+)')\) TO \('(.+)'\)")
 _CHILDREN = sa.text(
@@ -124,13 +126,14 @@ def spare(kept: timedelta) -> timedelta:
 
 
 def drop(key: "sa.Column[Any]", oldest: datetime) -> int:
-    """Drops the partitions in which there is nothing that has happened (`at`) since `oldest`; → how many."""
+    """Drops the partitions in which there is nothing that has happened (`at`) since `oldest`; → how many. One that is
+    in use, or that another process is dropping, is left alone.
+    """
     if not are_used():
         return 0
     last, gone = first_at(oldest).int, 0
     for partition in of(key.table):
-        if partition.upper <= last and _is_old(key, partition, oldest):
-            _drop(key.table, partition)
+        if partition.upper <= last and _is_dropped(key, partition, oldest):
             gone += 1
     return gone
 
@@ -184,9 +187,8 @@ def drop_positions(key: "sa.Column[Any]", oldest: datetime, before: Callable[[sa
         return 0
     given, gone = _given(key), 0
     for partition in of(key.table):
-        if partition.upper > given or not _is_old(key, partition, oldest):
+        if partition.upper > given or not _is_dropped(key, partition, oldest, before):
             break
-        _drop(key.table, partition, before)
         gone += 1
     return gone
 
@@ -218,6 +220,24 @@ def _make(session: "scoped_session[Session]", key: "sa.Column[Any]", name: str, 
         f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({lower}) TO ({upper})",
     ):
         session.execute(sa.text(statement))
+
+
+def _is_dropped(
+    key: "sa.Column[Any]",
+    partition: Partition,
+    oldest: datetime,
+    before: Callable[[sa.TableClause], None] | None = None,
+) -> bool:
+    try:
+        if not _is_old(key, partition, oldest):
+            return False
+        _drop(key.table, partition, before)
+    except DBAPIError as error:
+        db.session.rollback()
+        if sqlstate(error) not in (LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED, _UNDEFINED_TABLE):
+            raise
+        return False
+    return True
 
 
 def _is_old(key: "sa.Column[Any]", partition: Partition, oldest: datetime) -> bool:

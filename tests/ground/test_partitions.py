@@ -160,6 +160,28 @@ def test_old_partitions_are_dropped_but_for_those_in_which_something_is_young() 
     assert (places(), names()) == ({}, ["p20261207", "p20261208"])
 
 
+def test_what_is_in_use_is_left_for_the_next_time() -> None:
+    partitions.lay(LOG.c.id, 30 * DAY)
+    add(BEGIN)
+    with db.engine.connect() as reader:
+        reader.execute(sa.select(LOG))
+        assert partitions.drop(LOG.c.id, BEGIN + DAY) == 0
+    assert partitions.drop(LOG.c.id, BEGIN + DAY) == 2
+
+
+def test_another_process_may_drop_the_same(clock: time_machine.Traveller) -> None:
+    def be_slow(partition: sa.TableClause) -> None:
+        with db.engine.begin() as other:
+            other.execute(sa.text(f"DROP TABLE {partition.name}"))
+
+    partitions.lay_positions(STREAM.c.id)
+    say(BEGIN)
+    clock.shift(DAY)
+    partitions.lay_positions(STREAM.c.id)
+    assert partitions.drop_positions(STREAM.c.id, BEGIN + DAY, be_slow) == 0
+    assert names(STREAM)[0] == "p000001"
+
+
 @pytest.mark.parametrize(
     ("kept", "spare"),
     [
