@@ -250,11 +250,13 @@ def _is_old(key: "sa.Column[Any]", partition: Partition, oldest: datetime) -> bo
 
 
 def _drop(table: sa.Table, partition: Partition, before: Callable[[sa.TableClause], None] | None = None) -> None:
-    """What is written into it at this moment goes too."""
+    """What is written into it at this moment goes too. What its rows refer to is not locked: who holds some of it may
+    be waiting for this table.
+    """
     with transaction() as session:
         session.execute(sa.text("SET LOCAL lock_timeout = '200ms'"))
         if before is not None:
             before(sa.table(partition.name, *(sa.column(column.name, column.type) for column in table.columns)))
-        _lock(session, table)
+        session.execute(sa.text(f"LOCK TABLE ONLY {table.name} IN ACCESS EXCLUSIVE MODE"))
         session.execute(sa.text(f"DROP TABLE {partition.name}"))
     log.info("partitions.dropped", partition=partition.name)

@@ -182,6 +182,28 @@ def test_another_process_may_drop_the_same(clock: time_machine.Traveller) -> Non
     assert names(STREAM)[0] == "p000001"
 
 
+def test_one_is_dropped_beside_those_who_write_to_what_its_rows_refer_to() -> None:
+    metadata = sa.MetaData()
+    sa.Table("owner", metadata, sa.Column("id", sa.Uuid, primary_key=True))
+    call = sa.Table(
+        "call",
+        metadata,
+        sa.Column("id", sa.Uuid, sa.ForeignKey("owner.id"), primary_key=True),
+        sa.Column("at", sa.DateTime(True)),
+        postgresql_partition_by="RANGE (id)",
+    )
+    metadata.create_all(db.engine)
+    with transaction() as session:
+        session.execute(sa.text("CREATE TABLE call_rest PARTITION OF call DEFAULT"))
+    try:
+        partitions.lay(call.c.id, DAY)
+        with db.engine.connect() as other:
+            other.execute(sa.text("LOCK TABLE owner IN ROW EXCLUSIVE MODE"))
+            assert partitions.drop(call.c.id, BEGIN + DAY) == 1
+    finally:
+        metadata.drop_all(db.engine)
+
+
 @pytest.mark.parametrize(
     ("kept", "spare"),
     [

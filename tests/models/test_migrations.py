@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -164,22 +165,35 @@ def test_each_is_a_transaction_and_another_machine_waits_for_all(postgres: APIFl
 
 
 @POSTGRESQL
-def test_partitions_are_laid_beside_who_locks_in_another_order(postgres: APIFlask) -> None:
-    """First deliveries, then attempts: as `upkeep.lapsed` does."""
+@pytest.mark.parametrize("order", [("delivery", "attempt"), ("event", "delivery")])
+def test_partitions_are_laid_beside_who_locks_in_any_order(postgres: APIFlask, order: tuple[str, str]) -> None:
     upgrade(revision="0052")
-    waits = sa.text("SELECT 1 FROM pg_locks WHERE relation = 'delivery'::regclass AND NOT granted")
+    waits = sa.text("SELECT 1 FROM pg_locks WHERE NOT granted LIMIT 1")
     with db.engine.connect() as other, db.engine.connect() as watcher, ThreadPoolExecutor(1) as beside:
-        other.execute(sa.text("LOCK TABLE delivery IN ROW EXCLUSIVE MODE"))
+        other.execute(sa.text(f"LOCK TABLE {order[0]} IN ROW EXCLUSIVE MODE"))
 
         def go_on() -> None:
             while watcher.scalar(waits) is None:
                 time.sleep(0.01)
-            other.execute(sa.text("LOCK TABLE attempt IN ROW EXCLUSIVE MODE"))
+            other.execute(sa.text(f"LOCK TABLE {order[1]} IN ROW EXCLUSIVE MODE"))
             other.commit()
 
         done = beside.submit(go_on)
         upgrade(revision="0053")
         done.result()
+
+
+@POSTGRESQL
+def test_a_row_of_a_clock_that_was_far_ahead_is_left_until_its_time(postgres: APIFlask) -> None:
+    upgrade(revision="0052")
+    ids = [UUID(int=(0xFFFF << 112) + number) for number in range(2)]
+    told = "INSERT INTO subscription_attempt (id, subscription_id, at, outcome) VALUES (:id, :id, now(), 'sent')"
+    with db.engine.begin() as connection:
+        connection.execute(sa.text(told), [{"id": key} for key in (new_id(), *ids)])
+    upgrade(revision="0053")
+    of = sa.text("SELECT CAST(tableoid::regclass AS text) FROM subscription_attempt ORDER BY id")
+    with db.engine.connect() as connection:
+        assert connection.scalars(of).all() == ["subscription_attempt_before", *["subscription_attempt_rest"] * 2]
 
 
 @POSTGRESQL
