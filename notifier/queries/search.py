@@ -241,8 +241,8 @@ def _whole(looked_at: "sa.Select[UUID, str]") -> Found:
     return Found(found.lines, show("ntf", keys[PAGE_SIZE - 1]) if len(keys) > PAGE_SIZE else None, is_cut_short=False)
 
 
-@may_lag
 def these(keys: Sequence[UUID]) -> Found:
+    """By themselves never from the replica: who asks by an id may have it from a moment ago."""
     rows = list(
         db.session.scalars(sa.select(Notification).where(Notification.id.in_(keys)).order_by(Notification.id.desc()))
     )

@@ -17,6 +17,7 @@ from notifier.ground import replica
 from notifier.ground.config import Settings
 from notifier.ground.database import replica_engine
 from notifier.ground.extensions import db
+from notifier.ground.ids import new_id, show
 from notifier.ground.replica import Replica
 from tests.running import eventually
 from tests.standby import Standby
@@ -78,7 +79,8 @@ def test_lists_come_from_the_replica_and_who_may_see_them_is_asked_of_the_primar
         assert asked, path
         assert not [statement for statement in asked if "FROM account" in statement], path
     asked.clear()
-    for path in ("/admin/producers", "/admin/accounts", "/admin/providers", "/admin/queues", "/", "/preferences"):
+    by_id = f"/admin/notifications?q={show('sub', new_id())}"  # of a moment ago, maybe
+    for path in ("/admin/producers", "/admin/accounts", "/admin/providers", "/admin/queues", "/preferences", by_id):
         admin.get(path)
     assert asked == []
 
