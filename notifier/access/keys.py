@@ -39,6 +39,9 @@ _CACHE_SIZE = 10_000
 _PREFIX_LENGTH = 16
 
 
+_NAMES = 7246004  # the advisory lock of whoever looks for a producer by its name, and makes it
+
+
 _CHOSEN_PREFIX_LENGTH = 4  # of a key that somebody chose: it may be short, and all of it is secret
 
 
@@ -109,6 +112,8 @@ def ensure_producer_key(plain: str, *, producer_name: str, scopes: Iterable[str]
     that is there stays as it is, revoked or not.
     """
     with transaction() as session:
+        if db.engine.dialect.name == "postgresql":  # else two calls at once make two producers of one name
+            session.execute(sa.select(sa.func.pg_advisory_xact_lock(_NAMES)))
         if session.scalar(sa.select(ApiKey.id).where(ApiKey.hash == _digest(plain))) is not None:
             return
         named = sa.select(Producer).where(Producer.name == producer_name).order_by(Producer.id).limit(1)

@@ -16,9 +16,8 @@ from notifier.api.auth import CELL_CALL, ON_BEHALF, Door, cell
 from notifier.api.errors import problem
 from notifier.cells import answering, homes
 from notifier.cells.client import AT_ONCE, Answer
-from notifier.core.cells import HEADER, Call, NotSigned, verify
+from notifier.core.cells import HEADER, Call, NotSigned, digest_of, verify
 from notifier.core.errors import Rejected
-from notifier.ground.cells import Cells
 from notifier.ground.clock import now
 from notifier.ground.config import current_settings
 from notifier.ground.extensions import db
@@ -37,14 +36,14 @@ def carry_out_calls() -> Response:
 
     For the other cells of the installation, which sign the call (docs/cells.md). Each call is carried out once.
     """
-    cells, region, body = _heard()
+    region, body = _heard()
     try:
         calls = [Call.unpack(one) for one in body["calls"]]
         if not 1 <= len(calls) <= AT_ONCE:
             raise ValueError
     except (KeyError, TypeError, ValueError):
         raise Rejected("malformed_json", "these are no calls of a cell") from None
-    answers = answering.answer_each(region, calls, partial(_carry_out_for, cells, region))
+    answers = answering.answer_each(region, calls, partial(_carry_out_for, region))
     return answer({"answers": [{"status": a.status, "body": a.body, "headers": dict(a.headers)} for a in answers]})
 
 
@@ -55,16 +54,16 @@ def say_who_lives_here() -> Response:
 
     For the other cells of the installation, which sign the call (docs/cells.md).
     """
-    *_, body = _heard()
+    _, body = _heard()
     ids = body.get("ids")
     if not isinstance(ids, list) or len(ids) > _MOST_PEOPLE or not all(isinstance(one, str) for one in ids):
         raise Rejected("malformed_json", "these are no ids of people")
     return answer({"ids": homes.living_here(ids)})
 
 
-def _carry_out_for(cells: Cells, region: str, call: Call) -> Answer:
+def _carry_out_for(region: str, call: Call) -> Answer:
     try:
-        return carry_out(call, answering.identity(cells, region, call.behalf))
+        return carry_out(call, answering.identity(region, call.behalf))
     except Rejected as refused:
         said = problem(refused.code, refused.detail)
         return Answer(said["status"], said, {})
@@ -81,7 +80,7 @@ def carry_out(call: Call, identity: KeyIdentity) -> Answer:
         base_url=current_settings().public_url,
         path=call.path,
         method=call.method,
-        data=None if call.body is None else json.dumps(call.body).encode(),
+        data=None if call.body is None else _written(call.body),
         content_type="application/json",
         headers=[(name, value) for name, value in given if value],
         environ_overrides={ON_BEHALF: identity, CELL_CALL: call.id, "REMOTE_ADDR": request.remote_addr or ""},
@@ -90,6 +89,15 @@ def carry_out(call: Call, identity: KeyIdentity) -> Answer:
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     # Of a context of its own: Flask would share `g` with a request inside another
     return contextvars.Context().run(_answer_of, app, builder.get_environ())
+
+
+def _written(body: Any) -> bytes:
+    """No longer than it came, or a body that was just small enough would be too large now."""
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair: the view says so
+        return json.dumps(body).encode()
 
 
 def _answer_of(app: Flask, environ: dict[str, Any]) -> Answer:
@@ -103,17 +111,14 @@ def _answer_of(app: Flask, environ: dict[str, Any]) -> Answer:
     return Answer(response.status_code, body, headers)
 
 
-def _heard() -> tuple[Cells, str, dict[str, Any]]:
-    """→ the cells, who of them is asking, and what. Raises Rejected for whoever has not the key."""
+def _heard() -> tuple[str, dict[str, Any]]:
+    """→ which cell is asking, and what. Raises Rejected for whoever has not the key."""
     cells = current_settings().region
     if cells is None or not cells.keys:
         raise Rejected("not_found", "this installation has no cells")
-    request.max_content_length = _LONGEST
-    data = request.get_data()
     try:
-        sender = verify(
+        sender, digest = verify(
             request.headers.get(HEADER, ""),
-            data,
             receiver=cells.name,
             known=cells.others,
             at=now().timestamp(),
@@ -121,13 +126,17 @@ def _heard() -> tuple[Cells, str, dict[str, Any]]:
         )
     except NotSigned as error:
         _refuse(str(error))
+    request.max_content_length = _LONGEST  # it is read of cells alone
+    data = request.get_data()
+    if digest_of(data) != digest:
+        _refuse("the body is not the one that was signed")
     try:
         body = json.loads(data)
     except ValueError:
         body = None
     if not isinstance(body, dict):
         raise Rejected("malformed_json", "the body is not what cells send")
-    return cells, sender, body
+    return sender, body
 
 
 def _refuse(detail: str) -> NoReturn:

@@ -13,9 +13,9 @@ from notifier.access.keys import KeyIdentity
 from notifier.cells.client import Answer
 from notifier.core.cells import Call, OnBehalf
 from notifier.core.errors import Rejected
-from notifier.ground.cells import Cells
 from notifier.ground.clock import now
 from notifier.ground.database import insert, transaction
+from notifier.ground.encryption import vault
 from notifier.ground.extensions import db
 from notifier.models import CellCall
 from notifier.models.producer import SCOPES
@@ -54,12 +54,15 @@ def _earlier(call: Call) -> Answer | None:
     return Answer(**said) if said else None
 
 
-def identity(cells: Cells, region: str, behalf: OnBehalf) -> KeyIdentity:
+def identity(region: str, behalf: OnBehalf) -> KeyIdentity:
     """Of a key that cells alone can know. It is made, and its producer, when the producer is first heard of; an admin
     of this cell may revoke it, and disable the producer. Raises Rejected then.
+
+    It is made of a secret of this cell that never changes: a new REGION_KEY brings back no key that was revoked, and
+    no other cell can show it as its own.
     """
     said = f"{region}\n{behalf.name}\n{behalf.is_test}"
-    plain = f"cell_{region}_{hmac.new(cells.keys[0].encode(), said.encode(), hashlib.sha256).hexdigest()}"
+    plain = f"cell_{region}_{hmac.new(vault.first_digest_key, said.encode(), hashlib.sha256).hexdigest()}"
     found = keys.find_key(plain)
     if found is None:
         keys.ensure_producer_key(plain, producer_name=behalf.name, scopes=SCOPES, is_test=behalf.is_test)

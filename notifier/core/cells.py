@@ -15,7 +15,9 @@ from typing import Any
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 HEADER = "Notifier-Cell"
 MOST_APART_S = 300  # of the clocks of two cells
-_STAMP = re.compile(r"from=([a-z0-9-]+), to=([a-z0-9-]+), at=([0-9]{1,12}), signature=([0-9a-f]{64})\Z")
+_STAMP = re.compile(
+    r"from=([a-z0-9-]+), to=([a-z0-9-]+), at=([0-9]{1,12}), body=([0-9a-f]{64}), signature=([0-9a-f]{64})\Z"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +79,24 @@ class NotSigned(Exception):
 
 def stamp(body: bytes, *, sender: str, receiver: str, at: int, key: str) -> str:
     """The header that goes with a body. `at`: seconds since 1970."""
-    return f"from={sender}, to={receiver}, at={at}, signature={_signature(body, sender, receiver, at, key)}"
+    digest = digest_of(body)
+    signature = _signature(digest, sender, receiver, at, key)
+    return f"from={sender}, to={receiver}, at={at}, body={digest}, signature={signature}"
 
 
-def verify(header: str, body: bytes, *, receiver: str, known: Iterable[str], at: float, keys: Sequence[str]) -> str:
-    """→ the cell that signed. `known`: all cells but this one. Raises NotSigned."""
+def digest_of(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
+
+
+def verify(header: str, *, receiver: str, known: Iterable[str], at: float, keys: Sequence[str]) -> tuple[str, str]:
+    """→ (the cell that signed, the digest of the body that goes with it): a stranger's body need not be read. `known`:
+    all cells but this one. Raises NotSigned.
+    """
     matched = _STAMP.match(header)
     if matched is None:
         raise NotSigned(f"the header {HEADER} is missing, or is none")
-    sender, to, said_at, signature = matched[1], matched[2], int(matched[3]), matched[4]
-    if not any(hmac.compare_digest(signature, _signature(body, sender, to, said_at, key)) for key in keys):
+    sender, to, said_at, digest, signature = matched[1], matched[2], int(matched[3]), matched[4], matched[5]
+    if not any(hmac.compare_digest(signature, _signature(digest, sender, to, said_at, key)) for key in keys):
         raise NotSigned("the signature is not right: all cells need the same REGION_KEY")
     if sender == receiver:
         raise NotSigned(f"two cells are called {receiver}: give each a REGION of its own")
@@ -97,11 +107,11 @@ def verify(header: str, body: bytes, *, receiver: str, known: Iterable[str], at:
     if abs(at - said_at) > MOST_APART_S:
         apart = round(abs(at - said_at))
         raise NotSigned(f"the clocks of {sender} and {receiver} are {apart} s apart: let both be set by NTP")
-    return sender
+    return sender, digest
 
 
-def _signature(body: bytes, sender: str, receiver: str, at: int, key: str) -> str:
-    said = f"{sender}\n{receiver}\n{at}\n{hashlib.sha256(body).hexdigest()}"
+def _signature(digest: str, sender: str, receiver: str, at: int, key: str) -> str:
+    said = f"{sender}\n{receiver}\n{at}\n{digest}"
     return hmac.new(key.encode(), said.encode(), hashlib.sha256).hexdigest()
 
 

@@ -25,7 +25,7 @@ from notifier.ground.clock import now
 from notifier.ground.config import Settings
 from notifier.ground.extensions import db
 from notifier.ground.ids import parse
-from notifier.models import Broadcast, EventType, Forward, Home, Neighbour, Notification, Producer, User
+from notifier.models import ApiKey, Broadcast, EventType, Forward, Home, Neighbour, Notification, Producer, User
 from notifier.operations import installation
 from tests.conftest import Api
 from tests.stored import rows
@@ -181,6 +181,16 @@ def test_bulk_items_go_where_their_people_live(us: Cell, api: Api) -> None:
     assert [len(one.get("notifications") or ()) for one in results] == [1, 1, 2, 0]
     assert results[3]["error"]["code"] == "unknown_type"
     assert (len(us.heard()), len(rows(Notification))) == (2, 2)
+
+
+def test_a_body_just_small_enough_is_not_too_large_for_its_parts(us: Cell, api: Api) -> None:
+    people(api, ann="us", bob="eu")
+    items = [told("ann", "bob", data={"order_id": f"A{n}", "note": "Ж" * 40_000}) for n in range(10)]
+    body = json.dumps({"notifications": items}, ensure_ascii=False, separators=(",", ":")).encode()
+    assert 700_000 < len(body) < 1024 * 1024
+    headers = {"Authorization": f"Bearer {api.key}", "Content-Type": "application/json"}
+    results = api.client.post(f"{URL}/bulk", data=body, headers=headers).json["results"]
+    assert [len(one.get("notifications") or ()) for one in results] == [2] * 10, results[0].get("error")
 
 
 def test_a_dry_run_stores_nothing_anywhere(us: Cell, api: Api) -> None:
@@ -344,9 +354,26 @@ def test_a_call_that_was_changed_is_refused_and_without_cells_there_is_no_door(
     assert client.post("/cells/people", data=body, headers={HEADER: header}) == 200
     assert client.post("/cells/people", data=body.replace(b"bob", b"eve"), headers={HEADER: header}) == 401
     assert client.post("/cells/people", data=body) == 401
+    assert client.post("/cells/calls", data=b"x" * 70_000_000) == 401  # what nobody signed is not even read
     for nonsense in (b"[]", b"x", b'{"ids": 5}', b'{"ids": [5]}'):
         signed = stamp(nonsense, at=int(now().timestamp()), **SIGNED)
         assert client.post("/cells/people", data=nonsense, headers={HEADER: signed}) == 400
         assert client.post("/cells/calls", data=nonsense, headers={HEADER: signed}) == 400
     monkeypatch.setitem(app.extensions, "settings", replace(app.extensions["settings"], region=None))
     assert client.post("/cells/people", data=body, headers={HEADER: header}) == 404
+
+
+def test_a_revoked_key_of_a_cell_stays_revoked_with_a_new_region_key(us: Cell, api: Api, app: APIFlask) -> None:
+    people(api, ann="us")
+    with us.app.app_context():
+        [key] = db.session.scalars(sa.select(ApiKey).where(ApiKey.prefix == "cell"))
+        keys.revoke_key(key.id)
+    for region_app in (us.app, app):
+        old = region_app.extensions["settings"]
+        assert old.region is not None
+        region_app.extensions["settings"] = replace(old, region=replace(old.region, keys=("n" * 40, KEY)))
+    try:
+        assert api.get("/api/v1/users/ann").json["code"] == "invalid_key"
+    finally:
+        old = us.app.extensions["settings"]
+        us.app.extensions["settings"] = replace(old, region=replace(old.region, keys=(KEY,)))
