@@ -28,8 +28,8 @@ from notifier.people import staff
 from notifier.pipeline.intake.item import Caller
 
 _OF_ONE_REQUEST = ("key", "scopes_wanted", "rate_limit", "body_is_optional")
-# In the environ of a call that another cell has passed on: the identity of its caller, and the id it has
-ON_BEHALF, CELL_CALL = "notifier.on_behalf", "notifier.cell_call"
+# In the environ of a call that is carried out within another: the identity of its caller
+ON_BEHALF = "notifier.on_behalf"
 _ANYONE = "anyone"  # the rule of routes that need no caller
 # Routes that machines call all the time and must get an answer from
 _UNLIMITED = ("static", "api_health.healthz", "api_health.readyz")

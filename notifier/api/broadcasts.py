@@ -7,7 +7,8 @@ from uuid import UUID
 from flask import Response, request
 
 from notifier.api.answers import answer, check_cursor
-from notifier.api.auth import CELL_CALL, Door, allow, caller
+from notifier.api.auth import Door, allow, caller
+from notifier.api.limits import CELL_CALL
 from notifier.api.notifications import sight
 from notifier.api.schemas.broadcasts import (
     BroadcastIn,

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from notifier.access.keys import KeyIdentity
 from notifier.api import limits
 from notifier.api.answers import answer
-from notifier.api.auth import CELL_CALL, ON_BEHALF, Door, cell
+from notifier.api.auth import ON_BEHALF, Door, cell
 from notifier.api.errors import problem
 from notifier.cells import answering, homes
 from notifier.cells.client import AT_ONCE, Answer
@@ -63,14 +63,14 @@ def say_who_lives_here() -> Response:
 
 def _carry_out_for(region: str, call: Call) -> Answer:
     try:
-        return carry_out(call, answering.identity(region, call.behalf))
+        return carry_out(call, answering.identity(region, call.behalf), is_of_cell=True)
     except Rejected as refused:
         said = problem(refused.code, refused.detail)
         return Answer(said["status"], said, {})
 
 
-def carry_out(call: Call, identity: KeyIdentity) -> Answer:
-    """As if the producer itself had called this cell's API."""
+def carry_out(call: Call, identity: KeyIdentity, *, is_of_cell: bool = False) -> Answer:
+    """As if the producer itself had called this cell's API. `is_of_cell`: another one has passed it on."""
     given = (
         ("Idempotency-Key", call.idempotency_key),
         ("X-Request-Id", call.request_id),
@@ -83,7 +83,11 @@ def carry_out(call: Call, identity: KeyIdentity) -> Answer:
         data=None if call.body is None else _written(call.body),
         content_type="application/json",
         headers=[(name, value) for name, value in given if value],
-        environ_overrides={ON_BEHALF: identity, CELL_CALL: call.id, "REMOTE_ADDR": request.remote_addr or ""},
+        environ_overrides={
+            ON_BEHALF: identity,
+            "REMOTE_ADDR": request.remote_addr or "",
+            **({limits.CELL_CALL: call.id} if is_of_cell else {}),
+        },
     )
     db.session.rollback()  # no transaction stays open meanwhile
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]

@@ -21,13 +21,16 @@ from notifier.cells.client import Answer, Away
 from notifier.cells.forwards import Held
 from notifier.core.cells import Call, OnBehalf, id_of, shared_out
 from notifier.core.errors import Rejected
+from notifier.core.people import parse_user_id
 from notifier.core.pointers import pointer_to
+from notifier.core.worlds import shown_id
 from notifier.ground.cells import Cells
 from notifier.ground.config import current_settings
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_hex, parse
 
 _PATIENCE_S = 15.0
+_MOST = 1_000  # recipients, and items: more are refused by the views
 Outcome = Answer | Held
 
 
@@ -58,14 +61,19 @@ def _cells() -> Cells | None:
 
 
 def _of_person(cells: Cells, stored: str) -> Response | None:
+    if not _can_be_somebody(shown_id(stored) if g.key.is_test else stored):
+        return None
     body = _body()
     region = body.get("home_region") if isinstance(body, dict) and request.endpoint in _SAYS_WHERE else None
-    home = homes.elsewhere(cells, [stored], {stored: region} if isinstance(region, str) else {}).get(stored)
+    found = homes.elsewhere(cells, [stored], {stored: region} if isinstance(region, str) else {})
+    home = found.homes.get(stored)
     if home is None:
         return None
     answered = _ask(cells, home, _call(body))
     if answered.status == 404 or (request.method == "DELETE" and answered.status < 300):
         homes.forget([stored])
+    elif answered.status < 300:
+        homes.keep(found.new)
     shown = _shown(answered)
     shown.headers["Notifier-Home"] = cells.others[home]
     return shown
@@ -97,10 +105,11 @@ def _submission(cells: Cells) -> Response | None:
     body = _body()
     if not isinstance(body, dict):
         return None
-    parts = shared_out(body, _homes(cells, [body]))
+    found, new = _homes(cells, [body])
+    parts = shared_out(body, found)
     if set(parts) == {None}:
         return None
-    outcomes = _each(cells, {region: (part, len(part["recipients"])) for region, part in parts.items()})
+    outcomes = _each(cells, {region: (part, len(part["recipients"])) for region, part in parts.items()}, new)
     first = next(iter(outcomes.values()))
     if isinstance(first, Answer) and first.status >= 400:
         return _shown(_with_places(first, body, parts[next(iter(outcomes))]))
@@ -120,9 +129,9 @@ def _submission(cells: Cells) -> Response | None:
 def _bulk(cells: Cells) -> Response | None:
     body = _body()
     items = body.get("notifications") if isinstance(body, dict) else None
-    if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
+    if not isinstance(items, list) or not 0 < len(items) <= _MOST or not all(isinstance(item, dict) for item in items):
         return None
-    found = _homes(cells, items)
+    found, new = _homes(cells, items)
     if not found:
         return None
     shares: dict[str | None, list[tuple[int, dict[str, Any]]]] = {}
@@ -135,6 +144,7 @@ def _bulk(cells: Cells) -> Response | None:
             region: ({"notifications": [part for _, part in share]}, sum(len(p["recipients"]) for _, p in share))
             for region, share in shares.items()
         },
+        new,
     )
     here = outcomes.get(None)
     if isinstance(here, Answer) and outcomes.keys() != shares.keys():  # this cell refuses the call as a whole
@@ -167,9 +177,11 @@ def _add(result: dict[str, Any], more: Mapping[str, Any]) -> None:
         result.setdefault("notifications", None)
 
 
-def _each(cells: Cells, parts: Mapping[str | None, tuple[dict[str, Any], int]]) -> dict[str | None, Outcome]:
+def _each(
+    cells: Cells, parts: Mapping[str | None, tuple[dict[str, Any], int]], new: Mapping[str, str]
+) -> dict[str | None, Outcome]:
     """This cell first: what is wrong with the call is found here, and then nothing is passed on. What is passed on is
-    stored before it is said.
+    stored before it is said, and so is where `new` people live.
     """
     key = idempotency_key() or _key_of(_body())
     outcomes: dict[str | None, Outcome] = {}
@@ -181,30 +193,47 @@ def _each(cells: Cells, parts: Mapping[str | None, tuple[dict[str, Any], int]]) 
     calls = [(region, _call(_bare(part), key=_derived(key))) for region, (part, _) in parts.items() if region]
     if _is_rehearsal():
         return outcomes | {region: _ask(cells, region, call) for region, call in calls}
+    homes.keep(new)
     forwards.hold(calls)
-    return outcomes | {region: forwards.say(cells, region, call) for region, call in calls}
+    outcomes |= {region: forwards.say(cells, region, call) for region, call in calls}
+    refused = {region for region, one in outcomes.items() if isinstance(one, Answer) and one.status >= 400}
+    if not_made := [user_id for user_id, region in new.items() if region in refused]:
+        homes.forget(not_made)
+    return outcomes
 
 
-def _homes(cells: Cells, bodies: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """By the ids as they were given: of the recipients who live elsewhere."""
+def _homes(cells: Cells, bodies: Iterable[Mapping[str, Any]]) -> tuple[dict[str, str], dict[str, str]]:
+    """→ (of the recipients who live elsewhere, by the ids as they were given; of those who are new there, by the stored
+    ones). Whoever cannot be anybody is left to the view, which says so.
+    """
     given: dict[str, str] = {}
     named: dict[str, str] = {}
     for body in bodies:
         recipients = body.get("recipients")
-        for recipient in recipients if isinstance(recipients, list) else ():
+        for recipient in recipients if isinstance(recipients, list) and len(recipients) <= _MOST else ():
             user_id = id_of(recipient)
             if isinstance(user_id, int) and not isinstance(user_id, bool):
                 user_id = str(user_id)
-            if not isinstance(user_id, str) or not user_id:
+            if not _can_be_somebody(user_id):
                 continue
             stored = auth.stored_id(user_id)
             given[stored] = user_id
             region = recipient.get("home_region") if isinstance(recipient, Mapping) else None
             if isinstance(region, str):
                 named[stored] = region
-    found = homes.elsewhere(cells, list(given), named) if given else {}
+    if not given:
+        return {}, {}
+    found = homes.elsewhere(cells, list(given), named)
     db.session.rollback()
-    return {given[stored]: region for stored, region in found.items()}
+    return {given[stored]: region for stored, region in found.homes.items()}, found.new
+
+
+def _can_be_somebody(user_id: Any) -> bool:
+    try:
+        parse_user_id(user_id)
+    except ValueError:
+        return False
+    return True
 
 
 def _with_places(refused: Answer, body: Mapping[str, Any], part: Mapping[str, Any]) -> Answer:
@@ -323,6 +352,9 @@ def _ask(cells: Cells, region: str, call: Call) -> Answer:
         [answered] = client.ask(cells, region, [call], _PATIENCE_S)
     except neighbours.LeftAlone:
         raise _silent(region) from None
+    except client.TooLong:
+        detail = f"the answer of the cell {region} is too long to be passed on: ask {cells.others[region]} for it"
+        raise Rejected("unavailable", detail) from None
     except Away as error:
         neighbours.note_silence(region, str(error))
         raise _silent(region) from None

@@ -31,6 +31,7 @@ from notifier.ground.encryption import vault
 from notifier.ground.extensions import redis_store
 from notifier.signals.queueing import unchecked
 
+CELL_CALL = "notifier.cell_call"  # in the environ of what another cell has passed on: the id it has there
 _PAUSE_S = 1.0
 _PARTS = 1_000  # of the limit, one of which a process takes at a time
 _KNOWN = 10
@@ -107,8 +108,10 @@ def init_app(app: APIFlask) -> None:
 
 
 def charge(cost: int) -> None:
-    """Counts `cost` notifications against the caller's key. Raises `Rejected('rate_limited')`."""
-    if cost > 0:
+    """Counts `cost` notifications against the caller's key. Raises `Rejected('rate_limited')`. What another cell
+    has passed on was counted there.
+    """
+    if cost > 0 and CELL_CALL not in request.environ:
         _charge(current_app.extensions["limiter"], g.key.key_id.hex, cost)
 
 

@@ -16,12 +16,18 @@ CALLS, PEOPLE = "/cells/calls", "/cells/people"
 AT_ONCE = 50  # calls in a request
 _CONNECT_S = 2.0
 _LONGEST_ANSWER = 16 * 1024 * 1024
+_PEOPLE_AT_ONCE = 1_000
+_IN_PROGRESS = "idempotency_in_progress"
 
 
 class Away(Exception):
     """It gave no answer, or none that makes sense; what was asked may have been carried out. The message is for whoever
     runs the cells.
     """
+
+
+class TooLong(Away):
+    """It has answered, with more than can be passed on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +40,12 @@ class Answer:
 
     @property
     def is_final(self) -> bool:
-        """Whether another try would be answered in the same way."""
-        return self.status < 500 and self.status not in (408, 409, 425, 429)
+        """Whether another try would be answered in the same way. So is what is in conflict with the state of a thing:
+        behind a call that waited for that to change, all others would wait as well.
+        """
+        if self.status == 409:
+            return not isinstance(self.body, dict) or self.body.get("code") != _IN_PROGRESS
+        return self.status < 500 and self.status not in (408, 425, 429)
 
 
 def ask(cells: Cells, region: str, calls: Sequence[Call], read_s: float) -> list[Answer]:
@@ -52,11 +62,15 @@ def ask(cells: Cells, region: str, calls: Sequence[Call], read_s: float) -> list
 
 def who_of(cells: Cells, region: str, user_ids: Sequence[str], read_s: float) -> set[str]:
     """Those of the (stored) ids that live there. Raises Away."""
-    said = _post(cells, region, PEOPLE, {"ids": list(user_ids)}, read_s)
-    try:
-        return {str(user_id) for user_id in said["ids"]}
-    except (KeyError, TypeError):
-        raise Away("it does not answer as a cell does") from None
+    found: set[str] = set()
+    for start in range(0, max(len(user_ids), 1), _PEOPLE_AT_ONCE):  # nobody at all is asked for, too: see doctor
+        some = list(user_ids[start : start + _PEOPLE_AT_ONCE])
+        said = _post(cells, region, PEOPLE, {"ids": some}, read_s)
+        try:
+            found |= {str(user_id) for user_id in said["ids"]}
+        except (KeyError, TypeError):
+            raise Away("it does not answer as a cell does") from None
+    return found
 
 
 def _post(cells: Cells, region: str, path: str, body: Any, read_s: float) -> Any:
@@ -70,19 +84,28 @@ def _post(cells: Cells, region: str, path: str, body: Any, read_s: float) -> Any
             body=sent,
             headers=headers,
             timeout=urllib3.Timeout(connect=_CONNECT_S, read=read_s),
+            preload_content=False,
         )
+        heard = _read(response)
     except urllib3.exceptions.HTTPError as error:
         raise Away(f"no answer from {cells.others[region]} ({type(error).__name__})") from None
-    if len(response.data) > _LONGEST_ANSWER:
-        raise Away("its answer is too long")
     try:
-        said = json.loads(response.data)
+        said = json.loads(heard)
     except ValueError:
         said = None
     if response.status == 200 and isinstance(said, dict):
         return said
     detail = said.get("detail") if isinstance(said, dict) else None
     raise Away(str(detail or f"it answers with status {response.status}")[:200])
+
+
+def _read(response: urllib3.BaseHTTPResponse) -> bytes:
+    heard = response.read(_LONGEST_ANSWER + 1)
+    if len(heard) > _LONGEST_ANSWER:
+        response.close()
+        raise TooLong("its answer is too long")
+    response.release_conn()
+    return heard
 
 
 def _pool() -> urllib3.PoolManager:

@@ -29,6 +29,7 @@ AT_ONCE_S, LATER_S = 5.0, 20.0  # how long an answer may take
 _IN_HAND_S = AT_ONCE_S + 3
 _LEASE_S = 60.0
 _MOST_BYTES = 4 * 1024 * 1024
+_PATIENCE = timedelta(hours=1)  # with what is answered 500, which may be so for ever
 KEPT = timedelta(days=1)
 REFUSED_KEPT = timedelta(days=30)
 
@@ -57,8 +58,7 @@ def hold(calls: Sequence[tuple[str, Call]]) -> None:
 def say(cells: Cells, region: str, call: Call) -> Answer | Held:
     """Says what is held now, unless something older has to go first or the cell was away a moment ago."""
     key = UUID(hex=call.id)
-    held = first_at(now() - timedelta(seconds=_IN_HAND_S))  # what is younger is being said at this moment
-    older = sa.exists().where(Forward.region == region, Forward.refused.is_(None), Forward.id < held)
+    older = sa.exists().where(*_is_held(region), Forward.id < key)
     try:
         if db.session.scalar(sa.select(older)):
             raise neighbours.LeftAlone
@@ -66,16 +66,34 @@ def say(cells: Cells, region: str, call: Call) -> Answer | Held:
         db.session.rollback()  # no transaction is open while another cell works
         [answer] = client.ask(cells, region, [call], AT_ONCE_S)
     except neighbours.LeftAlone:
-        return Held(key)
+        return _held(region, key, "it waits for its turn")
     except Away as error:
         neighbours.note_silence(region, str(error))
-        return Held(key)
+        return _held(region, key, str(error))
     neighbours.note_answer(region)
     if not answer.is_final:
-        return Held(key)
+        return _held(region, key, f"it was answered with status {answer.status}")
     with transaction() as session:
         session.execute(sa.delete(Forward).where(Forward.region == region, Forward.id == key))
     return answer
+
+
+def _is_held(region: str) -> "tuple[sa.ColumnElement[bool], ...]":
+    """What is younger, and was not tried in vain, is being said at this moment."""
+    in_hand = first_at(now() - timedelta(seconds=_IN_HAND_S))
+    return (
+        Forward.region == region,
+        Forward.refused.is_(None),
+        sa.or_(Forward.id < in_hand, Forward.error.is_not(None)),
+    )
+
+
+def _held(region: str, key: UUID, why: str) -> Held:
+    """From now on those that come later wait for it."""
+    of_it = (Forward.region == region, Forward.id == key, Forward.refused.is_(None))
+    with transaction() as session:
+        session.execute(sa.update(Forward).where(*of_it).values(error=why[:500]))
+    return Held(key)
 
 
 def say_held() -> int:
@@ -85,16 +103,17 @@ def say_held() -> int:
 
 
 def _say_held(cells: Cells, region: str) -> int:
-    is_held = (
-        Forward.region == region,
-        Forward.refused.is_(None),
-        Forward.id < first_at(now() - timedelta(seconds=_IN_HAND_S)),
-    )
+    is_held = _is_held(region)
     if db.session.scalar(sa.select(Forward.id).where(*is_held).limit(1)) is None:
         return 0
     if not neighbours.take_turn(region, _LEASE_S):
         return 0
-    held = sa.select(Forward.id, Forward.call).where(*is_held).order_by(Forward.id).limit(client.AT_ONCE)
+    held = (
+        sa.select(Forward.id, Forward.call, Forward.created_at)
+        .where(*is_held)
+        .order_by(Forward.id)
+        .limit(client.AT_ONCE)
+    )
     rows = _no_more_than(_MOST_BYTES, db.session.execute(held).all())
     db.session.rollback()
     try:
@@ -104,7 +123,7 @@ def _say_held(cells: Cells, region: str) -> int:
         return 0
     done, refused = list[UUID](), list[tuple[UUID, Answer]]()
     for row, answer in zip(rows, answers, strict=True):
-        if not answer.is_final:
+        if not answer.is_final and not (answer.status == 500 and row.created_at < now() - _PATIENCE):
             break  # those behind it wait for it
         done.append(row.id)
         if answer.status >= 400:

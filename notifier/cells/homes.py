@@ -3,7 +3,8 @@
 A cell asks the others for whoever it does not know, and remembers those who live elsewhere.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -15,25 +16,36 @@ from notifier.ground.clock import now
 from notifier.ground.config import current_settings
 from notifier.ground.database import insert, transaction
 from notifier.ground.extensions import db
-from notifier.models import Home, User
+from notifier.models import Forward, Home, User
 
 _READ_S = 5.0
 _PAGE = 1_000
 
 
-def elsewhere(cells: Cells, user_ids: Collection[str], named: Mapping[str, str]) -> dict[str, str]:
-    """Those of the (stored) ids who live in other cells, and where. `named`: the `home_region` that came with some.
+class Elsewhere(NamedTuple):
+    """(Stored) ids of people who live in other cells → where. `new`: those of whom only the call says so, to be kept
+    when it has been taken.
+    """
 
-    Whoever is known nowhere lives where the call says, or else here. Raises Rejected if somebody is known here under
-    another region, or if a cell that might know somebody gives no answer.
+    homes: dict[str, str]
+    new: dict[str, str]
+
+
+def elsewhere(cells: Cells, user_ids: Collection[str], named: Mapping[str, str]) -> Elsewhere:
+    """Who of them lives in another cell. `named`: the `home_region` that came with some.
+
+    Whoever is known nowhere lives where the call says, or else here. Raises Rejected if somebody is known under another
+    region, or if a cell that might know somebody whose region was not said gives no answer.
     """
     here, homes = _known(user_ids)
     unknown = [user_id for user_id in user_ids if user_id not in here and user_id not in homes]
     _check(cells, named, here, homes)
-    found = {user_id: named[user_id] for user_id in unknown if named.get(user_id, cells.name) != cells.name}
-    found |= _ask_around(cells, [user_id for user_id in unknown if user_id not in named])
+    found = _ask_around(cells, unknown, named)
     keep(found)
-    return {**homes, **found}
+    _check(cells, named, here, {**homes, **found})
+    nobody = [user_id for user_id in unknown if user_id not in found]
+    new = {user_id: named[user_id] for user_id in nobody if named.get(user_id, cells.name) != cells.name}
+    return Elsewhere({**homes, **found, **new}, new)
 
 
 def keep(found: Mapping[str, str]) -> None:
@@ -66,6 +78,9 @@ def check_some() -> int:
 
 def _check_those_of(cells: Cells, region: str) -> int:
     gone, after = 0, ""
+    is_held = sa.exists().where(Forward.region == region, Forward.refused.is_(None))
+    if db.session.scalar(sa.select(is_held)):
+        return 0  # it may not have been told of them yet
     while True:
         page = sa.select(Home.user_id).where(Home.region == region, Home.user_id > after)
         ids = list(db.session.scalars(page.order_by(Home.user_id).limit(_PAGE)))
@@ -84,13 +99,25 @@ def _check_those_of(cells: Cells, region: str) -> int:
 
 def living_here(user_ids: Collection[str]) -> list[str]:
     """Those of the (stored) ids who live in this cell."""
-    return list(db.session.scalars(sa.select(User.id).where(User.id.in_(user_ids)).order_by(User.id)))
+    found: list[str] = []
+    for some in _pages(user_ids):
+        found += db.session.scalars(sa.select(User.id).where(User.id.in_(some)).order_by(User.id))
+    return found
 
 
 def _known(user_ids: Collection[str]) -> tuple[set[str], dict[str, str]]:
     here = set(living_here(user_ids))
-    rows = db.session.execute(sa.select(Home.user_id, Home.region).where(Home.user_id.in_(user_ids)))
-    return here, {row.user_id: row.region for row in rows if row.user_id not in here}
+    homes: dict[str, str] = {}
+    for some in _pages(user_ids):
+        rows = db.session.execute(sa.select(Home.user_id, Home.region).where(Home.user_id.in_(some)))
+        homes |= {row.user_id: row.region for row in rows if row.user_id not in here}
+    return here, homes
+
+
+def _pages(user_ids: Collection[str]) -> Iterator[list[str]]:
+    """A bulk call may name more people than a statement takes."""
+    ids = list(user_ids)
+    return (ids[start : start + _PAGE] for start in range(0, len(ids), _PAGE))
 
 
 def _check(cells: Cells, named: Mapping[str, str], here: Collection[str], homes: Mapping[str, str]) -> None:
@@ -107,15 +134,17 @@ def _check(cells: Cells, named: Mapping[str, str], here: Collection[str], homes:
             )
 
 
-def _ask_around(cells: Cells, user_ids: Collection[str]) -> dict[str, str]:
+def _ask_around(cells: Cells, user_ids: Collection[str], named: Mapping[str, str]) -> dict[str, str]:
+    """Where those live whom other cells know; the one that was named for somebody is not asked, since it will see."""
     found: dict[str, str] = {}
     silent: str | None = None
     for region in sorted(cells.others):
-        left = [user_id for user_id in user_ids if user_id not in found]
+        left = [user_id for user_id in user_ids if user_id not in found and named.get(user_id) != region]
         if not left:
-            break
+            continue
         try:
             neighbours.check(region)
+            db.session.rollback()  # no transaction is open while another cell works
             found |= dict.fromkeys(client.who_of(cells, region, left, _READ_S), region)
             neighbours.note_answer(region)
         except client.Away as error:
@@ -123,7 +152,7 @@ def _ask_around(cells: Cells, user_ids: Collection[str]) -> dict[str, str]:
             silent = region
         except neighbours.LeftAlone:
             silent = region
-    missing = [user_id for user_id in user_ids if user_id not in found]
+    missing = [user_id for user_id in user_ids if user_id not in found and user_id not in named]
     if missing and silent is not None:
         raise Rejected(
             "unavailable",

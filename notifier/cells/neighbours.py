@@ -69,10 +69,5 @@ def take_turn(region: str, seconds: float) -> bool:
     return taken is not None
 
 
-def end_turn(region: str) -> None:
-    with transaction() as session:
-        session.execute(sa.update(Neighbour).where(Neighbour.region == region).values(lease_until=None))
-
-
 def _make(region: str) -> None:
     db.session.execute(insert(Neighbour.__table__).values(region=region, failures=0).on_conflict_do_nothing())

@@ -41,7 +41,7 @@ class Neighbour(Base):
 
 class Forward(Base):
     """A call for another cell, held until that has answered; the same call may be for several. `refused`: the code it
-    was answered with, if it will never be carried out.
+    was answered with, if it will never be carried out. `error`: why it is held, or refused; None: it is being said.
     """
 
     __tablename__ = "forward"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import sqlalchemy as sa
@@ -14,10 +15,12 @@ import time_machine
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
+from limits import parse as parse_limit
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from notifier.access import keys
 from notifier.app import create_app
+from notifier.cells import client as cells_client
 from notifier.cells import forwards, homes
 from notifier.core.cells import HEADER, stamp
 from notifier.ground.cells import Cells
@@ -43,6 +46,8 @@ class Cell:
     def __init__(self, app: APIFlask) -> None:
         self.app = app
         self.calls = 0
+        self.busy: list[int] = []  # connections of the other cell's database that were in use meanwhile
+        self.asks: Callable[[], int] = lambda: 0
         self.server: BaseWSGIServer | None = None
         self.port = 0
         self.comes()
@@ -60,6 +65,7 @@ class Cell:
 
     def _count(self, environ: Any, start: Any) -> Any:
         self.calls += 1
+        self.busy.append(self.asks())
         return self.app(environ, start)
 
     def has(self, model: Any) -> list[Any]:
@@ -377,3 +383,117 @@ def test_a_revoked_key_of_a_cell_stays_revoked_with_a_new_region_key(us: Cell, a
     finally:
         old = us.app.extensions["settings"]
         us.app.extensions["settings"] = replace(old, region=replace(old.region, keys=(KEY,)))
+
+
+def test_what_is_in_conflict_there_holds_nothing_up(us: Cell, api: Api, later: Callable[[float], Any]) -> None:
+    people(api, ann="us", bob="eu")
+    said = {"name": "Sale", "type": "promotional_offer", "audience": {"all": True}, "data": OFFER}
+    made = api.post("/api/v1/broadcasts", said).json["id"]
+    with us.app.app_context():
+        db.session.execute(sa.update(Broadcast).values(status="finished"))
+        db.session.commit()
+    us.goes()
+    assert api.post(f"/api/v1/broadcasts/{made}/pause") == 200
+    assert api.post(URL, told("ann")) == 202
+    us.comes()
+    with later(60):
+        assert forwards.say_held() == 2
+    assert [row.refused for row in rows(Forward)] == ["conflict"]
+    assert us.heard() == [("ann", "order_shipped")]
+
+
+def test_an_error_that_does_not_pass_holds_nothing_up_for_ever(
+    us: Cell, api: Api, later: Callable[[float], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people(api, ann="us")
+    us.goes()
+    assert api.put("/api/v1/types/kiln", KILN) == 201
+    assert api.post(URL, told("ann")) == 202
+    us.comes()
+    monkeypatch.setitem(us.app.view_functions, "api_types.put_type", us.app.view_functions["static"])  # a bug
+    monkeypatch.setitem(us.app.config, "PROPAGATE_EXCEPTIONS", False)
+    with later(60):
+        assert forwards.say_held() == 0
+    for seconds in (4000, 4100):
+        with later(seconds):
+            assert forwards.say_held() == 1
+    assert [row.refused for row in rows(Forward)] == ["internal_error"]
+    assert us.heard() == [("ann", "order_shipped")]
+
+
+def test_what_comes_later_is_told_later(us: Cell, api: Api, later: Callable[[float], Any]) -> None:
+    us.goes()
+    assert api.put("/api/v1/types/kiln", KILN) == 201
+    us.comes()
+    with later(3):  # it is asked again, and the first one has not been told yet
+        assert api.put("/api/v1/types/kiln", {**KILN, "titles": {"en": "Second"}}) == 200
+        assert (len(rows(Forward)), us.calls) == (2, 0)
+        assert forwards.say_held() == 2
+    with us.app.app_context():
+        assert db.session.scalars(sa.select(EventType).where(EventType.key == "kiln")).one().titles == {"en": "Second"}
+
+
+def test_more_people_than_a_question_takes_are_asked_for_in_parts(us: Cell, api: Api) -> None:
+    with us.app.app_context():
+        db.session.add(User(id="p2500"))
+        db.session.commit()
+    items = [told(*(f"p{number}" for number in range(start, start + 900))) for start in (0, 900, 1800)]
+    assert api.post(f"{URL}/bulk?dry_run=true", {"notifications": items}).status_code in (200, 422)
+    assert [row.user_id for row in rows(Home)] == ["p2500"]
+    assert rows(Neighbour) == []
+
+
+@pytest.mark.parametrize("nobody", ["a\0b", "a b", "~ann", "\ud800", "x" * 200])
+def test_nobody_asks_for_somebody_who_cannot_be(us: Cell, api: Api, nobody: str) -> None:
+    assert api.post(URL, told(nobody)) == 422
+    assert api.post(URL, told({"id": nobody, "home_region": "us"})) == 422
+    path = f"/api/v1/users/{quote(nobody, errors='replace')}"
+    assert api.get(path) == 404
+    assert api.put(path, {"home_region": "us"}).status_code in (404, 422)
+    assert (us.calls, rows(Home), rows(Neighbour)) == (0, [], [])
+
+
+def test_what_is_refused_makes_nobody_live_there(us: Cell, api: Api) -> None:
+    assert api.put("/api/v1/users/ann", {"email": "no address", "home_region": "us"}) == 422
+    new = {"id": "ann", "email": "ann@example.test", "home_region": "us"}
+    assert api.post(f"{URL}?dry_run=true", told(new)) == 200
+    assert api.post(URL, {**told(new), "type": "nonsense"}) == 422
+    assert (rows(Home), us.has(User)) == ([], [])
+    assert api.put("/api/v1/users/ann", {"home_region": "eu"}) == 201
+
+
+def test_nobody_lives_in_two_cells(us: Cell, api: Api) -> None:
+    with us.app.app_context():
+        db.session.add(User(id="eve"))
+        db.session.commit()
+    assert api.put("/api/v1/users/eve", {"home_region": "eu"}) == 409
+    assert api.post(URL, told({"id": "eve", "email": "eve@example.test", "home_region": "eu"})) == 409
+    assert rows(User) == []
+
+
+def test_a_limit_counts_where_a_call_came_in_alone(us: Cell, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = replace(us.app.extensions["limiter"], item=parse_limit("2/minute"), in_hand={})
+    monkeypatch.setitem(us.app.extensions, "limiter", few)
+    names = [f"p{number}" for number in range(5)]
+    people(api, **dict.fromkeys(names, "us"))
+    assert [one["status"] for one in api.post(URL, told(*names)).json["regions"]] == ["accepted"]
+
+
+def test_an_answer_that_is_too_long_makes_no_cell_silent(us: Cell, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    people(api, ann="us")
+    monkeypatch.setattr(cells_client, "_LONGEST_ANSWER", 10)
+    answer = api.get("/api/v1/users/ann")
+    assert (answer.status_code, "too long" in answer.json["detail"]) == (503, True)
+    assert rows(Neighbour) == []
+
+
+def test_no_connection_of_the_database_is_kept_while_another_cell_works(us: Cell, api: Api) -> None:
+    db.session.remove()
+    before, pool = db.engine.pool.checkedout(), db.engine.pool
+    us.asks = pool.checkedout
+    people(api, ann="us")
+    assert api.post(URL, told("stranger")) == 422
+    assert api.post(URL, told("ann")) == 202
+    assert api.get(f"{URL}/ntf_{'0' * 32}") == 404
+    assert len(us.busy) >= 4
+    assert set(us.busy) == {before}
