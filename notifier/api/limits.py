@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import redis
 import structlog
 from apiflask import APIFlask
-from flask import current_app, g, request
+from flask import current_app, g, has_request_context, request
 from limits import RateLimitItem, parse
 from limits.storage import RedisStorage
 
@@ -111,7 +111,7 @@ def charge(cost: int) -> None:
     """Counts `cost` notifications against the caller's key. Raises `Rejected('rate_limited')`. What another cell
     has passed on was counted there.
     """
-    if cost > 0 and CELL_CALL not in request.environ:
+    if cost > 0 and not (has_request_context() and CELL_CALL in request.environ):  # a message of a bus is no request
         _charge(current_app.extensions["limiter"], g.key.key_id.hex, cost)
 
 
