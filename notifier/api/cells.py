@@ -44,7 +44,7 @@ def carry_out_calls() -> Response:
     except (KeyError, TypeError, ValueError):
         raise Rejected("malformed_json", "these are no calls of a cell") from None
     answers = answering.answer_each(region, calls, partial(_carry_out_for, region))
-    return answer({"answers": [{"status": a.status, "body": a.body, "headers": dict(a.headers)} for a in answers]})
+    return answer({"answers": [_shown(one, is_brief=body.get("is_brief") is True) for one in answers]})
 
 
 @bp.post("/people")
@@ -59,6 +59,11 @@ def say_who_lives_here() -> Response:
     if not isinstance(ids, list) or len(ids) > _MOST_PEOPLE or not all(isinstance(one, str) for one in ids):
         raise Rejected("malformed_json", "these are no ids of people")
     return answer({"ids": homes.living_here(ids)})
+
+
+def _shown(one: Answer, *, is_brief: bool) -> dict[str, Any]:
+    body = None if is_brief and one.status < 400 else one.body
+    return {"status": one.status, "body": body, "headers": dict(one.headers)}
 
 
 def _carry_out_for(region: str, call: Call) -> Answer:

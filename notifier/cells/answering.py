@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from uuid import UUID
@@ -20,16 +21,19 @@ from notifier.ground.extensions import db
 from notifier.models import CellCall
 from notifier.models.producer import SCOPES
 
+_LONGEST_S = 10.0  # of the 20 s that the other cell waits
+
 CarryOut = Callable[[Call], Answer]
 
 
 def answer_each(region: str, calls: Sequence[Call], carry_out: CarryOut) -> list[Answer]:
-    """In their order. One that was answered before gets that answer; after one whose answer is not final, the rest is
-    left for later.
+    """In their order. One that was answered before gets that answer; after one whose answer is not final, or when the
+    other cell would not wait much longer, the rest is left for later.
     """
     answers: list[Answer] = []
+    ends_at = time.monotonic() + _LONGEST_S
     for call in calls:
-        if answers and not answers[-1].is_final:
+        if answers and (not answers[-1].is_final or time.monotonic() > ends_at):
             answers.append(Answer(503, None, {}))
             continue
         answers.append(_earlier(call) or _first(region, call, carry_out))

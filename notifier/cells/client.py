@@ -48,9 +48,11 @@ class Answer:
         return self.status < 500 and self.status not in (408, 425, 429)
 
 
-def ask(cells: Cells, region: str, calls: Sequence[Call], read_s: float) -> list[Answer]:
-    """An answer each, in their order; all are carried out one after the other. Raises Away."""
-    said = _post(cells, region, CALLS, {"calls": [call.pack() for call in calls]}, read_s)
+def ask(cells: Cells, region: str, calls: Sequence[Call], read_s: float, *, is_brief: bool = False) -> list[Answer]:
+    """An answer each, in their order; all are carried out one after the other. `is_brief`: bodies of errors alone, as
+    those of fifty submissions for a thousand people each are too long. Raises Away.
+    """
+    said = _post(cells, region, CALLS, {"calls": [call.pack() for call in calls], "is_brief": is_brief}, read_s)
     try:
         answers = [Answer(int(one["status"]), one["body"], dict(one["headers"])) for one in said["answers"]]
     except (KeyError, TypeError, ValueError):

@@ -117,7 +117,7 @@ def _say_held(cells: Cells, region: str) -> int:
     rows = _no_more_than(_MOST_BYTES, db.session.execute(held).all())
     db.session.rollback()
     try:
-        answers = client.ask(cells, region, [Call.unpack(row.call) for row in rows], LATER_S)
+        answers = client.ask(cells, region, [Call.unpack(row.call) for row in rows], LATER_S, is_brief=True)
     except Away as error:
         neighbours.note_silence(region, str(error))
         return 0
@@ -129,10 +129,10 @@ def _say_held(cells: Cells, region: str) -> int:
         if answer.status >= 400:
             refused.append((row.id, answer))
     _settle(region, done, refused)
-    if len(done) == len(rows):
+    if done:  # the rest is told next time
         neighbours.note_answer(region)
     else:
-        neighbours.note_silence(region, f"it answers with status {answers[len(done)].status}")
+        neighbours.note_silence(region, f"it answers with status {answers[0].status}")
     return len(done)
 
 

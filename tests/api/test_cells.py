@@ -20,8 +20,8 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from notifier.access import keys
 from notifier.app import create_app
+from notifier.cells import answering, forwards, homes
 from notifier.cells import client as cells_client
-from notifier.cells import forwards, homes
 from notifier.core.cells import HEADER, stamp
 from notifier.ground.cells import Cells
 from notifier.ground.clock import now
@@ -477,6 +477,28 @@ def test_a_limit_counts_where_a_call_came_in_alone(us: Cell, api: Api, monkeypat
     names = [f"p{number}" for number in range(5)]
     people(api, **dict.fromkeys(names, "us"))
     assert [one["status"] for one in api.post(URL, told(*names)).json["regions"]] == ["accepted"]
+
+
+def test_many_held_calls_are_answered_in_brief_and_as_many_as_there_is_time_for(
+    us: Cell, api: Api, later: Callable[[float], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people(api, ann="us")
+    us.goes()
+    for number in range(10):
+        assert api.post(URL, told("ann", data={"order_id": f"A{number}"})) == 202
+    us.comes()
+    monkeypatch.setattr(cells_client, "_LONGEST_ANSWER", 1_000)  # ten answers in full have more
+    with later(60):
+        assert forwards.say_held() == 10
+    assert len(us.heard()) == 10
+    us.goes()
+    for number in range(10, 13):
+        assert api.post(URL, told("ann", data={"order_id": f"A{number}"})) == 202
+    us.comes()
+    monkeypatch.setattr(answering, "_LONGEST_S", 0.0)
+    with later(120):
+        assert [forwards.say_held() for _ in range(4)] == [1, 1, 1, 0]
+    assert len(us.heard()) == 13
 
 
 def test_an_answer_that_is_too_long_makes_no_cell_silent(us: Cell, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
