@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -22,7 +23,7 @@ from notifier.access import keys
 from notifier.app import create_app
 from notifier.cells import answering, forwards, homes
 from notifier.cells import client as cells_client
-from notifier.core.cells import HEADER, stamp
+from notifier.core.cells import HEADER, OnBehalf, stamp
 from notifier.ground.cells import Cells
 from notifier.ground.clock import now
 from notifier.ground.config import Settings
@@ -519,3 +520,17 @@ def test_no_connection_of_the_database_is_kept_while_another_cell_works(us: Cell
     assert api.get(f"{URL}/ntf_{'0' * 32}") == 404
     assert len(us.busy) >= 4
     assert set(us.busy) == {before}
+
+
+def test_calls_at_once_for_an_unknown_producer_make_one(app: APIFlask) -> None:
+    together = threading.Barrier(6)
+
+    def ask(number: int) -> None:
+        with app.app_context():
+            together.wait()
+            answering.identity(f"r{number}", OnBehalf("Newcomer", ("notify",), None, number % 2 == 0, "Newcomer"))
+
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(ask, range(6)))
+    assert [row.name for row in rows(Producer)].count("Newcomer") == 1
+    assert len([row for row in rows(ApiKey) if row.prefix == "cell"]) == 6
