@@ -135,7 +135,10 @@ def _faulty(pointer: str, message: str) -> Rejected:
 
 
 def _fitting(key: str) -> str:
-    return key if len(key) <= _LONGEST_KEY else f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
+    """As a header could have it: senders choose the ids in it, and no database stores some signs."""
+    if len(key) <= _LONGEST_KEY and key.isprintable():
+        return key
+    return f"sha256:{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def another_key(item: Item) -> Item:

@@ -11,7 +11,6 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import pika
@@ -24,7 +23,7 @@ from pika.exceptions import (
     UnroutableError,
 )
 
-from notifier.bus.source import MOST_BYTES, Away, headers_of, size_left_out, text_of
+from notifier.bus.source import MOST_BYTES, Away, at_ms, headers_of, size_left_out, text_of
 from notifier.core.bus_messages import DeadLetter, Message
 from notifier.ground.bus_urls import RabbitBus
 from notifier.ground.config import NotReady
@@ -171,7 +170,7 @@ class RabbitSource:
         queue = self._target.queue
         own = properties.message_id
         known_by = f"id/{own}" if own else f"text/{hashlib.sha256(body).hexdigest()}"
-        at = datetime.fromtimestamp(properties.timestamp, UTC) if properties.timestamp else None
+        at = at_ms(properties.timestamp * 1000) if properties.timestamp else None
         self._size += len(body)
         self._came.append(
             Message(

@@ -97,8 +97,12 @@ def size_left_out(message: Message) -> dict[str, str]:
     return {"notifier-body": f"left out: {len(message.body)} bytes"}
 
 
-def at_ms(milliseconds: float) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+def at_ms(milliseconds: float) -> datetime | None:
+    """None for a time that cannot be: senders choose it, and one message must not end the process again and again."""
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def text_of(headers: Mapping[str, Any], name: str) -> str | None:

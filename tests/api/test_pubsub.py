@@ -117,6 +117,17 @@ def test_a_message_is_stored_once_and_then_acknowledged(google: Google, client: 
     assert google.asked == 1
 
 
+@pytest.mark.parametrize("sign", ["\0", "\ud800", "\n"])
+def test_an_id_that_no_database_stores_is_a_key_all_the_same(
+    google: Google, client: FlaskClient, cast: Any, sign: str
+) -> None:
+    event = {"specversion": "1.0", "id": f"1{sign}", "source": "shop", "type": "order", "data": ORDER}
+    for _ in range(2):
+        assert push(client, google.token(), pushed(event)) == (204, None)
+    [key] = db.session.scalars(sa.select(Submission.idempotency_key))
+    assert key.startswith("sha256:")
+
+
 FORGED = {
     "none": lambda _: None,
     "nonsense": lambda _: "x.y.z",

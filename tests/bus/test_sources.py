@@ -3,14 +3,17 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
+import pika
 import pytest
 from confluent_kafka import KafkaError
 
 from notifier.bus import kafka
-from notifier.bus.source import Away, Source, source_of
+from notifier.bus.rabbitmq import RabbitSource
+from notifier.bus.source import Away, Source, at_ms, source_of
 from notifier.core.bus_messages import DeadLetter, Message
-from notifier.ground.bus_urls import parse_bus
+from notifier.ground.bus_urls import RabbitBus, parse_bus
 from notifier.ground.config import NotReady
 from tests.bus.brokers import Broker, Kafka, Rabbit, Streams, new_queue, order
 from tests.running import eventually, free_port
@@ -128,6 +131,16 @@ class Came:
 
     def error(self) -> KafkaError | None:
         return None if self.code is None else KafkaError(self.code)
+
+
+@pytest.mark.parametrize("time", [10**17, 2**62])  # milliseconds for seconds, microseconds for milliseconds, or worse
+def test_a_message_with_a_time_that_cannot_be_is_taken_without(time: int) -> None:
+    """Senders choose it: whatever it raised would end each consumer, since the message is given again."""
+    rabbit = RabbitSource(RabbitBus("localhost", 5672, "/", "q", has_tls=False))
+    rabbit._note(None, pika.spec.Basic.Deliver(delivery_tag=1), pika.BasicProperties(timestamp=time), b"{}")
+    assert [(one.body, one.at) for one in rabbit._came] == [(b"{}", None)]
+    assert at_ms(time) is None
+    assert at_ms(1_700_000_000_000) == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
 
 
 def test_an_error_of_kafka_takes_no_message_with_it() -> None:
