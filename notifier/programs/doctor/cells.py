@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from notifier.cells import client
-from notifier.programs.doctor.findings import Finding, counted, fault, ok, skipped, warning
+from notifier.programs.doctor.findings import Finding, counted, fault, ok, warning
 from notifier.programs.doctor.patient import Patient
 from notifier.queries.cells import standing
 
@@ -13,7 +13,7 @@ _PATIENCE_S = 5.0
 def cells(patient: Patient) -> Iterator[Finding]:
     ours = patient.settings.region
     if ours is None or not ours.others:
-        yield skipped("there is one cell")
+        yield ok("this installation serves everybody (REGION is not set)")
         return
     for one in standing(ours):
         held = f"; {counted(one.held, 'call waits', 'calls wait')} for it" if one.held else ""

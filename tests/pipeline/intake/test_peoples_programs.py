@@ -137,6 +137,7 @@ def save_a_type(submit: Submit) -> None:
         "dedupe_near": False,
         "tracks_opens": False,
         "tracks_clicks": False,
+        "descriptions": {},
     }
     event_types.put(
         "invoice_ready", {**fields, "schema": {"properties": {"number": {"type": "string", "pattern": "^a+$"}}}}
