@@ -11,6 +11,7 @@ from notifier.api.metrics import collectors
 from notifier.channels import serving
 from notifier.channels.serving import Account
 from notifier.ground import metrics
+from notifier.ground.cells import Cells
 from notifier.ground.clock import now
 from notifier.ground.config import Settings
 from notifier.ground.database import transaction
@@ -27,8 +28,12 @@ _SUFFIX = {"counter": "_total", "info": "_info"}
 @pytest.fixture
 def told(app: APIFlask, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> str:
     """/metrics of a web process with all there is to be told of."""
-    sink = dataclasses.replace(settings, events_sink=HttpSink("https://collector.example/"))
-    monkeypatch.setitem(app.extensions, "settings", sink)
+    everything = dataclasses.replace(
+        settings,
+        events_sink=HttpSink("https://collector.example/"),
+        region=Cells("eu", {"us": "http://127.0.0.1:1"}, ("k" * 40,)),
+    )
+    monkeypatch.setitem(app.extensions, "settings", everything)
     copy = Replica(db.engine)
     copy._ask_again_at = math.inf  # SQLite has none
     monkeypatch.setitem(app.extensions, "replica", copy)
@@ -68,5 +73,5 @@ def test_no_label_names_a_person_an_address_a_host_or_an_id(told: str) -> None:
     assert names == {
         *("endpoint", "method", "status", "limit"),
         *("producer", "type", "category", "channel", "provider", "outcome", "kind", "priority"),
-        *("queue", "bus", "stage", "namespace", "table", "task", "state", "version", "python"),
+        *("queue", "bus", "region", "stage", "namespace", "table", "task", "state", "version", "python"),
     }
