@@ -34,6 +34,7 @@ class PgBouncer:
             "auth_type = any\nadmin_users = postgres\npool_mode = transaction\nmax_client_conn = 500\n"
             f"default_pool_size = {MOST_SERVERS}\nignore_startup_parameters = extra_float_digits\n"
         )
+        self._config.chmod(0o644)  # for that user, whatever is hidden here otherwise
         self.start()
 
     def start(self) -> None:

@@ -29,7 +29,18 @@ from notifier.ground.clock import now
 from notifier.ground.config import Settings
 from notifier.ground.extensions import db
 from notifier.ground.ids import parse
-from notifier.models import ApiKey, Broadcast, EventType, Forward, Home, Neighbour, Notification, Producer, User
+from notifier.models import (
+    ApiKey,
+    Broadcast,
+    EventType,
+    Forward,
+    Home,
+    InstallationSecret,
+    Neighbour,
+    Notification,
+    Producer,
+    User,
+)
 from notifier.operations import installation
 from tests.conftest import Api
 from tests.stored import rows
@@ -83,7 +94,11 @@ class Cell:
 
 
 @pytest.fixture(scope="module")
-def us_app(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> APIFlask:
+def us_app(migrated_app: APIFlask, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> APIFlask:
+    """With the secrets of the test's own app: a process has one vault."""
+    with migrated_app.app_context():
+        secrets = [dict(row) for row in db.session.execute(sa.select(InstallationSecret.__table__)).mappings()]
+        db.session.rollback()
     home: Path = tmp_path_factory.mktemp("us")
     url = f"sqlite:///{home / 'us.db'}"
     cells = Cells("us", {"eu": "http://127.0.0.1:9"}, (KEY,))
@@ -92,6 +107,8 @@ def us_app(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> APIF
     )
     with app.app_context():
         upgrade()
+        db.session.execute(sa.insert(InstallationSecret.__table__), secrets)
+        db.session.commit()
         installation.prepare()
     return app
 
