@@ -41,9 +41,14 @@ def lasting_memory(app: APIFlask) -> Iterator[None]:
     ages = {name: remembered[name].at for name in ("providers", "limited_types") if name in remembered}
     for name in ages:
         remembered[name].at = math.inf
+    looks = [(look, look.due_at) for look in remembered.get("looks", ())]
+    for look, _ in looks:
+        look.due_at = math.inf
     try:
         yield
     finally:
+        for look, due_at in looks:
+            look.due_at = due_at
         for name, at in ages.items():
             remembered[name].at = at
         at = time.monotonic()
