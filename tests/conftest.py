@@ -81,7 +81,7 @@ _KEPT = {*_CATALOGUE, "installation_secret", "event_stream", "alembic_version"}
 _WRITES_TO_CATALOGUE = re.compile(rf'^(INSERT INTO|UPDATE|DELETE FROM) "?({"|".join(_CATALOGUE)})\b', re.IGNORECASE)
 _REMEMBERED = (  # what a process remembers for a moment
     *("hints", "openid", "providers", "limited_types", "origins", "kept", "news", "signing_keys"),
-    *("producer_limits", "new_phones"),
+    *("producer_limits", "new_phones", "looks"),
     *("sign_in_throttle", "sign_ins_waiting", "hook_health"),
 )
 CAST = ("alice", "bob", "carol", "dave")
