@@ -303,11 +303,11 @@ def test_on_a_phone_all_of_it_is_three_screens_and_a_link_unfolds_its_part(
     page = tabs.open("/preferences", email=person().email, phone=True)
     expect(page.locator("#like-email")).to_be_hidden()
     assert page.evaluate("document.documentElement.scrollHeight / innerHeight") <= 3
-    page.get_by_role("button", name="Social").click()
+    page.get_by_role("button", name="Social", exact=True).click()
     page.locator("#like-email").uncheck()
     expect(toast(page)).to_contain_text("Switched off: Like by e-mail")
     expect(page.locator("#like-email")).to_be_visible()
-    expect(page.get_by_role("button", name="Social")).to_have_attribute("aria-expanded", "true")
+    expect(page.get_by_role("button", name="Social", exact=True)).to_have_attribute("aria-expanded", "true")
     page.get_by_role("button", name="Reset: Like").click()
     expect(page.locator("#like-email")).to_be_checked()
     _, link = letter()
