@@ -254,6 +254,7 @@ def test_smoke_and_load_in_short(running: Up, capsys: pytest.CaptureFixture[str]
     words = ["create-producer", "smoke", "--test", "--scope", "notify", "read", "users"]
     test_key = run_command(words, running.environment).stdout.splitlines()[-1]
     url = f"http://127.0.0.1:{running.port}"
+    eventually(lambda: running.call("/readyz")["status"] == "ok")  # after the tests before
 
     assert smoke.judge(url, test_key) == 0
     told = [line.split()[:3] for line in capsys.readouterr().out.splitlines()[1:]]

@@ -114,8 +114,8 @@ task_seconds = Summary(
     "notifier_scheduler_task_seconds", "How long tasks of the scheduler took", ["task"], registry=REGISTRY
 )
 task_failures = _counter("notifier_scheduler_task_failures", "Tasks of the scheduler that failed", "task")
-partition_days_ahead = _gauge(
-    "notifier_partition_days_ahead", "For how many days to come a table of PostgreSQL has partitions", "table"
+partition_ahead = _gauge(
+    "notifier_partition_ahead_seconds", "For how long to come a table of PostgreSQL has partitions", "table"
 )
 
 ProcessCollector(registry=REGISTRY)

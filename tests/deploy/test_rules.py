@@ -71,8 +71,8 @@ CASES: dict[str, list[tuple[Series, Series, int]]] = {
     ],
     "NotifierPartitionsRunOut": [
         (
-            {'notifier_partition_days_ahead{table="event"}': "1x60"},
-            {'notifier_partition_days_ahead{table="event"}': "1x4 3x60"},
+            {'notifier_partition_ahead_seconds{table="event"}': "86400x60"},
+            {'notifier_partition_ahead_seconds{table="event"}': "86400x4 259200x60"},
             12,
         )
     ],

@@ -83,6 +83,11 @@ def test_every_periodic_work_has_its_task() -> None:
     names = {task.name for task in scheduler.tasks("test")}
     assert names == {
         "alive",
+        "check_homes",
+        "say_held",
+        "prune_cells",
+        "keep_partitions",
+        "prune_calls",
         "ring_due",
         "let_out",
         "close_digests",

@@ -16,6 +16,8 @@ from notifier.ground.config import current_settings
 from notifier.ground.database import UNAVAILABLE, sqlstate, transaction
 from notifier.models import Attempt, Capture, Event, SubscriptionAttempt
 
+_DAY_S = 86_400
+
 # The key → the name in `RETENTION`
 BY_TIME: "dict[sa.Column[Any], str]" = {
     Capture.__table__.c.id: "captures",
@@ -53,7 +55,7 @@ def keep() -> int:
             if new:
                 log.info("partitions.made", table=name, partitions=new)
                 _analyze(name)
-        metrics.series(metrics.partition_days_ahead, name).set(days_ahead(key))
+        metrics.series(metrics.partition_ahead, name).set(days_ahead(key) * _DAY_S)
     if failed:
         raise failed[0]
     return made

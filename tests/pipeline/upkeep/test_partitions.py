@@ -43,7 +43,7 @@ def send(submit: Callable[..., Any], *names: str) -> None:
 
 
 def days(table: str) -> float:
-    return metrics.REGISTRY.get_sample_value("notifier_partition_days_ahead", {"table": table}) or 0
+    return (metrics.REGISTRY.get_sample_value("notifier_partition_ahead_seconds", {"table": table}) or 0) / 86_400
 
 
 def test_all_that_grow_have_partitions_for_the_coming_days() -> None:
