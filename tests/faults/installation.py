@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import socket
 import sys
+import time
 from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
@@ -124,7 +125,12 @@ class Installation:
         return answer.status, str(answer.json()["database"])
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        answer = self._http.request(method, f"{self.url}{path}", json=body)
+        give_up_at = time.monotonic() + 60
+        while True:
+            answer = self._http.request(method, f"{self.url}{path}", json=body)
+            if answer.status != 503 or time.monotonic() > give_up_at:  # a busy machine is no fault
+                break
+            time.sleep(0.5)
         assert answer.status in (200, 201, 202), answer.data
         return answer.json()
 
