@@ -3,8 +3,9 @@ said so, and a price that has changed is reckoned with as it is today.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from notifier.core.segments import Price
@@ -32,21 +33,25 @@ def parse_prices(text: str) -> tuple[dict[str, Price], list[str]]:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """Messages of an event type that providers have taken on a channel."""
+    """Messages that an account of a provider has taken on a channel. `type`, `account`: "" where they are not told
+    apart.
+    """
 
     type: str
     channel: str
+    account: str
     messages: int
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`units`: what is paid for, segments say; reckoned from the average where `is_average`. `cost` None: nobody has
-    said what one costs.
+    """What was used. `units`: what is paid for, segments say; reckoned from the average where `is_average`. `cost`
+    None: nobody has said what one costs.
     """
 
     type: str
     channel: str
+    account: str
     messages: int
     units: Decimal
     is_average: bool
@@ -67,7 +72,29 @@ class Prices:
         units = used.messages * (self.segments if is_average else Decimal(1))
         price = self.by_channel.get(used.channel)
         cost = None if price is None else units * price
-        return Line(used.type, used.channel, used.messages, units, is_average, price, cost)
+        return Line(used.type, used.channel, used.account, used.messages, units, is_average, price, cost)
+
+    def lines(self, used: Iterable[Used]) -> list[Line]:
+        """Dearest first."""
+        found = map(self.line, used)
+        return sorted(found, key=lambda line: (-(line.cost or 0), line.type, line.channel, line.account))
+
+
+def without_types(used: Iterable[Used]) -> list[Used]:
+    """By channel and account."""
+    return _summed(replace(one, type="") for one in used)
+
+
+def without_accounts(used: Iterable[Used]) -> list[Used]:
+    """By event type and channel."""
+    return _summed(replace(one, account="") for one in used)
+
+
+def _summed(used: Iterable[Used]) -> list[Used]:
+    messages: Counter[Used] = Counter()
+    for one in used:
+        messages[replace(one, messages=0)] += one.messages
+    return [replace(one, messages=number) for one, number in messages.items()]
 
 
 def total(lines: Iterable[Line]) -> Decimal:

@@ -26,12 +26,15 @@ _TAKEN = (*SUCCEEDED, BOUNCED)
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """`reserved`: what the ledger of SMS and calls holds, at the prices of each day; in millionths. `segments`: of an
-    SMS, on average.
+    """Lines by event type, channel and account, and the same by type and channel, and by channel and account; dearest
+    first. `reserved`: what the ledger of SMS and calls holds, at the prices of each day; in millionths. `segments`: of
+    an SMS, on average.
     """
 
     begin: date
     lines: list[Line]
+    types: list[Line]
+    accounts: list[Line]
     total: Decimal
     segments: Decimal
     reserved: int
@@ -55,18 +58,16 @@ def months() -> list[date]:
 
 
 def month(begin: date) -> Month:
-    """Dearest first. Three queries, each of a month's counts."""
-    used = (
-        sa.select(UsageMonth.type, UsageMonth.channel, sa.func.sum(UsageMonth.count))
-        .where(UsageMonth.month == begin, UsageMonth.provider.not_in(_FREE))
-        .group_by(UsageMonth.type, UsageMonth.channel)
-    )
+    """Three queries, each of a month's counts."""
+    columns = (UsageMonth.type, UsageMonth.channel, UsageMonth.provider, UsageMonth.count)
+    of_month = sa.select(*columns).where(UsageMonth.month == begin, UsageMonth.provider.not_in(_FREE))
+    used = [Used(*row) for row in db.session.execute(of_month)]
     prices = _prices(begin)
-    found = [prices.line(Used(type_, channel, int(count))) for type_, channel, count in db.session.execute(used)]
-    lines = sorted(found, key=lambda line: (-(line.cost or 0), line.type, line.channel))
+    lines = prices.lines(used)
+    types, accounts = prices.lines(costs.without_accounts(used)), prices.lines(costs.without_types(used))
     spent = sa.select(sa.func.sum(SpendDay.amount)).where(SpendDay.day >= begin, SpendDay.day < _next(begin))
     reserved = int(db.session.scalar(spent) or 0)
-    return Month(begin, lines, costs.total(lines), prices.segments, reserved)
+    return Month(begin, lines, types, accounts, costs.total(lines), prices.segments, reserved)
 
 
 def totals() -> list[tuple[date, Decimal]]:
@@ -80,7 +81,7 @@ def totals() -> list[tuple[date, Decimal]]:
     prices = _prices(chosen[0])
     lines: dict[date, list[Line]] = {}
     for begin, channel, count in db.session.execute(used):
-        lines.setdefault(begin, []).append(prices.line(Used("", channel, int(count))))
+        lines.setdefault(begin, []).append(prices.line(Used("", channel, "", int(count))))
     return [(begin, costs.total(lines.get(begin, []))) for begin in chosen]
 
 
@@ -94,7 +95,7 @@ def of_broadcast(counts: Mapping[str, Any], begun_at: str | None) -> list[Line]:
     for channel, statuses in counts.items():
         taken = sum(number for status, number in statuses.items() if status in _TAKEN)
         if taken and channel not in _FREE:
-            found.append(prices.line(Used("", channel, taken)))
+            found.append(prices.line(Used("", channel, "", taken)))
     return found
 
 

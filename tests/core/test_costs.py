@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from notifier.core.costs import Prices, Used, average, parse_prices, shown, total
+from notifier.core.costs import Prices, Used, average, parse_prices, shown, total, without_accounts, without_types
 
 PRICES = Prices({"email": Decimal("0.0004"), "sms": Decimal("0.075")}, frozenset({"sms"}), Decimal("1.5"))
 
@@ -12,10 +12,10 @@ PRICES = Prices({"email": Decimal("0.0004"), "sms": Decimal("0.075")}, frozenset
 @pytest.mark.parametrize(
     ("used", "units", "cost", "is_average"),
     [
-        (Used("offer", "email", 250_000), "250000", "100.0000", False),
-        (Used("offer", "sms", 10), "15.0", "1.1250", True),
-        (Used("offer", "push", 7), "7", None, False),
-        (Used("offer", "email", 0), "0", "0.0000", False),
+        (Used("offer", "email", "smtp", 250_000), "250000", "100.0000", False),
+        (Used("offer", "sms", "twilio", 10), "15.0", "1.1250", True),
+        (Used("offer", "push", "fcm", 7), "7", None, False),
+        (Used("offer", "email", "smtp", 0), "0", "0.0000", False),
     ],
 )
 def test_a_line_is_its_units_times_their_price(used: Used, units: str, cost: str | None, is_average: bool) -> None:
@@ -25,9 +25,26 @@ def test_a_line_is_its_units_times_their_price(used: Used, units: str, cost: str
 
 
 def test_a_total_leaves_out_what_nobody_knows_the_price_of() -> None:
-    lines = [PRICES.line(Used("a", channel, 10)) for channel in ("email", "sms", "push")]
+    lines = [PRICES.line(Used("a", channel, "", 10)) for channel in ("email", "sms", "push")]
     assert total(lines) == Decimal("1.1290")
     assert total([]) == 0
+
+
+def test_messages_are_added_up_by_type_or_by_account_and_shown_dearest_first() -> None:
+    used = [Used("a", "sms", "twilio", 1), Used("b", "sms", "twilio", 2), Used("b", "sms", "spare", 4)]
+    used.append(Used("b", "email", "smtp", 8))
+    by_type, by_account = PRICES.lines(without_accounts(used)), PRICES.lines(without_types(used))
+    assert [(line.type, line.channel, line.account, line.messages) for line in by_type] == [
+        ("b", "sms", "", 6),
+        ("a", "sms", "", 1),
+        ("b", "email", "", 8),
+    ]
+    assert [(line.type, line.channel, line.account, line.messages) for line in by_account] == [
+        ("", "sms", "spare", 4),
+        ("", "sms", "twilio", 3),
+        ("", "email", "smtp", 8),
+    ]
+    assert total(by_type) == total(by_account) == total(PRICES.lines(used))
 
 
 @pytest.mark.parametrize(("segments", "messages", "expected"), [(30, 20, "1.5"), (0, 0, "1"), (0, 9, "1"), (5, 9, "1")])

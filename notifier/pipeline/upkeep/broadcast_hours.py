@@ -37,13 +37,6 @@ COUNTED = {
 LOOKED_BACK = timedelta(days=7)  # somebody who unsubscribes later does so for another reason
 
 _e = Event.__table__.c
-_earlier = Event.__table__.alias("earlier").c
-# What shows that it has gone out although nobody has told that it was sent, and when that was
-_SHOWS_SENT = {
-    names.OF_STATUS[DELIVERED]: Delivery.delivered_at,
-    names.OF_STATUS[OPENED]: Delivery.opened_at,
-    names.OF_STATUS[CLICKED]: Delivery.clicked_at,
-}
 _hours: sa.Table = BroadcastHour.__table__
 _variants: sa.Table = BroadcastVariant.__table__
 
@@ -126,7 +119,7 @@ def _by_variant(after: int, upto: int) -> Counter[tuple[UUID, UUID, str, str]]:
         return Counter()
     columns = (_e.kind, Delivery.broadcast_id, Notification.variant_id, _e.channel)
     statement = (
-        sa.select(*columns, _is_first().label("is_first"))
+        sa.select(*columns, counting.shows_sent().label("is_first"))
         .join(Delivery, Delivery.id == _e.delivery_id)
         .join(Notification, Notification.id == _e.notification_id)
         .where(_e.id > after, _e.id <= upto, _e.kind.in_(COUNTED), _e.kind != names.UNSUBSCRIBED)
@@ -139,21 +132,6 @@ def _by_variant(after: int, upto: int) -> Counter[tuple[UUID, UUID, str, str]]:
         if row.is_first:
             counts[*place, SENT] += 1
     return counts
-
-
-def _is_first() -> "sa.ColumnElement[bool]":
-    """Whether the event is the first that shows its delivery to have gone out. Earlier ones are looked up only of those
-    that happened when it was sent: providers tell the second, and may tell sent and delivered of the same one.
-    """
-    may_be = (sa.and_(_e.kind == kind, Delivery.sent_at == at) for kind, at in _SHOWS_SENT.items())
-    is_shown_by_us = sa.and_(Delivery.tries == 0, _e.kind == names.OF_STATUS[DELIVERED])
-    was_told = sa.exists().where(
-        _earlier.user_id == _e.user_id,  # that has an index
-        _earlier.delivery_id == _e.delivery_id,
-        _earlier.id < _e.id,
-        _earlier.kind.in_((names.OF_STATUS[SENT], *_SHOWS_SENT)),
-    )
-    return sa.and_(sa.or_(*may_be), sa.or_(is_shown_by_us, ~was_told))
 
 
 def _hour(at: datetime) -> datetime:

@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 import sqlalchemy as sa
 
 from notifier.core import events as names
-from notifier.core.lifecycle import BOUNCED, DELIVERED, FAILED, SENT, UNKNOWN
+from notifier.core.lifecycle import BOUNCED, FAILED, SENT, UNKNOWN
 from notifier.core.trends import ARRIVED, ERROR, PROVIDER, TYPE
 from notifier.core.trends import FAILED as HAS_FAILED
 from notifier.ground import database
@@ -26,8 +26,8 @@ from notifier.queries.trends import GRAINS, begin_of
 _LONGEST_NAME = 140
 _e = Event.__table__.c
 _trend: sa.Table = Trend.__table__
-_ARRIVALS = (names.OF_STATUS[SENT], names.OF_STATUS[DELIVERED])
-_FAILURES = tuple(names.OF_STATUS[status] for status in (FAILED, UNKNOWN, BOUNCED))
+_SENT, _BOUNCED = names.OF_STATUS[SENT], names.OF_STATUS[BOUNCED]
+_FAILURES = (*(names.OF_STATUS[status] for status in (FAILED, UNKNOWN)), _BOUNCED)
 
 _usage: sa.Table = UsageMonth.__table__
 
@@ -48,12 +48,16 @@ def count() -> int:
 
 
 def _read(after: int, upto: int) -> Counts:
-    """What is delivered in the same moment as it is sent is told once; what is delivered later has been counted."""
-    is_first = sa.or_(_e.kind != names.OF_STATUS[DELIVERED], Delivery.sent_at == Delivery.delivered_at)
+    """What is told as delivered, or opened, without having been told as sent has arrived, too. A provider took what
+    bounces later, even if nothing else was ever told of it.
+    """
+    looked_up = (*counting.SHOWS_SENT, _BOUNCED)
+    has_only_bounced = sa.and_(_e.kind == _BOUNCED, Delivery.id.is_not(None), Delivery.sent_at.is_(None))
+    was_taken = sa.or_(_e.kind == _SENT, counting.shows_sent(), has_only_bounced)
     statement = (
-        sa.select(_e.kind, _e.at, _e.type, _e.channel, _e.provider, _e.code)
-        .outerjoin(Delivery.__table__, sa.and_(Delivery.id == _e.delivery_id, _e.kind == names.OF_STATUS[DELIVERED]))
-        .where(_e.id > after, _e.id <= upto, _e.kind.in_((*_ARRIVALS, *_FAILURES)), _e.is_test.is_(False), is_first)
+        sa.select(_e.kind, _e.at, _e.type, _e.channel, _e.provider, _e.code, was_taken.label("was_taken"))
+        .outerjoin(Delivery.__table__, sa.and_(Delivery.id == _e.delivery_id, _e.kind.in_(looked_up)))
+        .where(_e.id > after, _e.id <= upto, _e.is_test.is_(False), sa.or_(_e.kind.in_(_FAILURES), was_taken))
     )
     counts = Counts()
     for row in db.session.execute(statement):
@@ -65,7 +69,7 @@ def _read(after: int, upto: int) -> Counts:
         for grain in GRAINS:
             at = begin_of(row.at, grain)
             counts.trends.update((grain, at, kind, name[:_LONGEST_NAME], event) for kind, name in told if name)
-        if not has_failed and row.type and row.channel and row.provider:
+        if row.was_taken and row.type and row.channel and row.provider:
             counts.usage[row.at.date().replace(day=1), row.type, row.channel, row.provider] += 1
     return counts
 

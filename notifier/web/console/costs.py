@@ -1,11 +1,10 @@
-"""What messages cost, by month and event type, as a page and as CSV. Viewers may look; prices are settings."""
+"""What messages cost, by month, event type and account, as a page and as CSV. Viewers may look; prices are settings."""
 
 from datetime import date
 
 from flask import Response, render_template, request
 from flask.typing import ResponseReturnValue
 
-from notifier.channels import CHANNELS
 from notifier.core.costs import shown
 from notifier.core.spend import shown as shown_micros
 from notifier.queries import costs
@@ -15,7 +14,7 @@ from notifier.web.csv_lines import csv_line
 
 pages = page_blueprint("costs", url_prefix="/admin/costs")
 
-_HEADER = ("month", "type", "channel", "messages", "units", "price", "cost", "currency")
+_HEADER = ("month", "type", "channel", "account", "messages", "units", "price", "cost", "currency")
 
 
 @pages.get("")
@@ -27,7 +26,6 @@ def index() -> ResponseReturnValue:
         months=costs.months(),
         totals=costs.totals(),
         currency=costs.currency(),
-        channels=CHANNELS,
         types=type_names(),
         shown=shown,
         shown_micros=shown_micros,
@@ -42,8 +40,8 @@ def download() -> ResponseReturnValue:
     lines = [csv_line(_HEADER)]
     for line in found.lines:
         price, cost = (None if amount is None else f"{amount:f}" for amount in (line.price, line.cost))
-        words = (f"{found.begin:%Y-%m}", line.type, line.channel, str(line.messages), f"{line.units:.2f}", price, cost)
-        lines.append(csv_line((*words, currency)))
+        used = (line.type, line.channel, line.account, str(line.messages), f"{line.units:.2f}")
+        lines.append(csv_line((f"{found.begin:%Y-%m}", *used, price, cost, currency)))
     name = f"costs-{found.begin:%Y-%m}.csv"
     return Response(
         "".join(lines),
