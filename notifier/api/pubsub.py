@@ -16,6 +16,7 @@ from notifier.access import pubsub_tokens
 from notifier.api import limits, messages
 from notifier.api.auth import Door, bus
 from notifier.api.strict_json import read_json
+from notifier.cells import sharing
 from notifier.core.bus_messages import Message
 from notifier.core.errors import Fault, Rejected
 from notifier.core.timestamps import parse_time
@@ -58,7 +59,9 @@ def push(name: str) -> Response:
         if isinstance(item, Rejected):
             raise item
         messages.charge(key, item)
-        accepted = group_commit.submit(item)
+        [accepted] = sharing.accept([item], lambda items: [group_commit.submit(one) for one in items])
+        if isinstance(accepted, Rejected):
+            raise accepted
     except Rejected as refused:
         metrics.series(metrics.bus_messages, bounded, "refused").inc()
         log.warning("consume.refused", bus=bounded, code=refused.code)

@@ -1,6 +1,5 @@
 """Submissions for people of several cells: split, stored, said, and answered as one."""
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,7 +13,7 @@ from notifier.api.submitting import idempotency_key
 from notifier.cells import forwards, homes
 from notifier.cells.client import Answer
 from notifier.cells.forwards import Held
-from notifier.core.cells import id_of, shared_out
+from notifier.core.cells import derived_key, id_of, shared_out
 from notifier.core.pointers import pointer_to
 from notifier.ground.cells import Cells
 from notifier.ground.extensions import db
@@ -112,7 +111,11 @@ def _each(
         outcomes[None] = here = carry_out(call_of(parts[None][0], key=key), g.key)
         if here.status >= 400 and "results" not in (here.body or {}):
             return outcomes
-    calls = [(region, call_of(without_key(part), key=_derived(key))) for region, (part, _) in parts.items() if region]
+    calls = [
+        (region, call_of(without_key(part), key=key and derived_key(key)))
+        for region, (part, _) in parts.items()
+        if region
+    ]
     if _is_rehearsal():
         return outcomes | {region: ask(cells, region, call) for region, call in calls}
     homes.keep(new)
@@ -172,11 +175,6 @@ def _told(region: str, outcome: Outcome, recipients: int) -> dict[str, Any]:
 
 def _held_ids(outcomes: Mapping[str | None, Outcome]) -> list[str]:
     return [one.id.hex for one in outcomes.values() if isinstance(one, Held)]
-
-
-def _derived(key: str | None) -> str | None:
-    """The producer may have used its key at the other cell, too, for something else."""
-    return key and f"cell:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def _key_of(body: Any) -> str | None:

@@ -32,6 +32,7 @@ _MOST_BYTES = 4 * 1024 * 1024
 _PATIENCE = timedelta(hours=1)  # with what is answered 500, which may be so for ever
 KEPT = timedelta(days=1)
 REFUSED_KEPT = timedelta(days=30)
+WAITS = "it waits for its turn"
 
 log = structlog.get_logger()
 
@@ -43,13 +44,14 @@ class Held:
     id: UUID
 
 
-def hold(calls: Sequence[tuple[str, Call]]) -> None:
-    """Stores them, with the regions they are for."""
+def hold(calls: Sequence[tuple[str, Call]], *, is_said_now: bool = True) -> None:
+    """Stores them, with the regions they are for. `is_said_now`: the caller goes on with `say`."""
+    error = None if is_said_now else WAITS
     with transaction() as session:
         session.execute(
             insert(Forward.__table__).on_conflict_do_nothing(),
             [
-                {"id": UUID(hex=call.id), "region": region, "call": call.pack(), "created_at": now()}
+                {"id": UUID(hex=call.id), "region": region, "call": call.pack(), "error": error, "created_at": now()}
                 for region, call in calls
             ],
         )
@@ -66,7 +68,7 @@ def say(cells: Cells, region: str, call: Call) -> Answer | Held:
         db.session.rollback()  # no transaction is open while another cell works
         [answer] = client.ask(cells, region, [call], AT_ONCE_S)
     except neighbours.LeftAlone:
-        return _held(region, key, "it waits for its turn")
+        return _held(region, key, WAITS)
     except Away as error:
         neighbours.note_silence(region, str(error))
         return _held(region, key, str(error))
@@ -97,9 +99,11 @@ def _held(region: str, key: UUID, why: str) -> Held:
 
 
 def say_held() -> int:
-    """A part of what is held for each cell that is not away; → how many were answered. Called by the scheduler."""
+    """A part of what is held for each cell that is not away; → how many were answered, of the cell that answered most.
+    Called by the scheduler, again at once after `client.AT_ONCE`.
+    """
     cells = current_settings().region
-    return sum(_say_held(cells, region) for region in cells.others) if cells is not None else 0
+    return max((_say_held(cells, region) for region in cells.others), default=0) if cells is not None else 0
 
 
 def _say_held(cells: Cells, region: str) -> int:

@@ -115,6 +115,13 @@ def _signature(digest: str, sender: str, receiver: str, at: int, key: str) -> st
     return hmac.new(key.encode(), said.encode(), hashlib.sha256).hexdigest()
 
 
+def derived_key(key: str) -> str:
+    """The idempotency key of what is passed on: at the other cell, the producer may have used its own for something
+    else.
+    """
+    return f"cell:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
 def id_of(recipient: Any) -> Any:
     """A recipient is an id or an object with one."""
     return recipient.get("id") if isinstance(recipient, Mapping) else recipient

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from notifier.core.errors import Fault
 from notifier.core.routing import ESCALATE
+from notifier.core.worlds import shown_id
 
 PRIORITIES = ("urgent", "high", "medium", "low")  # most pressing first
 CEILINGS = {"marketing": "medium", "social": "high"}
@@ -70,6 +71,18 @@ class Submission:
         """
         recipients = [{"id": recipient.id, "changes": dict(recipient.changes)} for recipient in self.recipients]
         return {**{name: getattr(self, name) for name in _said_again()}, "recipients": recipients}
+
+    def body(self) -> dict[str, Any]:
+        """As a producer would say it: the body of POST /notifications, without fields that were left out and the
+        idempotency key.
+        """
+        packed = self.pack()
+        left_out = {"is_perishable", *([] if self.is_perishable else ["expires_in"])}
+        said = {name: value for name, value in packed.items() if value is not None and name not in left_out}
+        if self.send_at is not None:
+            said["send_at"] = self.send_at.isoformat()
+        people = [{"id": shown_id(recipient.id), **recipient.changes} for recipient in self.recipients]
+        return {**said, "recipients": people}
 
     @classmethod
     def unpack(cls, packed: Mapping[str, Any]) -> "Submission":

@@ -16,6 +16,8 @@ from notifier.access.keys import KeyIdentity
 from notifier.api import messages
 from notifier.api.field_map import FieldMap
 from notifier.bus.source import Away, Source
+from notifier.cells import sharing
+from notifier.cells.sharing import Shared
 from notifier.core.bus_messages import DeadLetter, Message
 from notifier.core.errors import Rejected
 from notifier.ground import metrics
@@ -163,7 +165,8 @@ class Consumer:
         while waiting:
             at_once: list[_Pending] = []
             later: list[_Pending] = []
-            for one, answer in zip(waiting, self._answers([one.item for one in waiting]), strict=True):
+            done: list[Shared] = []
+            for one, (part, answer) in zip(waiting, self._answers([one.item for one in waiting]), strict=True):
                 if isinstance(answer, Rejected):
                     if self._is_for_later(one, answer):
                         later.append(one)
@@ -171,22 +174,40 @@ class Consumer:
                     one.item, one.has_another_key = messages.another_key(one.item), True
                     at_once.append(one)
                 else:
+                    done += [part] if part is not None else []
                     self._count("repeated" if answer.replayed else "accepted")
+            self._pass_on(done)
             if len(later) < len(waiting):
                 self._works_again()
             waiting = at_once + (self._wait(later, self._pause_s()) if later else [])
 
-    def _answers(self, items: Sequence[Item]) -> Sequence[Accepted | Rejected]:
+    def _answers(self, items: Sequence[Item]) -> Sequence[tuple[Shared | None, Accepted | Rejected]]:
+        """With what other cells are to be told of each, if it is accepted."""
         try:
-            return accept.accept(items)
+            shared = sharing.share_out(items)
+            parts = [one if isinstance(one, Shared) else None for one in shared]
+            return list(zip(parts, sharing.accepted(shared, accept.accept), strict=True))
         except UNAVAILABLE as error:
             self._tell_database_away(error)
-            return [Rejected("unavailable", "")] * len(items)
+            return [(None, Rejected("unavailable", ""))] * len(items)
         except Exception:
             log.exception("consume.failed", bus=self._name, messages=len(items))
-            return [Rejected("internal_error", "it could not be stored; the log has the details")] * len(items)
+            refused = Rejected("internal_error", "it could not be stored; the log has the details")
+            return [(None, refused)] * len(items)
         finally:
             db.session.remove()
+
+    def _pass_on(self, done: Sequence[Shared]) -> None:
+        """Until the other cells' parts are stored. Raises Stopped."""
+        while True:
+            try:
+                sharing.pass_on(done)
+                return
+            except UNAVAILABLE as error:
+                self._tell_database_away(error)
+            finally:
+                db.session.remove()
+            self._pause(self._pause_s())
 
     def _is_for_later(self, one: _Pending, refused: Rejected) -> bool:
         """Whether it may be accepted at another time. If not, it is to be buried."""

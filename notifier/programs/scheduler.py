@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import redis
@@ -18,7 +19,7 @@ from flask import Flask
 
 from notifier.access import access_tokens, invitations, passkeys, sessions, sign_in, signing_keys
 from notifier.app import create_app
-from notifier.cells import forwards, homes
+from notifier.cells import client, forwards, homes, sharing
 from notifier.ground import logs, metrics, tracing, vital
 from notifier.ground.clock import now
 from notifier.ground.config import Settings
@@ -114,9 +115,9 @@ def tasks(name: str) -> list[Task]:
         Task("ring_subscriptions", subscriptions.Ringing().ring_due, 0.25),
         Task("apply_receipts", kept_receipts.apply_due, 1.0, full=kept_receipts.BATCH),
         Task("close_digests", summaries.close_due, 1.0, full=summaries.BATCH),
-        Task("submit_scheduled", schedules.submit_due, 1.0),
+        Task("submit_scheduled", partial(schedules.submit_due, sharing.accept_part), 1.0),
         Task("ring_expansions", lost.ring_expansions, 1.0),
-        Task("say_held", forwards.say_held, 0.5),
+        Task("say_held", forwards.say_held, 0.5, full=client.AT_ONCE),
         Task("watch_broadcasts", broadcasts.watch, 1.0),
         Task("cancel_broadcasts", broadcasts.cancel_rest, 0.5, full=broadcasts.BATCH),
         Task("retry_broadcasts", broadcast_retries.work, 0.5, full=broadcast_retries.BATCH),

@@ -9,13 +9,13 @@ from notifier.access import keys
 from notifier.api import errors
 from notifier.api.schemas.submissions import SubmissionIn
 from notifier.api.submitting import idempotency
+from notifier.cells import sharing
 from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.ground import logs, schema
 from notifier.ground.config import Settings
 from notifier.ground.extensions import db
 from notifier.models import Producer
-from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.idempotency_keys import IN_PROGRESS
 from notifier.pipeline.intake.item import Accepted, Caller, Item
 from notifier.programs.cli import inside
@@ -58,7 +58,7 @@ def _accepted(settings: Settings, submission: Submission) -> Accepted | Rejected
             label=_PRODUCER,
         )
         db.session.close()
-        [answer] = accept([Item(caller, submission)])
+        [answer] = sharing.accept([Item(caller, submission)])
     return answer
 
 

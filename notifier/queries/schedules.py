@@ -6,7 +6,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from notifier.core.errors import Rejected
-from notifier.core.worlds import shown_id
+from notifier.core.submission import Submission
 from notifier.ground.extensions import db
 from notifier.ground.ids import parse, show
 from notifier.ground.shapes import timestamp
@@ -37,19 +37,9 @@ def _shown(row: Schedule) -> dict[str, Any]:
         "id": show("sch", row.id),
         "cron": row.cron,
         "time_zone": row.time_zone,
-        "notification": _notification(row.body),
+        "notification": Submission.unpack(row.body).body(),
         "next_at": timestamp(row.next_at),
         "last_submission": row.last_submission_id and show("sub", row.last_submission_id),
         "last_fault": row.last_fault,
         "created_at": timestamp(row.created_at),
-    }
-
-
-def _notification(body: dict[str, Any]) -> dict[str, Any]:
-    """The body of POST /notifications, without the fields that were left out."""
-    left_out = {"is_perishable", *([] if body["is_perishable"] else ["expires_in"])}
-    given = {name: value for name, value in body.items() if value is not None and name not in left_out}
-    return {
-        **given,
-        "recipients": [{"id": shown_id(recipient["id"]), **recipient["changes"]} for recipient in body["recipients"]],
     }

@@ -1,11 +1,13 @@
 """What a producer may ask for, whoever receives it."""
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
+from notifier.api.schemas.submissions import SubmissionIn
 from notifier.core.submission import InlineRecipient, Submission, check_data, check_priority, check_send_at
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -91,3 +93,17 @@ def test_what_another_release_has_packed_is_read() -> None:
     packed = {"type": "like", "recipients": [{"id": "alice", "changes": {}}], "data": {}, "channels": None}
     others = {"template_id": None, "only_through": None, "of_a_later_release": 1}
     assert Submission.unpack({**packed, **others}) == Submission("like", (InlineRecipient("alice"),), {})
+
+
+@pytest.mark.parametrize("changes", [{}, {"is_perishable": False, "expires_in": 86_400, "push": None}], ids=str)
+def test_as_a_body_it_says_the_same_again(changes: dict[str, Any]) -> None:
+    at = NOW + timedelta(hours=1)
+    said = replace(SAID_AGAIN, send_at=at, **changes)
+    read = SubmissionIn.model_validate(json.loads(json.dumps(said.body())))
+    people = tuple(InlineRecipient(one.id, one.changes()) for one in read.recipients)
+    assert read.canonical(people, None) == said
+    assert Submission("like", (InlineRecipient("~ann"),), {}).body() == {
+        "type": "like",
+        "recipients": [{"id": "ann"}],
+        "data": {},
+    }

@@ -16,6 +16,7 @@ from notifier.pipeline.planning.orders import Order
 
 Key = tuple[UUID, str, bool]  # producer, idempotency key, is it a test key's
 
+HELD = "held"  # the status of an answer: it is for people of other cells alone, which are to be told
 INLINE_LIMIT = 100  # more recipients than this are expanded in the background
 
 

@@ -6,7 +6,7 @@ all that were missed while no scheduler ran.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -32,13 +32,15 @@ from notifier.pipeline.intake import idempotency_keys
 from notifier.pipeline.intake.accept import accept_part
 from notifier.pipeline.intake.dry_run import dry_run
 from notifier.pipeline.intake.idempotency_keys import IN_PROGRESS
-from notifier.pipeline.intake.item import Accepted, Caller, Item
+from notifier.pipeline.intake.item import HELD, Accepted, Caller, Item
 from notifier.pipeline.intake.judge import judge
 from notifier.pipeline.intake.schema_check import check_against_schemas, judged_anew
 
 BATCH = 20  # in one transaction, with up to a hundred people each
 _COME_BACK = (IN_PROGRESS, "unavailable")  # another scheduler is at it, or the database is away
 _LONGEST_FAULT = 500
+
+Take = Callable[[Sequence[Item]], list[Accepted | Rejected]]
 
 log = structlog.get_logger()
 
@@ -175,8 +177,8 @@ def next_time(cron: str, time_zone: str, after: datetime) -> datetime | None:
 # ---- running --------------------------------------------------------------------------------------------------------
 
 
-def submit_due() -> int:
-    """→ how many were submitted, or could not be and say why."""
+def submit_due(take: Take = accept_part) -> int:
+    """→ how many were submitted, or could not be and say why. `take`: accepts their submissions."""
     now = clock_now()
     columns = (Schedule, ApiKey, Producer.disabled_at)
     due = (
@@ -190,9 +192,7 @@ def submit_due() -> int:
         return 0
     stopped = {row.id: why for row, key, disabled_at in rows if (why := _why_stopped(key, disabled_at, now))}
     running, missing = _without_missing([(row, _item(row, key)) for row, key, _ in rows if row.id not in stopped])
-    answers = {
-        row.id: answer for (row, _), answer in zip(running, accept_part([item for _, item in running]), strict=True)
-    }
+    answers = {row.id: answer for (row, _), answer in zip(running, take([item for _, item in running]), strict=True)}
     moved = [_moved(row, answers.get(row.id), stopped.get(row.id) or missing.get(row.id), now) for row, *_ in rows]
     with transaction():
         for values in filter(None, moved):
@@ -280,7 +280,8 @@ def _moved(
     if isinstance(answer, Accepted):
         return {
             **following,
-            "last_submission_id": parse("sub", answer.answer["id"]),
+            # None: it was for people of other cells alone
+            "last_submission_id": None if answer.answer["status"] == HELD else parse("sub", answer.answer["id"]),
             "last_fault": fault and fault[:_LONGEST_FAULT],
         }
     if answer.code in _COME_BACK:

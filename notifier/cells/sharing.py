@@ -1,0 +1,158 @@
+"""Submissions that no call of the API brings, such as those of a bus, a command or a schedule: each goes to the cells
+where its people live.
+
+What is for people of this cell is accepted first: what is wrong with it is found here, and then nothing is passed on.
+Whoever dies in between submits it again, with the same idempotency key.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from notifier.cells import forwards, homes
+from notifier.core.cells import Call, OnBehalf, derived_key
+from notifier.core.errors import Rejected
+from notifier.core.submission import Submission
+from notifier.ground.cells import Cells
+from notifier.ground.config import current_settings
+from notifier.ground.database import transaction
+from notifier.ground.extensions import db
+from notifier.ground.ids import new_hex
+from notifier.models import Producer
+from notifier.pipeline.intake import accept as accepting
+from notifier.pipeline.intake import idempotency_keys
+from notifier.pipeline.intake.item import HELD, Accepted, Caller, Item
+
+PATH = "/api/v1/notifications"
+
+Take = Callable[[Sequence[Item]], Sequence[Accepted | Rejected]]
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """An item by cells. `here`: with its people of this one; None: there are none. `others`: what other cells are to
+    be told. `new`: where people live who are to be created there.
+    """
+
+    item: Item
+    here: Item | None
+    others: tuple[tuple[str, Call], ...] = ()
+    new: Mapping[str, str] = field(default_factory=dict)
+
+
+def share_out(items: Sequence[Item]) -> list[Shared | Rejected]:
+    """For each item where its people live, or why that cannot be said. No transaction may be open."""
+    cells = current_settings().region
+    if cells is None or not cells.others:
+        return [Shared(item, item) for item in items]
+    try:
+        return _shared(cells, items)
+    except Rejected as refused:
+        if len(items) == 1:
+            return [refused]
+    half = len(items) // 2  # most of them can be said
+    return [*share_out(items[:half]), *share_out(items[half:])]
+
+
+def accepted(shared: Sequence[Shared | Rejected], take: Take) -> list[Accepted | Rejected]:
+    """As `take` answers for the people who live here, in their order. An item without any is answered as held."""
+    here = [one.here for one in shared if isinstance(one, Shared) and one.here is not None]
+    answers = iter(take(here) if here else ())
+    return [
+        one if isinstance(one, Rejected) else next(answers) if one.here is not None else _held(one) for one in shared
+    ]
+
+
+def pass_on(shared: Collection[Shared]) -> None:
+    """Stores what the other cells are to be told; the scheduler tells them."""
+    if new := {user_id: region for one in shared for user_id, region in one.new.items()}:
+        homes.keep(new)
+    if calls := [call for one in shared for call in one.others]:
+        forwards.hold(calls, is_said_now=False)
+
+
+def accept(items: Sequence[Item], take: Take = accepting.accept) -> list[Accepted | Rejected]:
+    """As `pipeline.intake.accept`, for people of all cells."""
+    shared = share_out(items)
+    answers = accepted(shared, take)
+    pass_on([one for one, answer in zip(shared, answers, strict=True) if isinstance(one, Shared) and _is_in(answer)])
+    return answers
+
+
+def accept_part(items: Sequence[Item]) -> list[Accepted | Rejected]:
+    """As `pipeline.intake.accept.accept_part`, for people of all cells."""
+    return accept(items, accepting.accept_part)
+
+
+def _is_in(answer: Accepted | Rejected) -> bool:
+    return isinstance(answer, Accepted)
+
+
+def _shared(cells: Cells, items: Sequence[Item]) -> list[Shared | Rejected]:
+    """Raises Rejected for one of them."""
+    recipients = [recipient for item in items for recipient in item.submission.recipients]
+    said = {one.id: region for one in recipients if isinstance(region := one.changes.get("home_region"), str)}
+    found = homes.elsewhere(cells, list(dict.fromkeys(one.id for one in recipients)), said)
+    names = _names(items) if found.homes else {}
+    db.session.rollback()
+    return [_of(item, found, names) for item in items]
+
+
+def _of(item: Item, found: homes.Elsewhere, names: Mapping[UUID | None, str]) -> Shared:
+    parts = dict[str | None, list[int]]()
+    people = item.submission.recipients
+    for place, recipient in enumerate(people):
+        parts.setdefault(found.homes.get(recipient.id), []).append(place)
+    if parts.keys() == {None}:
+        return Shared(item, item)
+    at_home = parts.pop(None, [])
+    here = replace(item, submission=_for(item, at_home)) if at_home else None
+    once = item.submission.idempotency
+    others = []
+    for region, places in parts.items():
+        assert region is not None
+        call_id = new_hex()
+        key = derived_key(once[0]) if once else f"cell:{call_id}"
+        behalf = _behalf(item.caller, names.get(item.caller.producer_id, item.caller.label))
+        traceparent = item.traceparent or item.caller.traceparent
+        call = Call(call_id, "POST", PATH, _for(item, places).body(), behalf, key, item.caller.request_id, traceparent)
+        others.append((region, call))
+    new = {one.id: found.new[one.id] for one in people if one.id in found.new}
+    return Shared(item, here, tuple(others), new)
+
+
+def _for(item: Item, places: Sequence[int]) -> Submission:
+    """For some of its recipients."""
+    return replace(item.submission, recipients=tuple(item.submission.recipients[place] for place in places))
+
+
+def _behalf(caller: Caller, name: str) -> OnBehalf:
+    may = {"urgent": caller.may_be_urgent, "users": caller.may_change_people, "admin": caller.may_change_staff}
+    scopes = ("notify", *(scope for scope, is_allowed in may.items() if is_allowed))
+    types = None if caller.types is None else tuple(sorted(caller.types))
+    return OnBehalf(name, scopes, types, caller.is_test, caller.label)
+
+
+def _names(items: Sequence[Item]) -> dict[UUID | None, str]:
+    """Of the producers."""
+    ids = {item.caller.producer_id for item in items} - {None}
+    return {
+        row.id: row.name
+        for row in db.session.execute(sa.select(Producer.id, Producer.name).where(Producer.id.in_(ids)))
+    }
+
+
+def _held(one: Shared) -> Accepted | Rejected:
+    """Takes its key here as well: whoever guesses keys is told that it was used."""
+    answer = {"id": f"fwd_{one.others[0][1].id}", "status": HELD, "notifications": None}
+    once = one.item.submission.idempotency
+    if once is None:
+        return Accepted(answer)
+    try:
+        with transaction():
+            first = idempotency_keys.take(one.item.caller, *once, answer)
+    except Rejected as refused:
+        return refused
+    return Accepted(first, replayed=first != answer)
