@@ -17,7 +17,7 @@ WORKDIR /notifier
 RUN python -m venv /opt/notifier
 # Apart from our own code, so that a change of it does not fetch these again. All of them come as wheels: no compiler.
 COPY requirements.lock requirements-kafka.lock requirements-otel.lock requirements-rabbitmq.lock requirements-sqs.lock ./
-RUN /opt/notifier/bin/pip install --only-binary :all: --require-hashes \
+RUN /opt/notifier/bin/pip install --only-binary :all: --no-binary http-ece --require-hashes \
     -r requirements.lock -r requirements-kafka.lock -r requirements-otel.lock \
     -r requirements-rabbitmq.lock -r requirements-sqs.lock
 COPY . .
