@@ -10,7 +10,7 @@ from typing import Any
 from apiflask import APIFlask
 from flask import Response, g, request
 
-from notifier.api import auth, splitting
+from notifier.api import auth, split_schedules, splitting
 from notifier.api.cell_calls import ask, body_of_request, call_of, can_be_somebody, shown, without_key
 from notifier.api.cells import carry_out
 from notifier.cells import forwards, homes
@@ -65,6 +65,15 @@ def _of_person(cells: Cells, stored: str) -> Response | None:
     response = shown(answered)
     response.headers["Notifier-Home"] = cells.others[home]
     return response
+
+
+def _choice(cells: Cells) -> Response | None:
+    """The person is named in the body."""
+    body = body_of_request()
+    user_id: Any = body.get("userId") if isinstance(body, dict) else None
+    if isinstance(user_id, int) and not isinstance(user_id, bool):
+        user_id = str(user_id)
+    return _of_person(cells, auth.stored_id(user_id)) if user_id and can_be_somebody(user_id) else None
 
 
 def _of_one(cells: Cells) -> Response | None:
@@ -136,4 +145,10 @@ _HANDLERS: Mapping[str, Callable[[Cells], Response | None]] = {
     "api_notifications.cancel_notification": _of_one,
     "api_notifications.get_submission": _of_one,
     "api_broadcasts.get_broadcast": _broadcast,
+    "api_schedules.create_schedule": split_schedules.create,
+    "api_schedules.get_schedule": _of_one,
+    "api_schedules.pause_or_resume": split_schedules.change,
+    "api_schedules.delete_schedule": split_schedules.change,
+    "api_seeds.choose": _choice,
+    "api_seeds.notify_status": _of_one,
 }

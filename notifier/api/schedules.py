@@ -1,9 +1,12 @@
 """Recurring schedules: a submission that is repeated at the times of a cron expression."""
 
+from uuid import UUID
+
 from flask import Response, g, request
 
 from notifier.api.answers import also, answer, check_cursor
 from notifier.api.auth import Door, allow, caller
+from notifier.api.limits import CELL_CALL
 from notifier.api.notifications import sight
 from notifier.api.schemas.base import Page
 from notifier.api.schemas.schedules import ScheduleIn, ScheduleOut, SchedulePage, SchedulePatch, ScheduleRehearsedOut
@@ -54,6 +57,7 @@ def create_schedule(query_data: DryRunQuery, json_data: ScheduleIn) -> Response:
         json_data.time_zone,
         submission,
         idempotency(request.json, idempotency_key()),
+        own_id=UUID(hex=call_id) if (call_id := request.environ.get(CELL_CALL)) else None,
     )
     return answer(queries.one(made.schedule_id, sight()), 201, replay_header(made.is_replay))
 

@@ -96,8 +96,10 @@ def notify_bulk(query_data: DryRunQuery, json_data: NotifyBulkIn) -> Response:
     Each item is checked by itself: a bad one is named by its index and does not affect the others.
     """
     if query_data.is_rehearsal:
-        return answer({"results": rehearse_each(json_data.notifications, _judge_notify, _translate_notify)})
-    results, is_replay = submit_each(json_data.notifications, _judge_notify, _translate_notify)
+        return answer(
+            {"results": rehearse_each(json_data.notifications, _judge_notify, _translate_notify, is_split=False)}
+        )
+    results, is_replay = submit_each(json_data.notifications, _judge_notify, _translate_notify, is_split=False)
     return answer({"results": results}, 202, replay_header(is_replay))
 
 
@@ -185,7 +187,7 @@ def send(query_data: DryRunQuery, json_data: SendIn) -> Response:
     if query_data.is_rehearsal:
         return _rehearsed(submission, words)
     with words.spoken():
-        accepted = submit(submission)
+        accepted = submit(submission, is_split=False)
     ids = ids_in(accepted.answer)
     count = len({recipient.id for recipient in submission.recipients}) if ids is None else len(ids)
     body = {"status": "queued", "count": count, "notification_ids": ids, "submission": accepted.answer["id"]}
@@ -194,12 +196,12 @@ def send(query_data: DryRunQuery, json_data: SendIn) -> Response:
 
 def _rehearsed(submission: Submission, words: Words) -> Response:
     with words.spoken():
-        return answer(rehearse(submission))
+        return answer(rehearse(submission, is_split=False))
 
 
 def _queued(submission: Submission, words: Words) -> Response:
     with words.spoken():
-        accepted = submit(submission)
+        accepted = submit(submission, is_split=False)
     ids = ids_in(accepted.answer)
     return answer({"id": ids[0] if ids else None, "status": "queued"}, 202, replay_header(accepted.replayed))
 

@@ -26,7 +26,7 @@ def submission(cells: Cells) -> Response | None:
     body = body_of_request()
     if not isinstance(body, dict):
         return None
-    found, new = _homes(cells, [body])
+    found, new = homes_of(cells, [body])
     parts = shared_out(body, found)
     if set(parts) == {None}:
         return None
@@ -38,10 +38,10 @@ def submission(cells: Cells) -> Response | None:
     made = [one["notifications"] for one in said if one["notifications"] is not None]
     merged = {**(said[0] if said else {"id": f"fwd_{_held_ids(outcomes)[0]}", "status": "held"})}
     merged["notifications"] = [entry for entries in made for entry in entries] if made else None
-    if _is_rehearsal():
+    if is_rehearsal():
         return answer({"notifications": merged["notifications"]})
     merged["regions"] = [
-        _told(region or cells.name, one, len(parts[region]["recipients"])) for region, one in outcomes.items()
+        told(region or cells.name, one, len(parts[region]["recipients"])) for region, one in outcomes.items()
     ]
     replayed = [one.headers.get("Idempotency-Replayed") for one in outcomes.values() if isinstance(one, Answer)]
     return answer(merged, 202, {"Idempotency-Replayed": "true"} if replayed and all(replayed) else {})
@@ -52,7 +52,7 @@ def bulk(cells: Cells) -> Response | None:
     items = body.get("notifications") if isinstance(body, dict) else None
     if not isinstance(items, list) or not 0 < len(items) <= _MOST or not all(isinstance(item, dict) for item in items):
         return None
-    found, new = _homes(cells, items)
+    found, new = homes_of(cells, items)
     if not found:
         return None
     shares: dict[str | None, list[tuple[int, dict[str, Any]]]] = {}
@@ -74,7 +74,7 @@ def bulk(cells: Cells) -> Response | None:
     for region, outcome in outcomes.items():
         for place, (index, _) in enumerate(shares[region]):
             _add(results[index], _result(outcome, place))
-    return answer({"results": results}, 200 if _is_rehearsal() else 202)
+    return answer({"results": results}, 200 if is_rehearsal() else 202)
 
 
 def _result(outcome: Outcome, place: int) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def _each(
         for region, (part, _) in parts.items()
         if region
     ]
-    if _is_rehearsal():
+    if is_rehearsal():
         return outcomes | {region: ask(cells, region, call) for region, call in calls}
     homes.keep(new)
     forwards.hold(calls)
@@ -127,7 +127,7 @@ def _each(
     return outcomes
 
 
-def _homes(cells: Cells, bodies: Iterable[Mapping[str, Any]]) -> tuple[dict[str, str], dict[str, str]]:
+def homes_of(cells: Cells, bodies: Iterable[Mapping[str, Any]]) -> tuple[dict[str, str], dict[str, str]]:
     """→ (of the recipients who live elsewhere, by the ids as they were given; of those who are new there, by the stored
     ones). Whoever cannot be anybody is left to the view, which says so.
     """
@@ -165,7 +165,7 @@ def _with_places(refused: Answer, body: Mapping[str, Any], part: Mapping[str, An
     return refused
 
 
-def _told(region: str, outcome: Outcome, recipients: int) -> dict[str, Any]:
+def told(region: str, outcome: Outcome, recipients: int) -> dict[str, Any]:
     if isinstance(outcome, Held):
         return {"region": region, "status": "held", "recipients": recipients, "id": f"fwd_{outcome.id.hex}"}
     if outcome.status >= 400:
@@ -182,5 +182,5 @@ def _key_of(body: Any) -> str | None:
     return key if isinstance(key, str) else None
 
 
-def _is_rehearsal() -> bool:
+def is_rehearsal() -> bool:
     return request.args.get("dry_run") in ("true", "1")

@@ -12,8 +12,9 @@ from typing import Any
 from flask import request
 from pydantic import ValidationError
 
-from notifier.api import auth, errors, limits
+from notifier.api import anywhere, auth, errors, limits
 from notifier.api.schemas.submissions import SubmissionIn
+from notifier.cells import sharing
 from notifier.core.errors import Fault, Rejected
 from notifier.core.pointers import pointer_to
 from notifier.core.submission import InlineRecipient, Submission
@@ -76,18 +77,21 @@ def idempotency_key() -> str | None:
     return key
 
 
-def submit(submission: Submission) -> Accepted:
-    """Submits one request's submission, in one transaction with others that arrive at the same time."""
+def submit(submission: Submission, *, is_split: bool = True) -> Accepted:
+    """Submits one request's submission, in one transaction with others that arrive at the same time. `is_split`: it is
+    for people of this cell alone (`api.splitting`).
+    """
     limits.charge(len(submission.recipients) - 1)  # the first was counted at the door
     if db.session.registry.has():
         db.session.rollback()  # whatever was read before is let go: nobody keeps a connection while waiting for others
-    return group_commit.submit(Item(auth.caller(), submission))
+    item = Item(auth.caller(), submission)
+    return group_commit.submit(item) if is_split else anywhere.submit(item)
 
 
-def rehearse(submission: Submission) -> dict[str, Any]:
+def rehearse(submission: Submission, *, is_split: bool = True) -> dict[str, Any]:
     """The dry run of a submission: API.md, `?dry_run=true`. Raises the Rejected that the real call would get."""
     check_rehearsal(len(submission.recipients), "/recipients")
-    [result] = dry_run([Item(auth.caller(), submission)])
+    [result] = (dry_run if is_split else anywhere.dry_run)([Item(auth.caller(), submission)])
     if isinstance(result, Rejected):
         raise result
     return result
@@ -101,7 +105,11 @@ def check_rehearsal(people: int, pointer: str) -> None:
 
 
 def submit_each(
-    items: Sequence[Any], judge: Judge, translate: Translate = lambda _item, refused: refused
+    items: Sequence[Any],
+    judge: Judge,
+    translate: Translate = lambda _item, refused: refused,
+    *,
+    is_split: bool = True,
 ) -> tuple[list[dict[str, Any]], bool]:
     """A bulk call: every item is checked by itself, the good ones are stored together.
 
@@ -116,7 +124,7 @@ def submit_each(
     if first_results is not None:
         return first_results, True
     replays = 0
-    for index, outcome in zip(good, _accept(list(good.values())), strict=True):
+    for index, outcome in zip(good, _accept(list(good.values()), is_split=is_split), strict=True):
         if isinstance(outcome, Rejected):
             if key and outcome.code == IN_PROGRESS:
                 raise outcome  # the same call is being answered elsewhere: what it stores is found by the next try
@@ -130,12 +138,17 @@ def submit_each(
 
 
 def rehearse_each(
-    items: Sequence[Any], judge: Judge, translate: Translate = lambda _item, refused: refused
+    items: Sequence[Any],
+    judge: Judge,
+    translate: Translate = lambda _item, refused: refused,
+    *,
+    is_split: bool = True,
 ) -> list[dict[str, Any]]:
     """The dry run of a bulk call: for each item what `rehearse` says, or its error."""
     results, good = _judge_each(items, judge, None)
     check_rehearsal(sum(len(item.submission.recipients) for item in good.values()), "/notifications")
-    for index, outcome in zip(good, dry_run(list(good.values())), strict=True):
+    run = dry_run if is_split else anywhere.dry_run
+    for index, outcome in zip(good, run(list(good.values())), strict=True):
         if isinstance(outcome, Rejected):
             results[index]["error"] = errors.from_rejected(translate(items[index], outcome), _place(index))
         else:
@@ -157,14 +170,15 @@ def _judge_each(
     return results, good
 
 
-def _accept(items: Sequence[Item]) -> list[Accepted | Rejected]:
+def _accept(items: Sequence[Item], *, is_split: bool) -> list[Accepted | Rejected]:
     """One transaction for up to a thousand people; more are stored in several, so that nobody waits long for a lock.
 
     Once some are stored the call succeeds, and says of each of the others what became of it.
     """
     outcomes: list[Accepted | Rejected] = []
+    how = accept if is_split else sharing
     for batch in _batches(items):
-        outcomes += accept.accept_part(batch) if outcomes else accept.accept(batch)
+        outcomes += how.accept_part(batch) if outcomes else how.accept(batch)
     return outcomes
 
 

@@ -46,6 +46,8 @@ class Held:
 
 def hold(calls: Sequence[tuple[str, Call]], *, is_said_now: bool = True) -> None:
     """Stores them, with the regions they are for. `is_said_now`: the caller goes on with `say`."""
+    if not calls:
+        return
     error = None if is_said_now else WAITS
     with transaction() as session:
         session.execute(
@@ -130,7 +132,7 @@ def _say_held(cells: Cells, region: str) -> int:
         if not answer.is_final and not (answer.status == 500 and row.created_at < now() - _PATIENCE):
             break  # those behind it wait for it
         done.append(row.id)
-        if answer.status >= 400:
+        if answer.status >= 400 and not _is_gone(row.call["method"], answer):
             refused.append((row.id, answer))
     _settle(region, done, refused)
     if done:  # the rest is told next time
@@ -138,6 +140,11 @@ def _say_held(cells: Cells, region: str) -> int:
     else:
         neighbours.note_silence(region, f"it answers with status {answers[0].status}")
     return len(done)
+
+
+def _is_gone(method: str, answer: Answer) -> bool:
+    """All cells are told of changes, and not all have what is changed."""
+    return answer.status == 404 and method in ("PATCH", "DELETE")
 
 
 def _no_more_than(most: int, rows: "Sequence[sa.Row[Any]]") -> "Sequence[sa.Row[Any]]":

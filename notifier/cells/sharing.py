@@ -7,11 +7,14 @@ Whoever dies in between submits it again, with the same idempotency key.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from notifier.cells import forwards, homes
+from notifier.cells.client import Answer
+from notifier.cells.forwards import Held
 from notifier.core.cells import Call, OnBehalf, derived_key
 from notifier.core.errors import Rejected
 from notifier.core.submission import Submission
@@ -63,6 +66,15 @@ def accepted(shared: Sequence[Shared | Rejected], take: Take) -> list[Accepted |
     return [
         one if isinstance(one, Rejected) else next(answers) if one.here is not None else _held(one) for one in shared
     ]
+
+
+def say(shared: Shared) -> list[Answer | Held]:
+    """Tells the other cells at once. → what each says."""
+    cells = current_settings().region
+    assert cells is not None, "there are no other cells"
+    homes.keep(shared.new)
+    forwards.hold(shared.others)
+    return [forwards.say(cells, region, call) for region, call in shared.others]
 
 
 def pass_on(shared: Collection[Shared]) -> None:
@@ -144,9 +156,14 @@ def _names(items: Sequence[Item]) -> dict[UUID | None, str]:
     }
 
 
+def held(shared: Shared) -> dict[str, Any]:
+    """The answer to what is for people of other cells alone, which have not been told yet."""
+    return {"id": f"fwd_{shared.others[0][1].id}", "status": HELD, "notifications": None}
+
+
 def _held(one: Shared) -> Accepted | Rejected:
     """Takes its key here as well: whoever guesses keys is told that it was used."""
-    answer = {"id": f"fwd_{one.others[0][1].id}", "status": HELD, "notifications": None}
+    answer = held(one)
     once = one.item.submission.idempotency
     if once is None:
         return Accepted(answer)

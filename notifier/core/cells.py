@@ -15,6 +15,7 @@ from typing import Any
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 HEADER = "Notifier-Cell"
 MOST_APART_S = 300  # of the clocks of two cells
+_PATHS = ("/api/v1/", "/notify", "/notifications/", "/user/preferences/")  # of calls with a producer's key
 _STAMP = re.compile(
     r"from=([a-z0-9-]+), to=([a-z0-9-]+), at=([0-9]{1,12}), body=([0-9a-f]{64}), signature=([0-9a-f]{64})\Z"
 )
@@ -68,7 +69,7 @@ class Call:
             call = cls(call_id, method, path, packed["body"], behalf, **{name: packed.get(name) for name in names})
         except (KeyError, TypeError, ValueError):
             raise ValueError("this is no call of a cell") from None
-        if not re.fullmatch(r"[0-9a-f]{32}", call.id) or not call.path.startswith("/api/v1/"):
+        if not re.fullmatch(r"[0-9a-f]{32}", call.id) or not call.path.startswith(_PATHS):
             raise ValueError("this is no call of a cell")
         return call
 

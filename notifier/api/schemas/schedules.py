@@ -9,7 +9,7 @@ from notifier.api.fields import (
     Zone,
 )
 from notifier.api.schemas.base import Answer
-from notifier.api.schemas.submissions import DryRunOut, SubmissionIn
+from notifier.api.schemas.submissions import DryRunOut, RegionalPart, SubmissionIn
 
 
 class ScheduleIn(Body):
@@ -39,6 +39,9 @@ class ScheduleOut(Answer):
     last_submission: str | None
     last_fault: str | None
     created_at: str
+    regions: list[RegionalPart] | None = Field(
+        default=None, description="When it was made for people of several cells: each runs it for its own."
+    )
 
 
 class SchedulePage(Answer):

@@ -58,12 +58,13 @@ def create(
     time_zone: str,
     submission: Submission,
     idempotency: tuple[str, str] | None = None,
+    own_id: UUID | None = None,
 ) -> Made:
     """Raises Rejected, naming every fault of the cron expression and of the submission, which is judged as if it were
     made now.
 
     `idempotency`: a key and the digest of the body. The first call with it has made the schedule, whatever has changed
-    since; Rejected says where that had another body, or is not done yet.
+    since; Rejected says where that had another body, or is not done yet. `own_id`: its id, as another cell has it.
     """
     producer_id = caller.producer_id
     assert producer_id is not None, "Notifier itself has no schedules"
@@ -71,8 +72,10 @@ def create(
     faults = cron_faults(cron)
     item = Item(caller, submission)
     checked = check_against_schemas([item])
-    schedule_id = new_id()
+    schedule_id = own_id or new_id()
     with transaction() as session:
+        if own_id and session.get(Schedule, own_id) is not None:
+            return Made(own_id, is_replay=True)
         if idempotency:
             first = UUID(idempotency_keys.take(caller, *idempotency, {"schedule": schedule_id.hex})["schedule"])
             if first != schedule_id:
