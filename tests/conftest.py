@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -101,6 +102,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--everywhere", action="store_true", help="on both databases even what needs one only")
     parser.addoption("--statements", type=Path, help="everywhere; writes what PostgreSQL is asked into a folder")
+
+
+@sa.event.listens_for(sa.Engine, "connect")
+def _promise_no_order(connection: Any, _record: Any) -> None:
+    """What asks for no order gets the rows the other way round: PostgreSQL promises none either."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA reverse_unordered_selects = ON")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -110,6 +110,7 @@ def source(key: str, version: int) -> TemplateSource:
     contents = db.session.scalars(
         sa.select(TemplateContent)
         .where(TemplateContent.template_id == row.id)
+        .order_by(TemplateContent.channel, TemplateContent.locale)
         .execution_options(populate_existing=True)
     )
     words = {

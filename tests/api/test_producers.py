@@ -16,6 +16,7 @@ from notifier.ground.extensions import db
 from notifier.ground.target_lists import INSTALLATION, TargetList
 from notifier.models import Address, AuditEntry, Producer, Subscription
 from tests.conftest import Api
+from tests.stored import rows
 
 PATH = "/api/v1/producer"
 TARGETS = ["*.example.com", "203.0.113.0/24"]
@@ -34,7 +35,7 @@ def test_targets_are_set_shown_and_lifted(api: Api) -> None:
     assert api.get(PATH).json == changed
     assert api.patch(PATH, {}).json == changed
     assert api.patch(PATH, {"webhook_targets": None}).json["webhook_targets"] is None
-    told = [row.after for row in db.session.scalars(sa.select(AuditEntry).filter_by(action="producer.limits_set"))]
+    told = [row.after for row in rows(AuditEntry, action="producer.limits_set")]
     assert told == [{"webhook_targets": ["203.0.113.0/24", "*.example.com"]}, {"webhook_targets": None}]
 
 

@@ -17,6 +17,7 @@ from notifier.ledgers import tallies
 from notifier.models import Account, AuditEntry, WallLink
 from notifier.providers import health, pausing
 from notifier.web import throttle
+from tests.stored import rows
 from tests.web.conftest import Visitor
 
 LINK = re.compile(r"/wall/([\w-]{43})")
@@ -37,9 +38,7 @@ def link(admin: Visitor) -> str:
 
 
 def actions() -> list[tuple[str, str, str]]:
-    db.session.close()
-    rows = db.session.execute(sa.select(AuditEntry.actor, AuditEntry.action, AuditEntry.subject))
-    return [tuple(row) for row in rows if row.action.startswith("wall_link")]
+    return [(row.actor, row.action, row.subject) for row in rows(AuditEntry) if row.action.startswith("wall_link")]
 
 
 def test_a_link_shows_the_figures_and_names_nobody(
