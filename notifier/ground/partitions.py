@@ -228,15 +228,26 @@ def _is_dropped(
     oldest: datetime,
     before: Callable[[sa.TableClause], None] | None = None,
 ) -> bool:
+    """Nobody writes into it between the look and the drop. Who waits to do so already uses the whole table: it is not
+    to be had then, and the partition stays until the next time. What its rows refer to is not locked: who holds some of
+    it may be waiting for this table.
+    """
+    table = key.table
     try:
-        if not _is_old(key, partition, oldest):
-            return False
-        _drop(key.table, partition, before)
+        with transaction() as session:
+            session.execute(sa.text("SET LOCAL lock_timeout = '200ms'"))
+            session.execute(sa.text(f"LOCK TABLE {partition.name} IN SHARE ROW EXCLUSIVE MODE"))
+            if not _is_old(key, partition, oldest):
+                return False
+            if before is not None:
+                before(sa.table(partition.name, *(sa.column(column.name, column.type) for column in table.columns)))
+            session.execute(sa.text(f"LOCK TABLE ONLY {table.name} IN ACCESS EXCLUSIVE MODE"))
+            session.execute(sa.text(f"DROP TABLE {partition.name}"))
     except DBAPIError as error:
-        db.session.rollback()
         if sqlstate(error) not in (LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED, _UNDEFINED_TABLE):
             raise
         return False
+    log.info("partitions.dropped", partition=partition.name)
     return True
 
 
@@ -247,16 +258,3 @@ def _is_old(key: "sa.Column[Any]", partition: Partition, oldest: datetime) -> bo
     if last is not None and last >= oldest:
         return False
     return not db.session.scalar(sa.select(sa.exists().where(rows.c.at >= oldest)))
-
-
-def _drop(table: sa.Table, partition: Partition, before: Callable[[sa.TableClause], None] | None = None) -> None:
-    """What is written into it at this moment goes too. What its rows refer to is not locked: who holds some of it may
-    be waiting for this table.
-    """
-    with transaction() as session:
-        session.execute(sa.text("SET LOCAL lock_timeout = '200ms'"))
-        if before is not None:
-            before(sa.table(partition.name, *(sa.column(column.name, column.type) for column in table.columns)))
-        session.execute(sa.text(f"LOCK TABLE ONLY {table.name} IN ACCESS EXCLUSIVE MODE"))
-        session.execute(sa.text(f"DROP TABLE {partition.name}"))
-    log.info("partitions.dropped", partition=partition.name)

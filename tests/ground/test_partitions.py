@@ -171,15 +171,38 @@ def test_what_is_in_use_is_left_for_the_next_time() -> None:
 
 def test_another_process_may_drop_the_same(clock: time_machine.Traveller) -> None:
     def be_slow(partition: sa.TableClause) -> None:
-        with db.engine.begin() as other:
-            other.execute(sa.text(f"DROP TABLE {partition.name}"))
+        if partition.name == "stream_before":
+            with db.engine.begin() as other:
+                other.execute(sa.text("DROP TABLE stream_p000001"))
+
+    for _ in range(3):
+        partitions.lay_positions(STREAM.c.id)
+        say(BEGIN)
+        clock.shift(DAY)
+    assert partitions.drop_positions(STREAM.c.id, BEGIN + DAY, be_slow) == 1
+    assert names(STREAM)[0] == "p000002"
+
+
+def test_nothing_is_written_into_one_between_the_look_and_the_drop(clock: time_machine.Traveller) -> None:
+    insert = sa.text("INSERT INTO stream (id, at) VALUES (7, :at)")
+    refused = list[str]()
+
+    def write(_: sa.TableClause) -> None:
+        with db.engine.connect() as other, pytest.raises(OperationalError, match="lock timeout"):
+            other.execute(sa.text("SET LOCAL lock_timeout = '20ms'"))
+            other.execute(insert, {"at": BEGIN + 9 * DAY})
+        refused.append("stream_before")
 
     partitions.lay_positions(STREAM.c.id)
     say(BEGIN)
     clock.shift(DAY)
     partitions.lay_positions(STREAM.c.id)
-    assert partitions.drop_positions(STREAM.c.id, BEGIN + DAY, be_slow) == 0
-    assert names(STREAM)[0] == "p000001"
+    say(BEGIN)
+    assert partitions.drop_positions(STREAM.c.id, BEGIN + DAY, write) == 1
+    assert refused == ["stream_before"]
+    with transaction() as session:
+        session.execute(insert, {"at": BEGIN + 9 * DAY})
+    assert places(STREAM) == {"stream_p000001": 1, "stream_rest": 1}
 
 
 def test_one_is_dropped_beside_those_who_write_to_what_its_rows_refer_to() -> None:
