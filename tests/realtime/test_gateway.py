@@ -1,7 +1,9 @@
 """Who may connect, what a connection hears, and what it may ask; with real clients at a real server."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,11 +23,13 @@ from notifier.inbox import marks
 from notifier.inbox.marks import Chosen
 from notifier.models import Account, ApiKey, Producer
 from notifier.people import profiles
+from notifier.realtime import gateway
 from notifier.realtime.door import Door, Guest
+from notifier.realtime.gateway import Listener
 from notifier.signals.publish import CHANNEL, NAMESPACE, channel_of, room_of
 from tests.conftest import subject_of
 from tests.realtime.conftest import PATIENCE_S, Refused
-from tests.running import eventually
+from tests.running import Redis, eventually
 
 
 def token_of(user_id: str) -> dict[str, str]:
@@ -420,3 +424,29 @@ def test_guests_are_looked_after_again_whatever_went_wrong_before(app: APIFlask)
         door._check_again_and_again(app)
     assert door.looks == 3
     assert [line["error"] for line in lines] == ["TimeoutError", "ValueError"]
+
+
+@pytest.fixture
+def listener(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
+    """Of a Redis that hangs."""
+    monkeypatch.setattr(gateway, "SILENT_S", 0.1)
+    server = Redis(tmp_path)
+    listener = Listener(APIFlask(__name__), server.url)
+    listener._redis_connect()
+    listener.pubsub.subscribe(listener.channel)
+    server.hang()
+    yield listener
+    server.stop()
+
+
+def test_who_connects_while_redis_hangs_keeps_nobody_waiting_for_ever(listener: Listener) -> None:
+    rooms = [room_of(f"{number:0100}") for number in range(500)]
+
+    def say_until_nothing_fits_in() -> None:
+        while not listener._is_cut:
+            listener._say("SUBSCRIBE", rooms)
+
+    saying = threading.Thread(target=say_until_nothing_fits_in, daemon=True)
+    saying.start()
+    saying.join(PATIENCE_S)
+    assert listener._is_cut
