@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
@@ -63,6 +63,7 @@ class Vault:
         self._current = b""
         self._digest_keys: tuple[bytes, ...] = ()
         self._oldest_digest = self._digest_number = 1
+        self._keep_up: Callable[[], None] = lambda: None
 
     def open(self, ring: KeyRing) -> None:
         self._ciphers = {key_id.encode(): AESGCM(key) for key_id, key in ring.keys}
@@ -101,6 +102,12 @@ class Vault:
         self._digest_number = stored or len(keys)
         self._oldest_digest = oldest or len(keys)
 
+    def before_digests(self, keep_up: Callable[[], None]) -> None:
+        """Has it called before each digest of a text: what is looked for may have been given a new key meanwhile. It
+        may use the new keys, and must be quick.
+        """
+        self._keep_up = keep_up
+
     def encrypt(self, plain: bytes, purpose: str) -> bytes:
         nonce = os.urandom(_NONCE_BYTES)
         sealed = self._ciphers[self._current].encrypt(nonce, plain, purpose.encode())
@@ -123,6 +130,7 @@ class Vault:
         """A keyed digest (HMAC-SHA256) by which an encrypted value is found again: of the oldest key of which digests
         may be stored. `newest` makes of it what is stored, `forms` all that may be.
         """
+        self._keep_up()
         if not self._digest_keys:
             raise KeysDoNotFit("the digest key has not been loaded from the database")
         first = hmac.new(self._digest_keys[0], text.encode(), hashlib.sha256).digest()

@@ -5,6 +5,7 @@ order.
 import gc
 import time
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 from flask import Flask
@@ -12,7 +13,8 @@ from flask import Flask
 from notifier import channels
 from notifier.ground import metrics, schema
 from notifier.ground.config import Settings
-from notifier.ground.database import UNAVAILABLE, follow_clock, look_often
+from notifier.ground.database import UNAVAILABLE, follow_clock, look_now, look_often
+from notifier.ground.encryption import vault
 from notifier.ground.extensions import db
 from notifier.ground.unknown_settings import unknown_settings
 from notifier.operations import digest_keys
@@ -47,6 +49,7 @@ def wait_for_app(
             if found.standing not in (schema.Standing.EMPTY, schema.Standing.BEHIND):
                 follow_clock(app)
                 look_often(app, digest_keys.take_up)
+                vault.before_digests(partial(look_now, app))
                 _collect_garbage_less()
                 return app
             log.warning(

@@ -5,6 +5,7 @@ in the end nothing that is stored can be guessed by whoever knows the old one.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient
 from notifier.ground import tokens
 from notifier.ground.clock import now
-from notifier.ground.database import LOOK_S, look_often, transaction
+from notifier.ground.database import LOOK_S, look_now, look_often, transaction
 from notifier.ground.encryption import digest_number_of, vault
 from notifier.ground.extensions import db
 from notifier.models import (
@@ -51,6 +52,7 @@ SHARED = "both@example.test"  # alice's and bob's
 def chain(app: APIFlask) -> Iterator[None]:
     yield
     vault.use_digest_keys([vault.first_digest_key])
+    vault.before_digests(lambda: None)
     app.extensions.pop("looks", None)
 
 
@@ -463,6 +465,16 @@ def test_processes_take_a_key_up_before_its_first_digest_is_stored(world: World)
         assert not has_looked()  # some may have written with the old one a moment ago
     with time_machine.travel(now() + digest_keys.LOOKED_AFTER + timedelta(seconds=1)):
         assert has_looked()
+
+
+def test_a_process_that_only_reads_finds_what_has_got_a_new_key(world: World, app: APIFlask) -> None:
+    announce()
+    store()
+    run_to_the_end()
+    vault.use_digest_keys([vault.first_digest_key])  # as another process is, which has not written since
+    look_often(app, digest_keys.take_up)
+    vault.before_digests(partial(look_now, app))
+    assert {line.user.id for line in people_queries.page(SHARED)[0]} == {"alice", "bob"}
 
 
 def test_one_key_at_a_time_replaces_another(world: World) -> None:
