@@ -7,7 +7,7 @@ table `…_rest`: an insert does not fail for want of one.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ from uuid import UUID
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session, scoped_session
+from sqlalchemy.orm import InstrumentedAttribute, Session, scoped_session
 
 from notifier.ground.clock import now
 from notifier.ground.database import DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, sqlstate, transaction
@@ -47,6 +47,17 @@ class Partition:
     name: str
     lower: int | None
     upper: int
+
+
+def among(column: "InstrumentedAttribute[UUID]", values: Collection[UUID]) -> "sa.ColumnElement[bool]":
+    """The condition that it is one of the values. As a plain IN, PostgreSQL would plan it value by value anew for each
+    partition: 11 to 36 ms for 400 of them in 38 partitions, instead of 2.
+    """
+    if not are_used():
+        return column.in_(values)
+    uuids = sa.ARRAY(sa.Uuid)
+    given = sa.select(sa.literal(list(values), uuids)).scalar_subquery()
+    return column == sa.any_(sa.cast(given, uuids))  # with the cast, ANY is of an array and not of a query's rows
 
 
 def are_used() -> bool:

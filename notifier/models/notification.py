@@ -264,14 +264,14 @@ class Receipt(Base):
 
 class Capture(Base):
     """A message that the sandbox kept instead of sending; one per delivery and try. `content` holds to, subject, text,
-    html, payload, headers.
+    html, payload, headers. No foreign key to the delivery: each that is deleted would look into every partition.
     """
 
     __tablename__ = "capture"
     __table_args__ = (Index("ix_capture_user_id", "user_id", "id"), Index("ix_capture_channel", "channel", "id"))
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
-    delivery_id: Mapped[UUID] = mapped_column(ForeignKey("delivery.id", ondelete="CASCADE"), index=True)
+    delivery_id: Mapped[UUID] = mapped_column(index=True)
     user_id: Mapped[str] = mapped_column(String(STORED_USER_ID))
     channel: Mapped[str] = mapped_column(String(32))
     content: Mapped[Any] = mapped_column(EncryptedJSON("capture.content"))

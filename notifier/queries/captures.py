@@ -4,23 +4,33 @@ The product's own messages contain codes and sign-in links. `with_secrets` inclu
 anybody; without it they are left out.
 """
 
-from datetime import datetime
+from collections.abc import Collection
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, or_, select, true
+from sqlalchemy import ColumnElement, and_, or_, select, true
 
 from notifier.core.timestamps import timestamp
 from notifier.core.worlds import MARK, is_of_tests, shown_id
+from notifier.ground import partitions
 from notifier.ground.extensions import db
-from notifier.ground.ids import first_at, parse, show
+from notifier.ground.ids import first_at, made_at, parse, show
 from notifier.models import Address, Capture, Delivery, EventType, Notification
 from notifier.queries.notifications import Sight
 from notifier.queries.people import digests_of
 
 KIND = "cap"
+_CLOCKS = timedelta(hours=1)  # may differ by that
 WINDOW = 10_000  # captures that a page of one type looks at
 _FIELDS = ("to", "subject", "text", "html", "payload", "headers")
+
+
+def of_deliveries(ids: Collection[UUID]) -> ColumnElement[bool]:
+    """The condition that a capture is of one of these, one at least. None is older than the first of them, but for the
+    clocks of two machines: older partitions stay unread.
+    """
+    return and_(partitions.among(Capture.delivery_id, ids), Capture.id >= first_at(made_at(min(ids)) - _CLOCKS))
 
 
 def list_captures(

@@ -5,7 +5,7 @@ Read by `/admin/notifications/{id}`.
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -21,9 +21,10 @@ from notifier.core.masking import masked
 from notifier.core.receipts import DEVICE, MACHINE
 from notifier.core.tracking import ACCOUNT, DECOY
 from notifier.ground.extensions import db
-from notifier.ground.ids import first_at, made_at, show
+from notifier.ground.ids import show
 from notifier.ground.shapes import timestamp
 from notifier.models import Attempt, Capture, Delivery, InboxItem, Notification, Producer, Receipt, Submission, Template
+from notifier.queries.captures import of_deliveries
 from notifier.queries.titles import titled
 from notifier.queries.types import internal_keys
 
@@ -44,7 +45,6 @@ _OUTCOMES = {  # of an attempt, and the provider's part in it
     "misconfigured": "{} refused our settings or credentials",
     "unknown": "{} was called, and nobody knows whether it went out",
 }
-_CLOCKS = timedelta(hours=1)  # may differ by that
 _READ = {"opened": "opening", "clicked": "click"}
 _RELATED = {"duplicate_of": "A repeat of", "superseded_by": "Replaced by", "digest": "Summed up in"}
 
@@ -277,13 +277,12 @@ def _said(receipt: Receipt, links: Sequence[str]) -> str:
 
 
 def _captures(ids: Sequence[UUID]) -> dict[UUID, list[str]]:
-    """Of deliveries. None is older than these, but for the clocks of two machines: older partitions stay unread."""
+    """Of deliveries."""
     found: dict[UUID, list[str]] = {}
     if not ids:
         return found
-    earliest = first_at(made_at(min(ids)) - _CLOCKS)
-    captures = sa.select(Capture.id, Capture.delivery_id).where(Capture.delivery_id.in_(ids), Capture.id >= earliest)
-    for capture in db.session.execute(captures.order_by(Capture.id)):
+    captures = sa.select(Capture.id, Capture.delivery_id).where(of_deliveries(ids)).order_by(Capture.id)
+    for capture in db.session.execute(captures):
         found.setdefault(capture.delivery_id, []).append(show("cap", capture.id))
     return found
 

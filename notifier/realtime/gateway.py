@@ -130,8 +130,8 @@ class Listener(wire.RedisManager):  # type: ignore[misc]
 
     def _redis_connect(self) -> None:
         # A lost subscription is not taken up again in silence: what was missed is to be made up for
-        bounds = {"socket_connect_timeout": ANSWER_S, "socket_timeout": SILENT_S}
-        self.redis = connected(self.redis_url, **bounds, retry=Retry(NoBackoff(), 0))
+        retry = Retry(NoBackoff(), 0)
+        self.redis = connected(self.redis_url, socket_connect_timeout=ANSWER_S, socket_timeout=SILENT_S, retry=retry)
         self.pubsub = self.redis.pubsub()
         self.connected, self._is_cut = True, False
 

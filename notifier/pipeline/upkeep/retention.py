@@ -12,9 +12,11 @@ from notifier.ground.clock import now
 from notifier.ground.config import current_settings
 from notifier.ground.database import prune, retried, transaction
 from notifier.ground.ids import first_at
-from notifier.models import Attempt, Broadcast, Delivery, InboxItem, InboxState, Notification, Submission
+from notifier.models import Attempt, Broadcast, Capture, Delivery, InboxItem, InboxState, Notification, Submission
+from notifier.queries.captures import of_deliveries
 
 BATCH = 200
+_deliveries: sa.Table = Delivery.__table__
 _UNREAD = (InboxItem.read_at.is_(None), InboxItem.archived_at.is_(None), InboxItem.snoozed_until.is_(None))
 _UNSEEN = (InboxItem.seen_at.is_(None), InboxItem.archived_at.is_(None), InboxItem.snoozed_until.is_(None))
 
@@ -43,6 +45,9 @@ def prune_notifications() -> int:
         of_items = sa.select(InboxItem.user_id).where(InboxItem.notification_id.in_(ids))
         states = sa.select(InboxState.user_id).where(InboxState.user_id.in_(of_items)).order_by(InboxState.user_id)
         people = session.scalars(states.with_for_update()).all()
+        gone = sa.delete(_deliveries).where(_deliveries.c.notification_id.in_(ids)).returning(_deliveries.c.id)
+        if deliveries := session.scalars(gone).all():  # captures refer to them without a foreign key
+            session.execute(_plain(sa.delete(Capture).where(of_deliveries(deliveries))))
         session.execute(_plain(sa.delete(Notification).where(Notification.id.in_(ids))))
         if people:
             counts = {"unread": _count(*_UNREAD), "unseen": _count(*_UNSEEN)}

@@ -14,7 +14,7 @@ from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
-from notifier.models import Attempt, Delivery, InboxItem, InboxState, Notification, Submission
+from notifier.models import Attempt, Capture, Delivery, InboxItem, InboxState, Notification, Submission
 from notifier.pipeline.delivery.deliver import deliver
 from notifier.pipeline.upkeep import retention
 from tests.conftest import Statements
@@ -60,6 +60,19 @@ def test_old_ones_go_with_all_that_is_theirs_and_counts_stay_right(
         session.execute(sa.update(Delivery).values(wake_at=None))
     assert (later(), len(rows(Notification))) == (1, 1)  # the scheduled one is not as old
     assert later(days=36) == 1
+
+
+def test_what_the_sandbox_has_captured_goes_with_its_delivery(kept: None, submit: Callable[..., Any]) -> None:
+    for name in ("erin", "frank"):
+        submit(InlineRecipient(name, {"email": f"{name}@sandbox.test"}), channels=("email",))
+        db.session.close()
+    [first, second] = rows(Delivery)
+    deliver([first.id, second.id])
+    with transaction() as session:
+        session.execute(sa.update(Delivery).where(Delivery.id == second.id).values(wake_at=now()))
+    assert len(rows(Capture)) == 2
+    assert later() == 1
+    assert [row.delivery_id for row in rows(Capture)] == [second.id]
 
 
 def test_they_are_kept_for_good_unless_that_is_said(cast: Any, submit: Callable[..., Any]) -> None:
