@@ -71,6 +71,46 @@ def add_list(prefix: str, count: int) -> UUID:
     return upload_id
 
 
+def add_alike(prefix: str, count: int) -> UUID:
+    """The same for as many as nobody would wait for: they are copies of the first one, made by the database, whose
+    addresses differ in their digest alone. → the list's id.
+    """
+    upload_id = add_list(prefix, 1)
+    first, numbers = f"{prefix}0", NUMBERS
+    user, address = User.__table__, Address.__table__
+    copies: list[tuple[sa.Table, Any, Mapping[str, Any]]] = [
+        (user, user.c.id == first, {"id": _user(prefix, count)}),
+        *(
+            (
+                address,
+                sa.and_(address.c.user_id == first, address.c.channel == channel),
+                {"id": numbered_id(new_base()), "user_id": _user(prefix, count), "digest": _digest_like(channel)},
+            )
+            for channel in ("email", "sms")
+        ),
+        (Preference.__table__, Preference.user_id == first, {"user_id": _user(prefix, count)}),
+        (UploadMember.__table__, UploadMember.user_id == first, {"user_id": _user(prefix, count)}),
+    ]
+    with transaction() as session:
+        for table, is_first, changes in copies:
+            columns = [changes.get(column.name, column) for column in table.columns]
+            copied = sa.select(*columns).select_from(table.join(numbers, sa.true())).where(is_first, NUMBER > 0)
+            session.execute(
+                sa.insert(table).from_select(list(table.columns), copied, include_defaults=False), {"count": count}
+            )
+        session.execute(sa.update(Upload).where(Upload.id == upload_id).values(rows=count, created=count))
+    return upload_id
+
+
+def _digest_like(channel: str) -> sa.ColumnElement[Any]:
+    """Of as many bytes as a digest by the first key, another one for each number."""
+    if db.engine.dialect.name == "sqlite":
+        digits = sa.literal(channel[0]) + sa.func.printf("%031x", NUMBER, type_=sa.String)
+        return sa.cast(digits, sa.LargeBinary)
+    digits = sa.literal(channel[0]) + sa.func.lpad(sa.func.to_hex(NUMBER), 31, "0")
+    return sa.func.convert_to(digits, "UTF8", type_=sa.LargeBinary)
+
+
 def add_phones(prefix: str, count: int, *, platform: str) -> None:
     """`<prefix>0` … with nothing but an iPhone, or an Android phone."""
     with transaction():

@@ -87,14 +87,34 @@ def check(audience: Audience, *, producer_id: UUID | None, is_test: bool, pointe
 
 def ids_after(people: People, after: str | None, limit: int) -> sa.Select[str]:
     """The next ids, as they are stored, in their order. `after`: the last one of the page before."""
-    statement = sa.select(User.id).where(*_meant(people)).order_by(User.id).limit(limit)
-    return statement if after is None else statement.where(User.id > after)
+    key = _keys(people)[0]
+    return sa.select(key).select_from(_source(people)).where(*_meant(people, after)).order_by(key).limit(limit)
 
 
-def _meant(people: People) -> list[Clause]:
-    """Conditions on the table of users."""
+def _source(people: People) -> sa.FromClause:
+    """Where their rows are looked for. An uploaded list is read from its place on, a page at a time: as a condition on
+    users, SQLite would make all of it anew for each page, which is quadratic.
+    """
+    users, members = User.__table__, UploadMember.__table__
+    is_listed = isinstance(people.audience, Uploaded)
+    return members.join(users, users.c.id == members.c.user_id) if is_listed else users
+
+
+def _keys(people: People) -> Sequence[sa.SQLColumnExpression[str]]:
+    """The columns that hold their ids, by the first of which they are ordered. A database has to be told of each where
+    a page begins: it does not see by itself that what holds for one holds for the other.
+    """
+    return (UploadMember.user_id, User.id) if isinstance(people.audience, Uploaded) else (User.id,)
+
+
+def _meant(people: People, after: str | None = None, until: str | None = None) -> list[Clause]:
+    """Conditions on `_source`. `after`, `until`: only those whose ids lie between, the last one included."""
     is_of_tests = User.id.startswith(MARK)
-    found = [*_candidates(people), is_of_tests if people.is_test else ~is_of_tests, User.created_at <= people.until]
+    found = [
+        *_candidates(people, after, until),
+        is_of_tests if people.is_test else ~is_of_tests,
+        User.created_at <= people.until,
+    ]
     if people.is_test:
         found.append(User.id != SYNTHETIC)
     if isinstance(people.audience, Selected):
@@ -102,15 +122,18 @@ def _meant(people: People) -> list[Clause]:
     return found
 
 
-def _candidates(people: People) -> list[Clause]:
+def _candidates(people: People, after: str | None, until: str | None) -> list[Clause]:
     """What can be said by ids alone."""
     audience = people.audience
+    found: list[Clause] = []
+    for key in _keys(people):
+        found += [key > after] if after is not None else []
+        found += [key <= until] if until is not None else []
     if isinstance(audience, Named):
-        return [User.id.in_([stored_id(user_id, is_test=people.is_test) for user_id in audience.user_ids])]
+        found.append(User.id.in_([stored_id(user_id, is_test=people.is_test) for user_id in audience.user_ids]))
     if isinstance(audience, Uploaded):
-        upload_id = parse(uploads.KIND, audience.upload)
-        return [User.id.in_(sa.select(UploadMember.user_id).where(UploadMember.upload_id == upload_id))]
-    return []
+        found.append(UploadMember.upload_id == parse(uploads.KIND, audience.upload))
+    return found
 
 
 # ---- how many -------------------------------------------------------------------------------------------------------
@@ -129,8 +152,8 @@ def turn_to_survey() -> Iterator[None]:
 
 def count(people: People) -> int:
     """In windows: see `survey`."""
-    statement = sa.select(sa.func.count()).select_from(User).where(*_meant(people))
-    return sum(db.session.scalars(statement.where(*window)).one() for window in _windows(people))
+    statement = sa.select(sa.func.count()).select_from(_source(people))
+    return sum(db.session.scalars(statement.where(*_meant(people, *window))).one() for window in _windows(people))
 
 
 def survey(people: People) -> Survey:
@@ -146,12 +169,12 @@ def survey(people: People) -> Survey:
     channels = {name: facts for name, facts in serving.registry().facts(is_test=people.is_test).items() if facts.is_on}
     is_reached = {name: sa.func.max(sa.case((_reaches(facts), 1), else_=0)) for name, facts in channels.items()}
     active = sa.and_(Address.user_id == User.id, Address.verified_at.is_not(None), Address.disabled_at.is_(None))
-    each = sa.select(*(reached.label(name) for name, reached in is_reached.items())).select_from(User)
-    each = each.outerjoin(Preference, Preference.user_id == User.id).outerjoin(Address, active)
-    each = each.where(*_meant(people)).group_by(User.id)
+    each = sa.select(*(reached.label(name) for name, reached in is_reached.items()))
+    source = _source(people).outerjoin(Preference.__table__, Preference.user_id == User.id)
+    each = each.select_from(source.outerjoin(Address.__table__, active)).group_by(User.id)
     found = dict.fromkeys(("people", *CHANNELS), 0)
     for window in _windows(people):
-        one = each.where(*window).subquery()
+        one = each.where(*_meant(people, *window)).subquery()
         sums = (sa.func.coalesce(sa.func.sum(one.c[name]), 0).label(name) for name in channels)
         statement = sa.select(sa.func.count().label("people"), *sums).select_from(one)
         for name, number in db.session.execute(statement).mappings().one().items():
@@ -161,20 +184,23 @@ def survey(people: People) -> Survey:
     return Survey(found.pop("people"), found, sample)
 
 
-def _windows(people: People) -> Iterator[list[Clause]]:
-    """Conditions that share the candidates out. Each window is read on its own, and other work done in between."""
+def _windows(people: People) -> Iterator[tuple[str | None, str | None]]:
+    """Pairs of ids that share the candidates out (`_meant`). Each window is read on its own, and other work done in
+    between.
+    """
     if db.engine.dialect.name != "sqlite":
-        yield []
+        yield None, None
         return
     after: str | None = None
+    key, source = _keys(people)[0], _source(people)
     while True:
-        begin = [] if after is None else [User.id > after]
-        edge = sa.select(User.id).where(*_candidates(people), *begin).order_by(User.id).offset(_WINDOW - 1).limit(1)
-        after = db.session.scalar(edge)
-        yield begin if after is None else [*begin, User.id <= after]
+        begun = sa.select(key).select_from(source).where(*_candidates(people, after, None)).order_by(key)
+        until = db.session.scalar(begun.offset(_WINDOW - 1).limit(1))
+        yield after, until
         db.session.close()  # a reader keeps SQLite's log from being shortened
-        if after is None:
+        if until is None:
             return
+        after = until
         time.sleep(0)
 
 

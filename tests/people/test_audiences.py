@@ -405,6 +405,22 @@ def test_equality_is_found_by_the_index_of_attributes(app: APIFlask) -> None:
         assert "ix_user_attributes" in plan_of(ids_after(people({"where": condition}), None, 1_000))
 
 
+def test_a_page_of_a_list_is_read_from_its_place_on(app: APIFlask) -> None:
+    # Neither what comes before nor all that comes after: a list of a million has four thousand pages.
+    ids = [f"u{n}" for n in range(10)]
+    add(**{user_id: {} for user_id in ids})
+    page = ids_after(people({"upload": uploaded(*ids)}), "u5", 3)
+    assert list(db.session.scalars(page)) == ["u6", "u7", "u8"]
+    if db.engine.dialect.name == "postgresql":
+        assert plan_of(page).count("> 'u5'") == 2  # of the list and of the people
+        return
+    literal = page.compile(db.engine, compile_kwargs={"literal_binds": True})
+    plan = [row[3] for row in db.session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {literal}")]
+    assert len(plan) == 2, plan
+    assert "upload_member USING COVERING INDEX" in plan[0], plan
+    assert "(upload_id=? AND user_id>?)" in plan[0], plan
+
+
 def plan_of(statement: sa.Select[str]) -> str:
     """PostgreSQL's."""
     compiled = statement.compile(db.engine)
