@@ -61,5 +61,11 @@ def _as_counted(rows: Iterable[Any]) -> dict[CapSet, list[tuple[int | None, str]
 
 def ask_until(now: datetime) -> int:
     """Until when (ms) the database may know of counts that Redis has lost: a day after the last of what is planned."""
-    last = db.session.scalar(sa.select(sa.func.max(Delivery.wake_at)).where(Delivery.wake_at.is_not(None)))
+    of_each = [  # each found by a step through an index
+        sa.select(sa.func.max(Delivery.wake_at).label("at")).where(
+            Delivery.status == status, Delivery.wake_at.is_not(None)
+        )
+        for status in sorted(lifecycle.OPEN)
+    ]
+    last = db.session.scalar(sa.select(sa.func.max(sa.union_all(*of_each).subquery().c.at)))
     return ms_of(max(last or now, now) + KEPT)

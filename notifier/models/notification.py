@@ -98,8 +98,10 @@ class Delivery(Base):
 
     __tablename__ = "delivery"
     __table_args__ = (
+        # By status, too: those of a broadcast that are held back have all come due, and are many
         Index(
-            "ix_delivery_wake_at",
+            "ix_delivery_awake",
+            "status",
             "wake_at",
             sqlite_where=text("wake_at IS NOT NULL"),
             postgresql_where=text("wake_at IS NOT NULL"),

@@ -78,17 +78,7 @@ def late(_patient: Patient) -> Iterator[Finding]:
     """Rows that should have moved on by themselves."""
     at = db.session.scalars(sa.select(database_time())).one()
     before = at - LATE
-    awake = (
-        sa.select(Delivery.status)
-        .where(Delivery.wake_at <= before)
-        .order_by(Delivery.wake_at)
-        .limit(MOST_DUE)
-        .subquery()
-    )
-    statuses: dict[str, int] = dict(
-        db.session.execute(sa.select(awake.c.status, sa.func.count()).group_by(awake.c.status)).all()
-    )
-    findings = list(_late_deliveries(statuses))
+    findings = list(_late_deliveries({status: _late_of(status, before) for status in sorted(lifecycle.OPEN)}))
     for column, one, many in _DUE:
         some = sa.select(column).where(column <= before).order_by(column).limit(MOST_ASKED).subquery()
         number = db.session.scalar(sa.select(sa.func.count()).select_from(some)) or 0
@@ -100,6 +90,12 @@ def late(_patient: Patient) -> Iterator[Finding]:
             )
     findings += _bulk_actions(before)
     yield from findings or [ok("nothing is late")]
+
+
+def _late_of(status: str, before: datetime) -> int:
+    """MOST_DUE at most."""
+    some = sa.select(Delivery.id).where(Delivery.status == status, Delivery.wake_at <= before).limit(MOST_DUE)
+    return db.session.scalar(sa.select(sa.func.count()).select_from(some.subquery())) or 0
 
 
 def _late_deliveries(statuses: dict[str, int]) -> Iterator[Finding]:
@@ -182,13 +178,8 @@ def _queued() -> Finding:
 
 def _unrung() -> tuple[int, set[Any]]:
     """Of the queued deliveries that are looked at next: how many there are, and those without a job."""
-    columns = (Delivery.id, Delivery.channel, Delivery.priority, Delivery.status)
-    awake = (
-        sa.select(*columns).where(Delivery.wake_at.is_not(None)).order_by(Delivery.wake_at).limit(MOST_DUE).subquery()
+    queued = sa.select(Delivery.id, Delivery.channel, Delivery.priority).where(
+        Delivery.status == lifecycle.QUEUED, Delivery.wake_at.is_not(None)
     )
-    rows = db.session.execute(
-        sa.select(awake.c.id, awake.c.channel, awake.c.priority)
-        .where(awake.c.status == lifecycle.QUEUED)
-        .limit(MOST_ASKED)
-    ).all()
+    rows = db.session.execute(queued.order_by(Delivery.wake_at).limit(MOST_ASKED)).all()
     return len(rows), lost([Doorbell.of(row) for row in rows])

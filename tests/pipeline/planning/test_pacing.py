@@ -1,5 +1,6 @@
 """What comes due all at once is let out by turns: nothing urgent waits for it, and no queue grows without end."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,11 +18,15 @@ from notifier.ground.extensions import db, redis_store
 from notifier.ground.ids import new_id
 from notifier.models import Delivery, InboxItem
 from notifier.pipeline.planning import pacing
-from notifier.pipeline.upkeep import due
+from notifier.pipeline.upkeep import due, lapsed, lost
+from notifier.queries import due_work
 from notifier.queries.overview import held_back
 from notifier.signals.queueing import queue
 from tests.stored import rows, store_newsletter
 from tests.stored import sent_statements as statements
+
+HELD_BACK = 3_000
+STEPS = ("ix_delivery_awake (status=?", "ix_delivery_waiting (channel=?", "ix_delivery_held")  # as SQLite tells them
 
 
 @pytest.fixture
@@ -104,6 +109,61 @@ def test_the_oldest_of_a_kind_goes_first(app: APIFlask, notification: UUID) -> N
     old = fall_due(notification, 3, "email", "low", now() - timedelta(minutes=2))
     due.ring_due()
     assert queue("email.low").job_ids == [f"dlv_{key.hex}" for key in (*old, *young)]
+
+
+LOOKS: dict[str, Callable[[], Any]] = {
+    "what is due": lambda: pacing.due(now(), {lane: 0 if lane == ("email", "low") else 9 for lane in pacing.room()}),
+    "what has lapsed": lapsed.free_lapsed,
+    "whose bell is lost": lost.ring_lost,
+    "whether there is anything": lambda: due_work.waiting(now()),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_no_look_of_the_scheduler_reads_all_that_is_held_back(app: APIFlask, notification: UUID, look: str) -> None:
+    """A broadcast to a million leaves a million mails that have come due, before all that is due later."""
+    fall_due(notification, HELD_BACK, "email", "low")
+    with transaction() as session:  # as many items of the inbox beside them, which PostgreSQL reckons with
+        shown = [row | {"id": new_id(), "channel": "inapp"} for row in _stored()]
+        session.execute(sa.insert(Delivery.__table__), shown)
+        is_item = Delivery.channel == "inapp"
+        session.execute(sa.update(Delivery).where(is_item).values(status="delivered", wake_at=None))
+    if db.engine.dialect.name == "postgresql":
+        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(sa.text("ANALYZE delivery"))
+    assert read_by(LOOKS[look]) <= 100
+
+
+def _stored() -> list[dict[str, Any]]:
+    return [dict(row._mapping) for row in db.session.execute(sa.select(Delivery.__table__))]
+
+
+def read_by(work: Callable[[], Any]) -> int:
+    """How many deliveries PostgreSQL reads for it, or SQLite by an index that does not lead to those asked for."""
+    asked: list[tuple[str, Any]] = []
+    note = lambda _c, _cursor, statement, values, *_: asked.append((statement, values))  # noqa: E731
+    sa.event.listen(db.engine, "before_cursor_execute", note)
+    work()
+    sa.event.remove(db.engine, "before_cursor_execute", note)
+    about = [(sql, values) for sql, values in asked if sql.lstrip().startswith("SELECT") and "delivery" in sql]
+    assert about
+    connection = db.session.connection()
+    if db.engine.dialect.name == "sqlite":
+        plans = [
+            row[3] for sql, values in about for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)
+        ]
+        lines = [line for line in plans if "ix_delivery" in line or "SCAN delivery" in line]
+        assert lines
+        return sum(HELD_BACK for line in lines if not any(way in line for way in STEPS))
+    explain = "EXPLAIN (ANALYZE, FORMAT JSON) "
+    plans = [connection.exec_driver_sql(explain + sql, values).scalar_one()[0]["Plan"] for sql, values in about]
+    return sum(map(_read, plans))
+
+
+def _read(node: dict[str, Any]) -> int:
+    rows_read = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+    mine = node["Actual Loops"] * rows_read if node.get("Relation Name") == "delivery" else 0
+    return round(mine) + sum(map(_read, node.get("Plans", ())))
 
 
 def test_a_release_of_urgent_ones_fills_their_queue_no_further_than_any_other(
