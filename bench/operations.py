@@ -32,6 +32,7 @@ from notifier.ground import logs
 from notifier.ground import tokens as signing
 from notifier.ground.clock import now
 from notifier.ground.config import current_settings
+from notifier.ground.database import for_glances
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.models import Capture, Delivery, EventStream, InboxItem, Notification, Producer
@@ -207,9 +208,14 @@ def operations(caller: Caller) -> dict[str, Operation]:
             lambda: _scheduled(api),
         ),
         **{f"doctor: {name}": _check(name) for name in ("secrets", "events", "orphans", "late", "registries")},
-        "scheduler: what is due": Operation(lambda _: due_work.waiting(now())),
+        "scheduler: what is due": Operation(_look),
         **{f"scheduler: {task.name}": _task(task) for task in scheduler.tasks("bench")},
     }
+
+
+def _look(_given: object) -> None:
+    with for_glances() as connection:
+        due_work.waiting(connection, now())
 
 
 def _page(caller: Caller, path: str) -> Operation:

@@ -319,6 +319,30 @@ def _kind_of_row(columns: tuple[str, ...]) -> Any:
     return namedtuple("NamedRow", columns)
 
 
+def for_glances() -> Connection:
+    """To be closed. What is asked on it is one statement each; with PostgreSQL a transaction would cost two round trips
+    more, with SQLite another level would make it forget the statements that it has prepared.
+    """
+    connection = db.engine.connect()
+    if db.engine.dialect.name == "postgresql":
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+    return connection
+
+
+def glance(connection: Connection, statement: str, values: Mapping[str, Any]) -> Any:
+    """The one row that a statement finds, as the driver has it, which also says how parameters are written: for what is
+    asked several times a second by a process that sleeps in between. SQLAlchemy's own way costs three times as much.
+    """
+    try:
+        cursor = connection.connection.cursor()
+        cursor.execute(statement, values)
+        [row] = cursor.fetchall()
+        return row
+    except connection.dialect.loaded_dbapi.Error as error:
+        connection.invalidate()
+        raise OperationalError("a look", None, error) from error
+
+
 def set_each(table: Table, key: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Sets the other columns of the rows that have these keys, one at least, as one executemany. All `rows` have the
     same names. Inside the caller's transaction.

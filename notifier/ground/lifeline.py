@@ -26,8 +26,7 @@ from sqlalchemy.exc import DBAPIError
 
 from notifier.ground import vital
 from notifier.ground.config import current_settings
-from notifier.ground.database import sqlite_file
-from notifier.ground.extensions import db
+from notifier.ground.database import for_glances, glance, sqlite_file
 
 _CLASS = 0x4E544659  # our advisory locks among those of others in the same database
 _AGAIN_S = 0.1
@@ -36,11 +35,11 @@ _SURE_AFTER_S = 0.7
 YOUNG_S = 20.0
 _EXTENSION = "lifeline"
 
-_LOOK = sa.text(
-    "SELECT ARRAY(SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND classid = :class AND objsubid = 2"
-    " AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())),"
+_LOOK = (
+    "SELECT ARRAY(SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND classid = %(class)s"
+    " AND objsubid = 2 AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())),"
     " concat_ws(' ', pg_postmaster_start_time(), inet_server_addr(), inet_server_port()),"
-    " pg_postmaster_start_time() > now() - make_interval(secs => :young)"
+    " pg_postmaster_start_time() > now() - make_interval(secs => %(young)s)"
 )
 
 log = structlog.get_logger()
@@ -189,8 +188,8 @@ def look() -> Look:
     database = sqlite_file(str(current_app.config["SQLALCHEMY_DATABASE_URI"]))
     if database is not None:
         return Look(frozenset(found for found in _files(database) if not _is_free(_beside(database, found))))
-    living, server, is_young = db.session.execute(_LOOK, {"class": _CLASS, "young": YOUNG_S}).one()
-    db.session.close()
+    with for_glances() as connection:
+        living, server, is_young = glance(connection, _LOOK, {"class": _CLASS, "young": YOUNG_S})
     return Look(frozenset(living), _SURE_AFTER_S, server, is_young)
 
 

@@ -23,7 +23,7 @@ from notifier.cells import client, forwards, homes, sharing
 from notifier.ground import logs, metrics, tracing, vital
 from notifier.ground.clock import now
 from notifier.ground.config import Settings
-from notifier.ground.database import UNAVAILABLE
+from notifier.ground.database import UNAVAILABLE, for_glances
 from notifier.ground.extensions import db, redis_store
 from notifier.inbox import marks
 from notifier.ledgers import broadcast_counts, events, limit_stops, scores, spend, tallies
@@ -58,7 +58,7 @@ from notifier.subscriptions import due as subscriptions
 LONGEST_PAUSE_S = 5.0
 OUTAGES = (*UNAVAILABLE, redis.RedisError)
 _TICK_S = 0.05
-_LOOK_EVERY_S = 0.25  # of the most frequent of them
+_TURN_S = 0.25  # the pace of the most frequent of them
 
 log = structlog.get_logger()
 
@@ -67,6 +67,9 @@ log = structlog.get_logger()
 class Task:
     """A function that is called every so often. After a failure it waits longer and longer, LONGEST_PAUSE_S at most (or
     its own pace).
+
+    Tasks have their turns together: after a sleep, most of what a task costs is to get code and data into the
+    processor's caches again.
     """
 
     name: str
@@ -96,18 +99,23 @@ class Task:
         if self.failures:
             log.info("scheduler.task_works_again", task=self.name, failures=self.failures)
         self.failures = 0
-        self.due_at = time.monotonic() + (0.0 if self.full is not None and done == self.full else self.every_s)
+        has_more = self.full is not None and done == self.full
+        self.due_at = time.monotonic() if has_more else self._next_turn()
 
-    def pass_over(self) -> None:
-        """There is nothing to do."""
+    def pass_over(self, until: float) -> None:
+        """There is nothing to do, as far as is known until then."""
         self.failures = 0
-        self.due_at = time.monotonic() + self.every_s
+        self.due_at = max(self._next_turn(), until)
+
+    def _next_turn(self) -> float:
+        at = time.monotonic() + self.every_s
+        return at if self.every_s < _TURN_S else at // _TURN_S * _TURN_S
 
 
 def tasks(name: str) -> list[Task]:
     return [
         Task("alive", lambda: liveness.beat_scheduler(redis_store.client, name), liveness.SCHEDULER_BEAT_S),
-        Task("free_abandoned", abandoned.Abandoned().free, 0.4),
+        Task("free_abandoned", abandoned.Abandoned().free, 0.5),
         Task("ring_due", due.ring_due, 0.25, full=due.BATCH),
         Task("let_out", outages.Outages().let_out, 0.5),
         Task("ring_lost", lambda: lost.ring_lost().rows, 2.0, full=due.BATCH),
@@ -195,18 +203,20 @@ def work(app: Flask, todo: list[Task], is_stopping: Callable[[], bool]) -> None:
     """Runs due tasks until told to stop; a running task is finished. Those of which `due_work` knows that there is
     nothing to do are passed over.
     """
-    look = Look()
+    look = Look(app)
     metrics.scheduler_lag.set_function(lambda: lag_s(todo, time.monotonic()))
     while not is_stopping():
         for task in todo:
-            if task.due_at <= time.monotonic() and not is_stopping():
-                with app.app_context():
-                    if look.is_wanted(task.name):
-                        task.run()
-                    else:
-                        task.pass_over()
-                    db.session.remove()
-        time.sleep(_TICK_S)
+            if task.due_at > time.monotonic() or is_stopping():
+                continue
+            if not look.is_wanted(task.name):
+                task.pass_over(look.until)
+                continue
+            with app.app_context():
+                task.run()
+                db.session.remove()
+        next_at = min((task.due_at for task in todo), default=0.0)
+        time.sleep(min(max(next_at - time.monotonic(), _TICK_S), _TURN_S))
 
 
 def lag_s(todo: Sequence[Task], at: float) -> float:
@@ -215,21 +225,26 @@ def lag_s(todo: Sequence[Task], at: float) -> float:
 
 
 class Look:
-    """What `due_work` said a moment ago."""
+    """What `due_work` said a moment ago, and `until` when that holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, app: Flask) -> None:
+        self._app = app
         self._waiting: set[str] | None = None
-        self._until = 0.0
+        self.until = 0.0
 
     def is_wanted(self, name: str) -> bool:
         """Always, when nobody can say: the task itself finds out what is wrong, and waits longer each time."""
-        if name not in due_work.CONDITIONS:
+        if name not in due_work.NAMES:
             return True
-        if time.monotonic() >= self._until:
-            try:
-                self._waiting = due_work.waiting(now())
-            except UNAVAILABLE:
-                db.session.rollback()
-                self._waiting = None
-            self._until = time.monotonic() + _LOOK_EVERY_S
+        if time.monotonic() >= self.until:
+            self._waiting = self._ask()
+            self.until = (time.monotonic() + _TURN_S) // _TURN_S * _TURN_S
         return self._waiting is None or name in self._waiting
+
+    def _ask(self) -> set[str] | None:
+        with self._app.app_context():
+            try:
+                with for_glances() as connection:
+                    return due_work.waiting(connection, now())
+            except UNAVAILABLE:
+                return None

@@ -1,28 +1,35 @@
 """Which of the scheduler's tasks have anything to do: one question for all of them, several times a second.
 
 Each asked for itself costs a session and a statement, and where it has to lock rows a write transaction, for an answer
-that is nearly always "nothing". A condition may be true too often, since the task looks again; never too seldom.
+that is nearly always "nothing". A condition may be true too often, since the task looks again; never too seldom. The
+readers of events that have never read are wanted, too: they begin where the stream ends at that moment.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache
+from typing import Any
 
 import sqlalchemy as sa
 
 from notifier.core.broadcasts import CANCELLED, RUNNING
 from notifier.core.lifecycle import SENDING, WAITING
-from notifier.ground.extensions import db
+from notifier.ground.database import glance
+from notifier.ledgers.event_readers import BROADCASTS, TRENDS
 from notifier.models import (
     Broadcast,
     BulkAction,
     Delivery,
     Digest,
+    Event,
+    EventReader,
+    Experiment,
     InboxItem,
     Receipt,
     Reencryption,
     Schedule,
     Submission,
+    Subscription,
     Upload,
 )
 from notifier.models.types import UtcDateTime
@@ -59,21 +66,42 @@ CONDITIONS: Mapping[str, "sa.ColumnElement[bool]"] = {
     "ring_uploads": _some(Upload.wake_at <= _NOW),
     "bulk_actions": _some(BulkAction.finished_at.is_(None)),
     "encrypt_anew": _some(Reencryption.wake_at <= _NOW),
+    "ring_subscriptions": _some(Subscription.disabled_at.is_(None), Subscription.wake_at <= _NOW),
+    "count_experiments": _some(Experiment.started_at.is_not(None), Experiment.counted_at.is_(None)),
     "wake_snoozed": _some(InboxItem.snoozed_until <= _NOW),
 }
 
+# Those who count events by a position in their stream
+READERS: Mapping[str, str] = {"count_broadcast_hours": BROADCASTS, "count_trends": TRENDS}
+NAMES = (*CONDITIONS, *READERS)
 
-def waiting(now: datetime) -> set[str]:
-    """→ the names of those tasks that may have something to do. A step through an index for each."""
-    names, statement = _question(db.engine.dialect)
-    row = db.session.execute(statement, {"now": now}).one()
-    db.session.close()
-    return {name for name, is_any in zip(names, row, strict=True) if is_any}
+
+def _is_behind(reader: str, database: str) -> "sa.ColumnElement[bool]":
+    """PostgreSQL would plan a look into each partition."""
+    end: sa.ColumnElement[int] = sa.select(
+        sa.func.coalesce(sa.func.max(Event.id), sa.literal_column("0"))
+    ).scalar_subquery()
+    if database == "postgresql":
+        end = sa.literal_column("(SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM event_id_seq)")
+    position = sa.select(EventReader.position).where(EventReader.name == _literal(reader)).scalar_subquery()
+    return sa.func.coalesce(position < end, sa.true())
+
+
+def waiting(connection: sa.Connection, now: datetime) -> set[str]:
+    """→ the names of those tasks that may have something to do. A step through an index for each. Raises
+    OperationalError.
+    """
+    statement, bound = _question(connection.dialect)
+    row = glance(connection, statement, {"now": bound(now)})
+    return {name for name, is_any in zip(NAMES, row, strict=True) if is_any}
 
 
 @cache
-def _question(dialect: sa.Dialect) -> "tuple[list[str], sa.TextClause]":
-    """Compiled once: to find it among the statements that SQLAlchemy keeps costs more than to run it."""
-    named = type(dialect)(paramstyle="named")  # type: ignore[call-arg]
-    compiled = sa.select(*CONDITIONS.values()).compile(dialect=named)
-    return list(CONDITIONS), sa.text(str(compiled)).bindparams(_NOW)
+def _question(dialect: sa.Dialect) -> tuple[str, Callable[[datetime], Any]]:
+    """→ the statement as the driver takes it, and what makes its `now` of a time."""
+    style = "named" if dialect.name == "sqlite" else "pyformat"
+    spelling = type(dialect)(paramstyle=style)  # type: ignore[call-arg]
+    bind = _NOW.type.dialect_impl(dialect).bind_processor(dialect)
+    assert bind is not None
+    behind = (_is_behind(reader, dialect.name) for reader in READERS.values())
+    return str(sa.select(*CONDITIONS.values(), *behind).compile(dialect=spelling)), bind

@@ -45,11 +45,23 @@ def test_a_task_that_fails_does_not_hold_up_the_others(app: APIFlask) -> None:
 
 def test_a_task_that_fails_waits_longer_each_time_and_recovers() -> None:
     task = scheduler.Task("task", Work(*[RuntimeError("away")] * 6, 0), 0.25)
-    for pause_s in (0.5, 1.0, 2.0, 4.0, 5.0, 5.0, 0.25):
+    for pause_s in (0.5, 1.0, 2.0, 4.0, 5.0, 5.0):
         before = time.monotonic()
         task.run()
         assert before + pause_s <= task.due_at <= time.monotonic() + pause_s
+    task.run()
+    assert task.due_at <= time.monotonic() + 0.25
     assert task.failures == 0
+
+
+def test_tasks_have_their_turns_together() -> None:
+    """And none later than its own pace, by less than the shortest of them too early."""
+    for every_s in (0.25, 0.5, 2.0):
+        task = scheduler.Task("task", Work(), every_s)
+        before = time.monotonic()
+        task.run()
+        assert task.due_at % 0.25 == 0.0
+        assert before + every_s - 0.25 < task.due_at <= time.monotonic() + every_s
 
 
 def test_a_task_for_which_nothing_waits_is_passed_over(app: APIFlask) -> None:

@@ -16,18 +16,24 @@ from notifier.models import (
     BulkAction,
     Delivery,
     Digest,
+    Event,
+    EventReader,
+    Experiment,
     InboxItem,
     Receipt,
     Reencryption,
     Schedule,
     Submission,
+    Subscription,
     Upload,
 )
 from notifier.programs import scheduler
-from notifier.queries import due_work
+from notifier.queries import due_work, events
 
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 PAST, FUTURE = NOW - timedelta(seconds=5), NOW + timedelta(minutes=5)
+
+TOLD = {"url": "https://example.test/", "secret": "x"}
 
 ROWS: list[tuple[Any, Mapping[str, Any], set[str]]] = [
     (Delivery, {"status": "waiting", "wake_at": PAST, "held_for": None}, {"ring_due"}),
@@ -60,6 +66,12 @@ ROWS: list[tuple[Any, Mapping[str, Any], set[str]]] = [
     (BulkAction, {"finished_at": PAST}, set()),
     (Reencryption, {"wake_at": PAST}, {"encrypt_anew"}),
     (Reencryption, {"wake_at": None}, set()),
+    (Subscription, {**TOLD, "disabled_at": None, "wake_at": PAST}, {"ring_subscriptions"}),
+    (Subscription, {**TOLD, "disabled_at": None, "wake_at": FUTURE}, set()),
+    (Subscription, {**TOLD, "disabled_at": PAST, "wake_at": PAST}, set()),
+    (Experiment, {"started_at": PAST, "counted_at": None}, {"count_experiments"}),
+    (Experiment, {"started_at": PAST, "counted_at": PAST}, set()),
+    (Experiment, {"started_at": None, "counted_at": None}, set()),
     (InboxItem, {"snoozed_until": PAST}, {"wake_snoozed"}),
     (InboxItem, {"snoozed_until": FUTURE}, set()),
 ]
@@ -85,20 +97,38 @@ def _type(column: "sa.Column[Any]") -> type:
 def test_a_task_is_wanted_while_a_row_waits_for_it(
     app: APIFlask, model: Any, given: Mapping[str, Any], expected: set[str]
 ) -> None:
+    _have_read_all()
+    _refer_to_nothing()
+    _add(model, given)
+    assert due_work.waiting(db.session.connection(), NOW) == expected  # of what is written and not committed
+
+
+def _refer_to_nothing() -> None:
+    """Rows of this transaction need none of those that they refer to."""
     db.session.execute(
         sa.text("SET session_replication_role = replica")
         if db.engine.dialect.name == "postgresql"
         else sa.text("PRAGMA defer_foreign_keys = ON")
     )
-    _add(model, given)
-    assert due_work.waiting(NOW) == expected  # of what this session has written and not committed
 
 
-def test_nothing_is_wanted_of_an_empty_installation(app: APIFlask) -> None:
-    assert due_work.waiting(NOW) == set()
+def _have_read_all() -> None:
+    end = events.end()
+    for name in due_work.READERS.values():
+        db.session.execute(sa.insert(EventReader).values(name=name, position=end))
+
+
+def test_who_counts_events_is_wanted_to_begin_and_when_there_is_another(app: APIFlask) -> None:
+    assert due_work.waiting(db.session.connection(), NOW) == set(due_work.READERS)
+    _have_read_all()
+    _refer_to_nothing()
+    assert due_work.waiting(db.session.connection(), NOW) == set()
+    is_postgresql = db.engine.dialect.name == "postgresql"
+    _add(Event, {"id": db.session.scalar(sa.text("SELECT nextval('event_id_seq')")) if is_postgresql else 1_000_000})
+    assert due_work.waiting(db.session.connection(), NOW) == set(due_work.READERS)
 
 
 def test_every_condition_is_that_of_a_task_and_has_its_rows() -> None:
     named = set().union(*(expected for _, _, expected in ROWS))
     assert set(due_work.CONDITIONS) == named
-    assert named <= {task.name for task in scheduler.tasks("test")}
+    assert set(due_work.NAMES) <= {task.name for task in scheduler.tasks("test")}
