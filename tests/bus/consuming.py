@@ -2,22 +2,17 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from notifier.ground.config import ROOT
+from tests.commands import Program
 
 
 class Consume:
     def __init__(self, environment: Mapping[str, str], log: Path, url: str, *, module: str = "notifier") -> None:
         self.log = log
-        words = [sys.executable, "-m", module, *(["consume"] if module == "notifier" else []), url]
-        with log.open("ab") as out:
-            self.process = subprocess.Popen(
-                words, cwd=ROOT, env={"PATH": os.environ["PATH"], **environment}, stdout=out, stderr=out
-            )
+        words = [*(["consume"] if module == "notifier" else []), url]
+        self.process = Program(words, {"PATH": os.environ["PATH"], **environment}, log, module=module)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)
@@ -31,5 +26,5 @@ class Consume:
         return self.log.read_text()
 
     def count(self, event: str) -> int:
-        assert self.process.poll() is None, self.text()
+        assert self.process.returncode is None, self.text()
         return self.text().count(event)

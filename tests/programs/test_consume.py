@@ -1,5 +1,6 @@
 """`python -m notifier consume`: what it says when it cannot begin, and how it ends. The loop is in test_consumer.py."""
 
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -19,7 +20,7 @@ from notifier.models import Notification, Producer
 from tests.bus.brokers import Streams, new_queue, order
 from tests.bus.conftest import redis_broker  # noqa: F401
 from tests.bus.consuming import Consume
-from tests.commands import run_command
+from tests.commands import Program, run_command
 from tests.running import eventually, free_port
 
 pytestmark = [pytest.mark.processes]
@@ -110,14 +111,9 @@ def test_it_makes_itself_a_producer_counts_and_ends_when_told(
 def test_without_a_bus_it_says_so_and_waits(
     app: APIFlask, environment: dict[str, str], started: ExitStack, tmp_path: Path
 ) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "notifier", "consume"],
-        cwd=ROOT,
-        env=environment,
-        stderr=(tmp_path / "log").open("wb"),
-    )
+    process = Program(["consume"], environment, tmp_path / "log")
     started.callback(process.wait)
     started.callback(process.kill)
     eventually(lambda: "set CONSUME_URL" in (tmp_path / "log").read_text())
-    process.terminate()
+    process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 
@@ -11,11 +9,11 @@ import pytest
 from apiflask import APIFlask
 from sqlalchemy.exc import OperationalError
 
-from notifier.ground.config import ROOT
 from notifier.ground.extensions import db
 from notifier.pipeline.upkeep import due
 from notifier.programs import scheduler
 from notifier.signals import liveness
+from tests.commands import Program
 
 
 class Work:
@@ -155,8 +153,7 @@ def test_every_periodic_work_has_its_task() -> None:
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
 def test_it_shows_life_and_ends_with_0_on_sigterm(app: APIFlask, environment: dict[str, str]) -> None:
     client = app.extensions["redis"]
-    env = {"PATH": os.environ["PATH"], **environment}
-    process = subprocess.Popen([sys.executable, "-m", "notifier", "scheduler"], cwd=ROOT, env=env)
+    process = Program(["scheduler"], {"PATH": os.environ["PATH"], **environment})
     give_up_at = time.monotonic() + 60
     while liveness.count_schedulers(client) == 0:
         assert time.monotonic() < give_up_at

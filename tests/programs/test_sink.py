@@ -29,6 +29,7 @@ from notifier.queries.event_readers import standing
 from notifier.sinks.collector import Line
 from tests import kafka
 from tests.collecting import HttpReceiver
+from tests.commands import Program
 from tests.running import eventually
 
 SECRET = "hunter2-is-secret"
@@ -258,14 +259,7 @@ class Process:
 
     def __init__(self, environment: dict[str, str], log: Path, **changes: str) -> None:
         self.log = log
-        with log.open("ab") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "notifier", "sink"],
-                cwd=ROOT,
-                env={"PATH": os.environ["PATH"], **environment, **changes},
-                stdout=out,
-                stderr=out,
-            )
+        self.process = Program(["sink"], {"PATH": os.environ["PATH"], **environment, **changes}, log)
 
     def end(self, number: signal.Signals) -> int:
         self.process.send_signal(number)

@@ -2,10 +2,9 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -14,10 +13,10 @@ from rq.job import Job
 
 from notifier import channels
 from notifier.core.submission import PRIORITIES
-from notifier.ground.config import ROOT
 from notifier.ground.ids import new_id, show
 from notifier.programs import worker
 from notifier.signals import queueing
+from tests.commands import Program
 
 
 def test_every_queue_has_a_consumer() -> None:
@@ -54,23 +53,19 @@ def processes(test: Callable[..., None]) -> Callable[..., None]:
 
 
 @pytest.fixture
-def run_worker(app: APIFlask, environment: dict[str, str]) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+def run_worker(app: APIFlask, environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Program]]:
     """Starts `python -m notifier worker` on the app's database and Redis."""
-    started: list[subprocess.Popen[str]] = []
+    started: list[Program] = []
 
-    def start(*options: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "notifier", "worker", *options]
-        root = ROOT
-        process = subprocess.Popen(
-            command, cwd=root, env={"PATH": os.environ["PATH"], **environment}, stderr=subprocess.PIPE, text=True
-        )
-        started.append(process)
-        return process
+    def start(*options: str) -> Program:
+        environ = {"PATH": os.environ["PATH"], **environment}
+        started.append(Program(["worker", *options], environ, tmp_path / "log"))
+        return started[-1]
 
     yield start
     for process in started:
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 def ring_for_nobody(client: redis.Redis) -> str:
@@ -83,9 +78,7 @@ def ring_for_nobody(client: redis.Redis) -> str:
 
 
 @processes
-def test_a_burst_ends_when_the_queues_are_empty(
-    app: APIFlask, run_worker: Callable[..., "subprocess.Popen[str]"]
-) -> None:
+def test_a_burst_ends_when_the_queues_are_empty(app: APIFlask, run_worker: Callable[..., Program]) -> None:
     client = app.extensions["redis"]
     job = ring_for_nobody(client)
     assert run_worker("--burst").wait(60) == 0
@@ -93,9 +86,7 @@ def test_a_burst_ends_when_the_queues_are_empty(
 
 
 @processes
-def test_a_worker_for_some_queues_leaves_the_others_alone(
-    app: APIFlask, run_worker: Callable[..., "subprocess.Popen[str]"]
-) -> None:
+def test_a_worker_for_some_queues_leaves_the_others_alone(app: APIFlask, run_worker: Callable[..., Program]) -> None:
     client = app.extensions["redis"]
     job = ring_for_nobody(client)
     assert run_worker("--burst", "--queues", "sms.*").wait(60) == 0
@@ -103,15 +94,13 @@ def test_a_worker_for_some_queues_leaves_the_others_alone(
 
 
 @processes
-def test_a_pattern_that_matches_nothing_is_an_error(run_worker: Callable[..., "subprocess.Popen[str]"]) -> None:
-    process = run_worker("--queues", "pigeon.*")
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert "No queue matches 'pigeon.*'" in errors
+def test_a_pattern_that_matches_nothing_is_an_error(run_worker: Callable[..., Program], tmp_path: Path) -> None:
+    assert run_worker("--queues", "pigeon.*").wait(60) == 2
+    assert "No queue matches 'pigeon.*'" in (tmp_path / "log").read_text()
 
 
 @processes
-def test_sigterm_ends_an_idle_worker_with_0(app: APIFlask, run_worker: Callable[..., "subprocess.Popen[str]"]) -> None:
+def test_sigterm_ends_an_idle_worker_with_0(app: APIFlask, run_worker: Callable[..., Program]) -> None:
     process = run_worker()
     wait_until(lambda: app.extensions["redis"].scard("rq:workers") == 1)
     process.send_signal(signal.SIGTERM)

@@ -3,8 +3,6 @@ became of it.
 """
 
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -21,10 +19,10 @@ from twilio.request_validator import RequestValidator
 from notifier.channels import serving
 from notifier.channels.serving import Account
 from notifier.ground.clock import now
-from notifier.ground.config import ROOT
 from notifier.ground.database import transaction
 from notifier.models import Delivery
 from notifier.pipeline.upkeep import lapsed
+from tests.commands import Program
 from tests.running import eventually
 from tests.stored import deliveries
 
@@ -78,12 +76,7 @@ def test_a_message_whose_worker_was_killed_is_settled_by_its_receipt_and_sent_on
     }
     serving.registry().configure([Account("twilio", "twilio", options)])
     submit("alice", channels=("sms",), type="newsletter", data={"title": "T", "body": "B"})
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "notifier", "worker"],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], **environment, **options},
-        stderr=subprocess.DEVNULL,
-    )
+    worker = Program(["worker"], {"PATH": os.environ["PATH"], **environment, **options})
     try:
         eventually(lambda: deaf.taken)
     finally:

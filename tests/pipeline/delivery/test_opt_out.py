@@ -2,11 +2,8 @@
 
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +14,7 @@ from notifier.ground.database import transaction
 from notifier.people import preferences, profiles
 from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.item import Item
+from tests.commands import Program
 from tests.stored import deliveries
 from tests.submitting import submission
 
@@ -27,26 +25,12 @@ BEFORE, AFTER = 8, 25  # rounds of each process
 class Sender:
     """One `tests.pipeline.delivery.sending`. `rounds` are those it has told of."""
 
-    def __init__(self, environment: dict[str, str], root: Path, waiting: list[str]) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.pipeline.delivery.sending"],
-            cwd=root,
-            env={**os.environ, **environment},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+    def __init__(self, environment: dict[str, str], waiting: list[str]) -> None:
+        self.process = Program([], {**os.environ, **environment}, module="tests.pipeline.delivery.sending", talks=True)
         self.rounds: list[dict[str, Any]] = []
-        self._write(json.dumps(waiting) + "\n")
-
-    def _write(self, text: str) -> None:
-        assert self.process.stdin
-        self.process.stdin.write(text)
-        self.process.stdin.flush()
+        self.process.say(json.dumps(waiting))
 
     def until(self, is_enough: Callable[[list[dict[str, Any]]], bool]) -> None:
-        assert self.process.stdout
         while not is_enough(self.rounds):
             line = self.process.stdout.readline()
             assert line, "the process has ended"
@@ -54,13 +38,12 @@ class Sender:
                 self.rounds.append(json.loads(line))
 
     def end(self) -> None:
-        rest, _ = self.process.communicate(timeout=30)
-        self.rounds += [json.loads(line) for line in rest.splitlines() if line.startswith("{")]
+        self.rounds += [json.loads(line) for line in self.process.rest(30) if line.startswith("{")]
         assert self.process.returncode == 0
 
 
 @pytest.fixture
-def senders(app: APIFlask, environment: dict[str, str], root: Path, caller: Any) -> Iterator[list[Sender]]:
+def senders(app: APIFlask, environment: dict[str, str], caller: Any) -> Iterator[list[Sender]]:
     """Two, with as much waiting to be sent to Erin as they cannot have done when she opts out."""
     with transaction():
         profiles.upsert([InlineRecipient("erin", {"email": "erin@example.test"})])
@@ -71,7 +54,7 @@ def senders(app: APIFlask, environment: dict[str, str], root: Path, caller: Any)
         ]
     )
     ids = [delivery.id.hex for delivery in deliveries()]
-    started = [Sender(environment, root, ids[::2]), Sender(environment, root, ids[1::2])]
+    started = [Sender(environment, ids[::2]), Sender(environment, ids[1::2])]
     yield started
     for sender in started:
         sender.process.kill()

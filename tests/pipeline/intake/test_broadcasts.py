@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -42,6 +40,7 @@ from notifier.queries.broadcasts import one, page
 from notifier.queries.notifications import Sight
 from notifier.signals import queueing
 from notifier.signals.queueing import EXPAND_QUEUE, queue
+from tests.commands import Program
 from tests.stored import deliveries, rows
 
 NEWS = {"title": "T", "body": "B"}
@@ -234,9 +233,8 @@ def test_what_a_killed_worker_left_is_finished_by_another_and_the_counts_add_up(
     crowd = [f"u{number}" for number in range(2 * expand.CHUNK + 1)]
     make(crowd)
     key = begin()
-    dying = [sys.executable, "-m", "tests.pipeline.intake.dying", str(key)]
-    killed = subprocess.run(dying, env={**os.environ, **environment}, timeout=300, check=False)
-    assert killed.returncode == -signal.SIGKILL
+    dying = Program([str(key)], {**os.environ, **environment}, module="tests.pipeline.intake.dying")
+    assert dying.wait(300) == -signal.SIGKILL
     assert (shown(key)["status"], statuses(key)) == ("running", {"queued": expand.CHUNK})
     with transaction() as session:
         session.execute(sa.update(SubmissionRow).values(wake_at=now()))

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -29,6 +27,7 @@ from notifier.pipeline.planning import pacing
 from notifier.pipeline.upkeep import due, lost
 from notifier.queries.overview import held_back
 from notifier.signals.queueing import EXPAND_QUEUE, queue
+from tests.commands import Program
 from tests.stored import row_counts, rows
 
 Submit = Callable[..., Any]
@@ -89,13 +88,8 @@ def test_what_broke_off_goes_on_where_it_stopped(large: Submission, crash_in_chu
 def test_what_a_killed_worker_left_is_rung_by_the_sweep_and_finished_by_another(
     large: Submission, environment: dict[str, str]
 ) -> None:
-    killed = subprocess.run(
-        [sys.executable, "-m", "tests.pipeline.intake.dying", str(large.id)],
-        env={**os.environ, **environment},
-        timeout=300,
-        check=False,
-    )
-    assert killed.returncode == -signal.SIGKILL
+    dying = Program([str(large.id)], {**os.environ, **environment}, module="tests.pipeline.intake.dying")
+    assert dying.wait(300) == -signal.SIGKILL
     assert progress() == ("expanding", CHUNK)
     redis_store.client.delete(queue(EXPAND_QUEUE).key)
     with transaction() as session:

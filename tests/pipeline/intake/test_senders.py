@@ -2,15 +2,13 @@
 
 import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from notifier.models import InboxItem
 from notifier.pipeline.intake.item import Caller
+from tests.commands import Program
 from tests.pipeline.intake.sender import ROUNDS
 from tests.stored import rows
 
@@ -19,23 +17,18 @@ pytestmark = pytest.mark.processes
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True, scope="session")
 def test_what_two_processes_submit_at_once_is_said_once_and_counted_once(
-    environment: dict[str, str], cast: dict[str, str], caller: Caller, root: Path
+    environment: dict[str, str], cast: dict[str, str], caller: Caller
 ) -> None:
     env = {"PATH": os.environ["PATH"], **environment, "CAPS": "social none, marketing 5/hour"}
-    command = [sys.executable, "-m", "tests.pipeline.intake.sender", str(caller.producer_id)]
     senders = [
-        subprocess.Popen(command, cwd=root, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
+        Program([str(caller.producer_id)], env, module="tests.pipeline.intake.sender", talks=True) for _ in range(2)
     ]
     for sender in senders:
-        assert any(line == "ready\n" for line in sender.stdout or ())
+        assert any(line == "ready\n" for line in sender.stdout)
     for sender in senders:
-        print("now", file=sender.stdin, flush=True)
+        sender.say("now")
     lines: list[dict[str, Any]] = [
-        json.loads(line)
-        for sender in senders
-        for line in sender.communicate(timeout=60)[0].splitlines()
-        if line.startswith("{")
+        json.loads(line) for sender in senders for line in sender.rest(60) if line.startswith("{")
     ]
     assert [sender.returncode for sender in senders] == [0, 0]
 
