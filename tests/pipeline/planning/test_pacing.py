@@ -9,9 +9,7 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
-from notifier import channels
 from notifier.core.lifecycle import WAITING
-from notifier.core.submission import PRIORITIES
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db, redis_store
@@ -203,32 +201,3 @@ def test_a_release_costs_the_same_statements_however_much_is_held_back(app: APIF
     one = cost()
     fall_due(notification, 2_000, "email", "low")
     assert cost() == one
-
-
-def test_what_is_due_is_found_by_its_index(app: APIFlask, notification: UUID) -> None:
-    """With thousands held back in one lane, the others are found without reading them."""
-    fall_due(notification, 3_000, "email", "low")
-    with db.engine.connect() as connection:
-        connection.execute(sa.text("ANALYZE delivery"))
-        connection.commit()
-    is_sqlite = db.engine.dialect.name == "sqlite"
-    plan = explained("EXPLAIN QUERY PLAN " if is_sqlite else "EXPLAIN ")
-    # The lane that is nearly the whole table may as well go by the time alone.
-    assert plan.count("ix_delivery_waiting") >= len(channels.CHANNELS) * len(PRIORITIES) - 1
-    assert ("SCAN delivery" if is_sqlite else "Seq Scan") not in plan
-
-
-def explained(word: str) -> str:
-    """The plan of the statement that `pacing.due` sends."""
-    caught: list[tuple[str, Any]] = []
-
-    def catch(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        caught.append((statement, parameters))
-
-    sa.event.listen(db.engine, "before_cursor_execute", catch)
-    pacing.due(now(), pacing.room())
-    sa.event.remove(db.engine, "before_cursor_execute", catch)
-    db.session.close()
-    statement, parameters = caught[-1]
-    with db.engine.connect() as connection:
-        return "\n".join(str(row) for row in connection.exec_driver_sql(word + statement, parameters))
