@@ -113,7 +113,7 @@ LOOKS: dict[str, Callable[[], Any]] = {
     "what is due": lambda: pacing.due(now(), {lane: 0 if lane == ("email", "low") else 9 for lane in pacing.room()}),
     "what has lapsed": lapsed.free_lapsed,
     "whose bell is lost": lost.ring_lost,
-    "whether there is anything": lambda: due_work.waiting(now()),
+    "whether there is anything": lambda: db.session.execute(sa.select(*due_work.CONDITIONS.values()), {"now": now()}),
 }
 
 
