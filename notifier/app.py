@@ -14,8 +14,8 @@ from notifier.access import sessions
 from notifier.channels import serving
 from notifier.ground import logs, process_pool, replica
 from notifier.ground.config import ROOT, Settings
-from notifier.ground.database import engine_options, prepare_engine
 from notifier.ground.encryption import vault
+from notifier.ground.engines import engine_options, prepare_engine
 from notifier.ground.extensions import csrf, db, login_manager, migrate, redis_store, socketio
 from notifier.ground.unknown_proxy import RefuseProxies
 from notifier.ledgers import audit

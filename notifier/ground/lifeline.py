@@ -26,7 +26,8 @@ from sqlalchemy.exc import DBAPIError
 
 from notifier.ground import vital
 from notifier.ground.config import current_settings
-from notifier.ground.database import for_glances, glance, sqlite_file
+from notifier.ground.database import for_glances, glance
+from notifier.ground.engines import sqlite_file
 
 _CLASS = 0x4E544659  # our advisory locks among those of others in the same database
 _AGAIN_S = 0.1

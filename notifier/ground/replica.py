@@ -17,7 +17,8 @@ from flask import Flask, current_app, g
 from sqlalchemy.exc import DBAPIError
 
 from notifier.ground.config import current_settings
-from notifier.ground.database import UNAVAILABLE, replica_engine, sqlstate
+from notifier.ground.database import UNAVAILABLE, sqlstate
+from notifier.ground.engines import replica_engine
 from notifier.ground.extensions import REPLICA, db
 
 MOST_LAG_S = 5.0

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import DBAPIError
 
 from notifier.ground.config import ROOT, NotReady
-from notifier.ground.database import read_only, sqlite_file
+from notifier.ground.engines import read_only, sqlite_file
 
 _MIGRATIONS = ROOT / "migrations"
 

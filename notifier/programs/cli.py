@@ -25,7 +25,8 @@ from notifier.core import networks
 from notifier.core.errors import Rejected
 from notifier.ground import logs, schema
 from notifier.ground.config import NotReady, Settings
-from notifier.ground.database import UNAVAILABLE, sqlite_file
+from notifier.ground.database import UNAVAILABLE
+from notifier.ground.engines import sqlite_file
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.ledgers import audit

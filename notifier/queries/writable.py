@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from flask import current_app
 from sqlalchemy.exc import SQLAlchemyError
 
-from notifier.ground.database import WRITE_REFUSED, insert, sqlite_file, transaction
+from notifier.ground.database import WRITE_REFUSED, insert, transaction
+from notifier.ground.engines import sqlite_file
 from notifier.ground.extensions import db
 from notifier.models import Revision
 

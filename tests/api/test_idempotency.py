@@ -11,7 +11,7 @@ import sqlalchemy as sa
 import time_machine
 from apiflask import APIFlask
 
-from notifier.ground import database
+from notifier.ground import engines
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
@@ -223,7 +223,7 @@ def test_a_bulk_call_that_was_broken_off_is_gone_on_with(api: Any, cast: Any) ->
 def test_many_bulk_calls_at_once_with_one_key_store_each_item_once(
     app: APIFlask, api: Any, cast: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "_LOCK_WAIT_S", 30.0)
+    monkeypatch.setattr(engines, "_LOCK_WAIT_S", 30.0)
     body, answers, start = {"notifications": [ORDER] * 5}, list[Any](), threading.Barrier(6)
 
     def call() -> None:

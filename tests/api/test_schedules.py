@@ -7,7 +7,7 @@ import pytest
 from apiflask import APIFlask
 
 from notifier.access import keys
-from notifier.ground import database
+from notifier.ground import engines
 from notifier.ground.ids import parse, show
 from notifier.models import Schedule
 from tests.conftest import Api
@@ -180,7 +180,7 @@ def test_a_repeat_makes_no_schedule_anew_that_was_deleted(api: Api, cast: Any) -
 def test_many_calls_at_once_with_one_key_make_one_schedule(
     app: APIFlask, api: Api, cast: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "_LOCK_WAIT_S", 30.0)
+    monkeypatch.setattr(engines, "_LOCK_WAIT_S", 30.0)
     answers, start = list[Any](), threading.Barrier(6)
 
     def call() -> None:

@@ -18,7 +18,7 @@ from notifier.access import keys
 from notifier.app import create_app
 from notifier.ground import schema
 from notifier.ground.config import ROOT, Settings
-from notifier.ground.database import sqlite_file
+from notifier.ground.engines import sqlite_file
 from notifier.ground.extensions import db
 from tests.commands import run_command
 from tests.conftest import Api, new_postgres_database

@@ -16,8 +16,8 @@ from notifier.core.retention import DEFAULT_RETENTION, parse_retention
 from notifier.core.spend import Ceiling
 from notifier.ground import embedded_redis
 from notifier.ground.config import COMMANDED, BadSettings, Settings, setting_names
-from notifier.ground.database import sqlite_file
 from notifier.ground.encryption import KeyRing
+from notifier.ground.engines import sqlite_file
 from notifier.ground.secret_commands import printed_by
 from notifier.ground.sink_urls import Credentials, HttpSink
 

@@ -16,7 +16,7 @@ from flask import Config
 from notifier.app import create_app
 from notifier.ground import lifeline
 from notifier.ground.config import Settings
-from notifier.ground.database import sqlite_file
+from notifier.ground.engines import sqlite_file
 from notifier.ground.extensions import db, redis_store
 from notifier.ground.ids import show
 from notifier.ground.lifeline import Lifeline

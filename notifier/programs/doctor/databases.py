@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from notifier.ground import schema
-from notifier.ground.database import read_only, sqlite_file
+from notifier.ground.engines import read_only, sqlite_file
 from notifier.ground.extensions import db
 from notifier.pipeline.upkeep import partitions
 from notifier.programs.doctor.findings import Finding, fault, ok, warning

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, event
 
 from notifier.channels import ADAPTERS
 from notifier.ground.config import BadSettings, Settings
-from notifier.ground.database import read_only
 from notifier.ground.encryption import KeyRing, Vault
+from notifier.ground.engines import read_only
 from notifier.ground.extensions import db, redis_store
 from notifier.ground.redis_urls import passwords_of
 

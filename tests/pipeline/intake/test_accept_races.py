@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from apiflask import APIFlask
 
 from notifier.core.submission import InlineRecipient
-from notifier.ground import database
+from notifier.ground import engines
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import Delivery, InboxItem, InboxState, User
@@ -126,7 +126,7 @@ def test_who_comes_while_the_first_with_a_key_is_still_being_stored_is_told_to_c
     second simply waits.
     """
     if db.engine.dialect.name == "sqlite":
-        monkeypatch.setattr(database, "_LOCK_WAIT_S", 30.0)
+        monkeypatch.setattr(engines, "_LOCK_WAIT_S", 30.0)
     monkeypatch.setattr(idempotency_keys, "LONGEST_WAIT_MS", 200)
     item = Item(caller, submission("alice", idempotency=("k1", "aa" * 32)))
     neighbour = Item(caller, submission("bob"))

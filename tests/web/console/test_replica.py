@@ -15,7 +15,7 @@ from notifier.access import keys
 from notifier.app import create_app
 from notifier.ground import replica
 from notifier.ground.config import Settings
-from notifier.ground.database import replica_engine
+from notifier.ground.engines import replica_engine
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id, show
 from notifier.ground.replica import Replica
