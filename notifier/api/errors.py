@@ -22,8 +22,8 @@ from notifier.api.misspelt import meant_by
 from notifier.core.errors import Fault, Rejected
 from notifier.core.faults import sentence
 from notifier.core.pointers import pointer_to
-from notifier.core.problem import address_of
 from notifier.core.problems import PROBLEMS
+from notifier.core.problems.problem import address_of
 from notifier.ground import logs
 from notifier.ground.config import current_settings
 from notifier.ground.database import UNAVAILABLE, UNAVAILABLE_RETRY_S

@@ -9,8 +9,8 @@ from typing import Any
 
 from notifier.api.auth import Access
 from notifier.api.errors import MEDIA_TYPE
-from notifier.core.problem import PLACE
 from notifier.core.problems import PROBLEMS
+from notifier.core.problems.problem import PLACE
 from notifier.ground.config import current_settings
 
 _DESCRIPTIONS = {

@@ -9,8 +9,8 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from notifier.core.problem import PLACE, address_of
 from notifier.core.problems import PROBLEMS
+from notifier.core.problems.problem import PLACE, address_of
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication

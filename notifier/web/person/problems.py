@@ -9,8 +9,8 @@ import re
 from flask import Response, render_template
 from markupsafe import Markup, escape
 
-from notifier.core.problem import PLACE
 from notifier.core.problems import PROBLEMS
+from notifier.core.problems.problem import PLACE
 from notifier.ground.config import current_settings
 from notifier.web.access import ANYONE, allow, page_blueprint
 

@@ -8,8 +8,8 @@ from apiflask import APIFlask
 from flask.testing import FlaskClient
 
 from notifier.api.errors import problem
-from notifier.core.problem import address_of
 from notifier.core.problems import PROBLEMS
+from notifier.core.problems.problem import address_of
 from tests.conftest import Statements
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")

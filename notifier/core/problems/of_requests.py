@@ -1,12 +1,8 @@
-"""Every code that a problem of the API may have, by status.
+"""The problems with what is asked, and ours."""
 
-`api.errors` answers with them; the `type` of an answer leads to the page, which `web.person.problems` shows.
-"""
+from notifier.core.problems.problem import Problem
 
-from notifier.core.caller_problems import CALLER_PROBLEMS
-from notifier.core.problem import Problem
-
-PROBLEMS: dict[str, Problem] = {
+OF_REQUESTS: dict[str, Problem] = {
     "bad_request": Problem(
         400,
         "Bad request",
@@ -50,7 +46,6 @@ PROBLEMS: dict[str, Problem] = {
         ),
         "X-Forwarded-For and Forwarded are refused in production while TRUSTED_PROXIES is 0.",
     ),
-    **CALLER_PROBLEMS,
     "not_found": Problem(
         404,
         "Not found",

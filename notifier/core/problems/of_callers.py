@@ -1,8 +1,8 @@
-"""The problems with who is calling. `problems` has these among all."""
+"""The problems with who is calling."""
 
-from notifier.core.problem import Problem
+from notifier.core.problems.problem import Problem
 
-CALLER_PROBLEMS: dict[str, Problem] = {
+OF_CALLERS: dict[str, Problem] = {
     "unauthenticated": Problem(
         401,
         "A key is required",

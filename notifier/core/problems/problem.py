@@ -1,6 +1,6 @@
 """What a problem of the API is: its status and title, and what its page tells whoever meets it.
 
-`problems` has all of them. In the texts, `…` is code. English only, as all of the API.
+In the texts, `…` is code. English only, as all of the API.
 """
 
 from dataclasses import dataclass
