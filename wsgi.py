@@ -40,12 +40,13 @@ import structlog
 from eventlet.hubs import trampoline
 from eventlet.support.greenlets import GreenletExit
 
-from notifier.__main__ import explained, read
+from notifier.__main__ import explained
 from notifier.app import create_app
 from notifier.ground import logs, tracing, vital
 from notifier.ground.config import NotReady, Settings
 from notifier.ground.ids import new_hex
 from notifier.programs import guard, heads, incoming, listening
+from notifier.programs.arguments import read
 from notifier.programs.starting import wait_for_app
 
 DRAIN_S = 9.0  # in all: `up` kills this process after ten

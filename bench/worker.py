@@ -18,13 +18,13 @@ from rq import SimpleWorker, Worker
 
 from bench.processes import held_mb
 from notifier import channels, jobs
-from notifier.__main__ import arguments
 from notifier.channels.contract import Adapter
 from notifier.core.message import Message, Receipt, Recipient
 from notifier.ground import lifeline, logs
 from notifier.ground.config import Settings
 from notifier.ground.extensions import db
 from notifier.programs import starting, worker
+from notifier.programs.arguments import arguments
 from notifier.signals.queueing import SERIALIZER, all_queues
 
 

@@ -6,8 +6,8 @@ import re
 import shlex
 from pathlib import Path
 
-from notifier.__main__ import read
 from notifier.programs import capacity
+from notifier.programs.arguments import read
 
 _DOCUMENT = Path(__file__).with_name("capacity.md")
 _SHOWN = re.compile(r"(```text.*\n\$ )(.+)\n(?:.*\n)*?(?=```)")

@@ -24,7 +24,6 @@ from werkzeug.serving import make_server
 from bench.measures import MEASURES
 from bench.shares import YARDSTICK_OF
 from bench.yardsticks import YARDSTICKS
-from notifier import __main__ as program
 from notifier.access import keys
 from notifier.channels import ADAPTERS
 from notifier.channels.contract import Adapter
@@ -39,6 +38,7 @@ from notifier.ground.extensions import db
 from notifier.models.types import purposes_of
 from notifier.operations import installation
 from notifier.programs import telling
+from notifier.programs.arguments import arguments
 from notifier.programs.doctor.examination import CHECKS
 from tests.conftest import Api
 
@@ -118,7 +118,7 @@ DOCUMENTS = ("README.md", "CONTRIBUTING.md", *(f"docs/{file.name}" for file in s
 def test_every_command_shown_is_one(document: str) -> None:
     for line in re.findall(r"python -m notifier ([^`&\n]+)", (ROOT / document).read_text()):
         words = [word.replace("EMAIL", "a@example.test") for word in shlex.split(line)]
-        program.arguments().parse_args(words)
+        arguments().parse_args(words)
 
 
 def test_the_table_of_doctor_has_every_check_in_its_order() -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from bench.constants import OPERATIONS
 from bench.measures import MEASURES
-from notifier.__main__ import main, read
+from notifier.__main__ import main
 from notifier.programs import capacity
+from notifier.programs.arguments import read
 from tests.running import ROOT
 
 COMMAND = "$ python -m notifier capacity "

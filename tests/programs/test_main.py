@@ -2,7 +2,7 @@
 
 import pytest
 
-from notifier.__main__ import read
+from notifier.programs.arguments import read
 
 
 @pytest.mark.parametrize(

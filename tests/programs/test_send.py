@@ -11,10 +11,11 @@ import sqlalchemy as sa
 from apiflask import APIFlask
 from pytest_flask.live_server import LiveServer
 
-from notifier.__main__ import main, read
+from notifier.__main__ import main
 from notifier.ground.clock import now
 from notifier.ground.extensions import db
 from notifier.models import Notification, Producer
+from notifier.programs.arguments import read
 from notifier.programs.send import BadWords, body_of
 from tests.commands import run_command
 from tests.running import free_port
