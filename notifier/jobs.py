@@ -14,10 +14,10 @@ from rq import get_current_job
 
 from notifier.app import create_app
 from notifier.batchworker import Ended, Job
+from notifier.cells import lists
 from notifier.core.errors import Rejected
 from notifier.ground.database import UNAVAILABLE
 from notifier.ground.ids import parse
-from notifier.people import uploads
 from notifier.pipeline.delivery import deliver as delivering
 from notifier.pipeline.delivery import lease
 from notifier.pipeline.delivery.record import record
@@ -53,7 +53,7 @@ def expand(submission_id: str) -> None:
 
 def read_upload(upload_id: str) -> None:
     with app().app_context():
-        uploads.read(parse("upl", upload_id))
+        lists.read(parse("upl", upload_id))
 
 
 def tell(subscription_id: str) -> None:

@@ -12,15 +12,18 @@ from werkzeug.wrappers import Response as AnyResponse
 from notifier.access.keys import KeyIdentity
 from notifier.api import limits
 from notifier.api.answers import answer
-from notifier.api.auth import ON_BEHALF, Door, cell
+from notifier.api.auth import ON_BEHALF, Door, allow, caller, cell
 from notifier.api.errors import problem
-from notifier.cells import answering, homes
+from notifier.cells import answering, homes, lists
 from notifier.cells.client import AT_ONCE, Answer
 from notifier.core.cells import HEADER, Call, NotSigned, digest_of, verify
 from notifier.core.errors import Rejected
 from notifier.ground.clock import now
 from notifier.ground.config import current_settings
 from notifier.ground.extensions import db
+from notifier.ground.ids import parse
+from notifier.people import uploads
+from notifier.people.uploads import Rights
 
 _MOST_PEOPLE = 2_000
 _LONGEST = 64 * 1024 * 1024  # fifty calls of the largest size
@@ -59,6 +62,22 @@ def say_who_lives_here() -> Response:
     if not isinstance(ids, list) or len(ids) > _MOST_PEOPLE or not all(isinstance(one, str) for one in ids):
         raise Rejected("malformed_json", "these are no ids of people")
     return answer({"ids": homes.living_here(ids)})
+
+
+@bp.post("/uploads/<upload_id>")
+@allow("broadcast")
+def add_rows(upload_id: str) -> Response:
+    """Rows of an upload that another cell has taken in
+
+    For the other cells of the installation, as one of the calls that they pass on.
+    """
+    if limits.CELL_CALL not in request.environ:
+        raise Rejected("not_found", "this is for other cells alone")
+    who, body = caller(), request.get_json()
+    rows = body.get("rows") if isinstance(body, dict) else None
+    rights = Rights(who.producer_id, who.is_test, who.may_change_people, who.may_change_staff, who.label)
+    uploads.add(parse(uploads.KIND, upload_id), lists.unpack(rows or []), rights)
+    return answer({})
 
 
 def _shown(one: Answer, *, is_brief: bool) -> dict[str, Any]:

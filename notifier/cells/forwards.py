@@ -46,17 +46,19 @@ class Held:
 
 def hold(calls: Sequence[tuple[str, Call]], *, is_said_now: bool = True) -> None:
     """Stores them, with the regions they are for. `is_said_now`: the caller goes on with `say`."""
-    if not calls:
-        return
+    if calls:
+        with transaction():
+            add(calls, is_said_now=is_said_now)
+
+
+def add(calls: Sequence[tuple[str, Call]], *, is_said_now: bool = False) -> None:
+    """As `hold`, inside the caller's transaction."""
     error = None if is_said_now else WAITS
-    with transaction() as session:
-        session.execute(
-            insert(Forward.__table__).on_conflict_do_nothing(),
-            [
-                {"id": UUID(hex=call.id), "region": region, "call": call.pack(), "error": error, "created_at": now()}
-                for region, call in calls
-            ],
-        )
+    rows = [
+        {"id": UUID(hex=call.id), "region": region, "call": call.pack(), "error": error, "created_at": now()}
+        for region, call in calls
+    ]
+    db.session.execute(insert(Forward.__table__).on_conflict_do_nothing(), rows)
 
 
 def say(cells: Cells, region: str, call: Call) -> Answer | Held:

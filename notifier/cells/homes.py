@@ -50,16 +50,20 @@ def elsewhere(cells: Cells, user_ids: Collection[str], named: Mapping[str, str])
 
 def keep(found: Mapping[str, str]) -> None:
     """Remembers where people live."""
+    if found:
+        with transaction():
+            remember(found)
+
+
+def remember(found: Mapping[str, str]) -> None:
+    """As `keep`, inside the caller's transaction."""
     rows = [{"user_id": user_id, "region": region, "created_at": now()} for user_id, region in sorted(found.items())]
     if rows:
-        with transaction() as session:
-            statement = insert(Home.__table__)
-            session.execute(
-                statement.on_conflict_do_update(
-                    index_elements=["user_id"], set_={"region": statement.excluded["region"]}
-                ),
-                rows,
-            )
+        statement = insert(Home.__table__)
+        db.session.execute(
+            statement.on_conflict_do_update(index_elements=["user_id"], set_={"region": statement.excluded["region"]}),
+            rows,
+        )
 
 
 def forget(user_ids: Collection[str]) -> None:

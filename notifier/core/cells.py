@@ -15,7 +15,8 @@ from typing import Any
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 HEADER = "Notifier-Cell"
 MOST_APART_S = 300  # of the clocks of two cells
-_PATHS = ("/api/v1/", "/notify", "/notifications/", "/user/preferences/")  # of calls with a producer's key
+# Of calls with a producer's key, and of what only cells may do in its name
+_PATHS = ("/api/v1/", "/notify", "/notifications/", "/user/preferences/", "/cells/uploads/")
 _STAMP = re.compile(
     r"from=([a-z0-9-]+), to=([a-z0-9-]+), at=([0-9]{1,12}), body=([0-9a-f]{64}), signature=([0-9a-f]{64})\Z"
 )

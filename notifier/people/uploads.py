@@ -7,7 +7,7 @@ parts stand in the database, encrypted, since a worker may run on another machin
 
 import contextlib
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
@@ -19,6 +19,7 @@ import structlog
 
 from notifier.core.broadcasts import UNENDED
 from notifier.core.csv_records import records, refused
+from notifier.core.errors import Rejected
 from notifier.core.people import LARGEST_ATTRIBUTES
 from notifier.core.submission import InlineRecipient
 from notifier.core.worlds import stored_id
@@ -70,9 +71,17 @@ ReadRow = tuple[int, InlineRecipient | BadRow]  # line
 
 @dataclass(frozen=True, slots=True)
 class Part:
+    """`pass_on`: stores, inside the transaction, what others are to do with the rows that are not here; it is told
+    whether this is the last part.
+    """
+
     upload_id: UUID
     number: int
     rows: Sequence[ReadRow]
+    pass_on: Callable[[Upload, bool], None] = lambda _upload, _is_last: None
+
+
+Share = Callable[[Part], Part]  # leaves out the rows of people who live in other cells. Raises Rejected('unavailable')
 
 
 def find(shown: str, *, producer_id: UUID | None, is_test: bool) -> Upload | None:
@@ -180,7 +189,7 @@ def _drop(upload_id: UUID) -> None:
 # ---- reading it -----------------------------------------------------------------------------------------------------
 
 
-def read(upload_id: UUID) -> int:
+def read(upload_id: UUID, share: Share = lambda part: part) -> int:
     """Creates and changes the people of the parts that are still to be read, for a minute at most; the scheduler rings
     for the rest. → how many parts: 0 when all are done, or another worker reads them.
     """
@@ -191,6 +200,7 @@ def read(upload_id: UUID) -> int:
                 session.execute(sa.update(_uploads).where(_uploads.c.id == upload_id).values(wake_at=clock_now()))
             break
         redis_store.look()
+        part = share(part)
         try:
             is_mine = store_part(part)
         except UNAVAILABLE:
@@ -245,10 +255,29 @@ def store_part(part: Part, *, one_by_one: bool = False) -> bool:
         upload.read, upload.wake_at = part.number + 1, clock_now() + READ_GRACE
         this = (UploadPart.upload_id == part.upload_id, UploadPart.number == part.number)
         session.execute(sa.delete(UploadPart).where(*this))
+        part.pass_on(upload, upload.read == upload.parts)
         if upload.read == upload.parts:
             upload.status, upload.wake_at, upload.erased, upload.finished_at = FINISHED, None, None, clock_now()
             log.info("upload.finished", upload=show(KIND, upload.id), **_counts(upload))
     return True
+
+
+def add(upload_id: UUID, rows: Sequence[ReadRow], rights: Rights) -> None:
+    """Rows of an upload that came in elsewhere, stored at once. Raises Rejected if it is another producer's."""
+    with transaction() as session:
+        upload = session.get(Upload, upload_id, with_for_update=True, populate_existing=True)
+        if upload is None:
+            upload = _new(upload_id, [], rights)
+            upload.bad, upload.rows, upload.created, upload.changed, upload.bad_rows = [], 0, 0, 0, 0
+            session.add(upload)
+            session.flush()
+        if (upload.producer_id, upload.is_test) != (rights.producer_id, rights.is_test):
+            raise Rejected("conflict", "this upload is another producer's")
+        told = _keep(upload, rows)
+        upload.bad = [*upload.bad, *told][:MOST_TOLD]
+        upload.bad_rows += len(told)
+        upload.rows += len(rows)
+        upload.status, upload.finished_at = FINISHED, clock_now()
 
 
 def _counts(upload: Upload) -> dict[str, int]:
