@@ -97,7 +97,8 @@ def us(app: APIFlask, us_app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> Iter
     cell = Cell(us_app)
     cells = Cells("eu", {"us": f"http://127.0.0.1:{cell.port}"}, (KEY,))
     monkeypatch.setitem(app.extensions, "settings", replace(app.extensions["settings"], region=cells))
-    app.extensions.pop("cells_pool", None)
+    for kept in ("cells_pool", "cells_places"):
+        app.extensions.pop(kept, None)
     yield cell
     cell.goes()
     with us_app.app_context():

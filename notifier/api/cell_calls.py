@@ -50,20 +50,16 @@ def ask(cells: Cells, region: str, call: Call) -> Answer:
         neighbours.check(region)
         db.session.rollback()
         [answered] = client.ask(cells, region, [call], _PATIENCE_S)
-    except neighbours.LeftAlone:
-        raise _silent(region) from None
+    except neighbours.LeftAlone as error:
+        raise Rejected("unavailable", str(error), retry_after=neighbours.RETRY_S) from None
     except client.TooLong:
         detail = f"the answer of the cell {region} is too long to be passed on: ask {cells.others[region]} for it"
         raise Rejected("unavailable", detail) from None
     except Away as error:
         neighbours.note_silence(region, str(error))
-        raise _silent(region) from None
+        raise Rejected("unavailable", f"the cell {region} gives no answer", retry_after=neighbours.RETRY_S) from None
     neighbours.note_answer(region)
     return answered
-
-
-def _silent(region: str) -> Rejected:
-    return Rejected("unavailable", f"the cell {region} gives no answer", retry_after=neighbours.RETRY_S)
 
 
 def shown(answered: Answer) -> Response:

@@ -16,7 +16,7 @@ from notifier.api.auth import ON_BEHALF, Door, allow, caller, cell
 from notifier.api.errors import problem
 from notifier.cells import answering, homes, lists
 from notifier.cells.client import AT_ONCE, Answer
-from notifier.core.cells import HEADER, Call, NotSigned, digest_of, verify
+from notifier.core.cells import HEADER, Call, NotSigned, digest_of, seal, verify
 from notifier.core.errors import Rejected
 from notifier.ground.clock import now
 from notifier.ground.config import current_settings
@@ -47,7 +47,7 @@ def carry_out_calls() -> Response:
     except (KeyError, TypeError, ValueError):
         raise Rejected("malformed_json", "these are no calls of a cell") from None
     answers = answering.answer_each(region, calls, partial(_carry_out_for, region))
-    return answer({"answers": [_shown(one, is_brief=body.get("is_brief") is True) for one in answers]})
+    return _sealed({"answers": [_shown(one, is_brief=body.get("is_brief") is True) for one in answers]})
 
 
 @bp.post("/people")
@@ -61,12 +61,12 @@ def say_who_lives_here() -> Response:
     ids = body.get("ids")
     if not isinstance(ids, list) or len(ids) > _MOST_PEOPLE or not all(isinstance(one, str) for one in ids):
         raise Rejected("malformed_json", "these are no ids of people")
-    return answer({"ids": homes.living_here(ids)})
+    return _sealed({"ids": homes.living_here(ids)})
 
 
-@bp.post("/uploads/<upload_id>")
+@bp.post("/uploads")
 @allow("broadcast")
-def add_rows(upload_id: str) -> Response:
+def add_rows() -> Response:
     """Rows of an upload that another cell has taken in
 
     For the other cells of the installation, as one of the calls that they pass on.
@@ -74,9 +74,10 @@ def add_rows(upload_id: str) -> Response:
     if limits.CELL_CALL not in request.environ:
         raise Rejected("not_found", "this is for other cells alone")
     who, body = caller(), request.get_json()
-    rows = body.get("rows") if isinstance(body, dict) else None
+    if not isinstance(body, dict) or not isinstance(body.get("rows"), list):
+        raise Rejected("malformed_json", "these are no rows of an upload")
     rights = Rights(who.producer_id, who.is_test, who.may_change_people, who.may_change_staff, who.label)
-    uploads.add(parse(uploads.KIND, upload_id), lists.unpack(rows or []), rights)
+    uploads.add(parse(uploads.KIND, str(body.get("upload"))), lists.unpack(body["rows"]), rights)
     return answer({})
 
 
@@ -165,6 +166,14 @@ def _heard() -> tuple[str, dict[str, Any]]:
     if not isinstance(body, dict):
         raise Rejected("malformed_json", "the body is not what cells send")
     return sender, body
+
+
+def _sealed(body: dict[str, Any]) -> Response:
+    cells = current_settings().region
+    assert cells is not None, "somebody was heard"
+    response = answer(body)
+    response.headers[HEADER] = seal(response.get_data(), asked=request.headers[HEADER], key=cells.keys[0])
+    return response
 
 
 def _refuse(detail: str) -> NoReturn:

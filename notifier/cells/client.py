@@ -1,19 +1,25 @@
 """Asks another cell, over HTTP and signed."""
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import urllib3
 from flask import current_app
 
-from notifier.core.cells import HEADER, Call, stamp
+from notifier.cells.neighbours import LeftAlone
+from notifier.core.cells import HEADER, Call, is_sealed, stamp
 from notifier.ground.cells import Cells
 from notifier.ground.clock import now
 
 CALLS, PEOPLE = "/cells/calls", "/cells/people"
 AT_ONCE = 50  # calls in a request
+# Calls of a process that wait for one other cell. Where each of two cells were full of calls that wait for the other,
+# neither could answer.
+MOST_WAITING = 50
 _CONNECT_S = 2.0
 _LONGEST_ANSWER = 16 * 1024 * 1024
 _PEOPLE_AT_ONCE = 1_000
@@ -50,7 +56,7 @@ class Answer:
 
 def ask(cells: Cells, region: str, calls: Sequence[Call], read_s: float, *, is_brief: bool = False) -> list[Answer]:
     """An answer each, in their order; all are carried out one after the other. `is_brief`: bodies of errors alone, as
-    those of fifty submissions for a thousand people each are too long. Raises Away.
+    those of fifty submissions for a thousand people each are too long. Raises Away and LeftAlone.
     """
     said = _post(cells, region, CALLS, {"calls": [call.pack() for call in calls], "is_brief": is_brief}, read_s)
     try:
@@ -63,7 +69,7 @@ def ask(cells: Cells, region: str, calls: Sequence[Call], read_s: float, *, is_b
 
 
 def who_of(cells: Cells, region: str, user_ids: Sequence[str], read_s: float) -> set[str]:
-    """Those of the (stored) ids that live there. Raises Away."""
+    """Those of the (stored) ids that live there. Raises Away and LeftAlone."""
     found: set[str] = set()
     for start in range(0, max(len(user_ids), 1), _PEOPLE_AT_ONCE):  # nobody at all is asked for, too: see doctor
         some = list(user_ids[start : start + _PEOPLE_AT_ONCE])
@@ -79,23 +85,26 @@ def _post(cells: Cells, region: str, path: str, body: Any, read_s: float) -> Any
     sent = json.dumps(body, separators=(",", ":")).encode()
     signed = stamp(sent, sender=cells.name, receiver=region, at=int(now().timestamp()), key=cells.keys[0])
     headers = {"Content-Type": "application/json", HEADER: signed}
-    try:
-        response = _pool().request(
-            "POST",
-            cells.others[region] + path,
-            body=sent,
-            headers=headers,
-            timeout=urllib3.Timeout(connect=_CONNECT_S, read=read_s),
-            preload_content=False,
-        )
-        heard = _read(response)
-    except urllib3.exceptions.HTTPError as error:
-        raise Away(f"no answer from {cells.others[region]} ({type(error).__name__})") from None
+    with _place_for(region):
+        try:
+            response = _pool().request(
+                "POST",
+                cells.others[region] + path,
+                body=sent,
+                headers=headers,
+                timeout=urllib3.Timeout(connect=_CONNECT_S, read=read_s),
+                preload_content=False,
+            )
+            heard = _read(response)
+        except urllib3.exceptions.HTTPError as error:
+            raise Away(f"no answer from {cells.others[region]} ({type(error).__name__})") from None
     try:
         said = json.loads(heard)
     except ValueError:
         said = None
     if response.status == 200 and isinstance(said, dict):
+        if not is_sealed(response.headers.get(HEADER), heard, asked=signed, keys=cells.keys):
+            raise Away("its answer is not signed as a cell signs: check the address in REGIONS, and REGION_KEY")
         return said
     detail = said.get("detail") if isinstance(said, dict) else None
     raise Away(str(detail or f"it answers with status {response.status}")[:200])
@@ -110,9 +119,24 @@ def _read(response: urllib3.BaseHTTPResponse) -> bytes:
     return heard
 
 
+@contextlib.contextmanager
+def _place_for(region: str) -> Iterator[None]:
+    """Raises LeftAlone if too many wait already."""
+    places: dict[str, threading.Semaphore] = current_app.extensions.setdefault("cells_places", {})
+    place = places.setdefault(region, threading.Semaphore(MOST_WAITING))
+    if not place.acquire(blocking=False):
+        raise LeftAlone(f"too many calls wait for the cell {region}")
+    try:
+        yield
+    finally:
+        place.release()
+
+
 def _pool() -> urllib3.PoolManager:
     """Connections that stay open. The addresses are the operator's own, so they may be private ones."""
     pool: urllib3.PoolManager | None = current_app.extensions.get("cells_pool")
     if pool is None:
-        pool = current_app.extensions["cells_pool"] = urllib3.PoolManager(maxsize=50, retries=False, block=False)
+        pool = current_app.extensions["cells_pool"] = urllib3.PoolManager(
+            maxsize=MOST_WAITING, retries=False, block=False
+        )
     return pool

@@ -67,7 +67,7 @@ def say(cells: Cells, region: str, call: Call) -> Answer | Held:
     older = sa.exists().where(*_is_held(region), Forward.id < key)
     try:
         if db.session.scalar(sa.select(older)):
-            raise neighbours.LeftAlone
+            raise neighbours.LeftAlone(WAITS)
         neighbours.check(region)
         db.session.rollback()  # no transaction is open while another cell works
         [answer] = client.ask(cells, region, [call], AT_ONCE_S)
@@ -128,6 +128,8 @@ def _say_held(cells: Cells, region: str) -> int:
         answers = client.ask(cells, region, [Call.unpack(row.call) for row in rows], LATER_S, is_brief=True)
     except Away as error:
         neighbours.note_silence(region, str(error))
+        return 0
+    except neighbours.LeftAlone:
         return 0
     done, refused = list[UUID](), list[tuple[UUID, Answer]]()
     for row, answer in zip(rows, answers, strict=True):

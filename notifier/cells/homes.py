@@ -93,7 +93,7 @@ def _check_those_of(cells: Cells, region: str) -> int:
             return gone
         try:
             there = client.who_of(cells, region, ids, _READ_S)
-        except client.Away:
+        except (client.Away, neighbours.LeftAlone):
             return gone
         missing = [user_id for user_id in ids if user_id not in there]
         if missing:

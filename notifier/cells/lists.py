@@ -26,7 +26,7 @@ from notifier.people import profiles, uploads
 from notifier.people.upload_rows import BadRow
 from notifier.people.uploads import Part, ReadRow
 
-PATH = "/cells/uploads/"  # the door of `api.cells`
+PATH = "/cells/uploads"  # the door of `api.cells`
 MOST = 2_000  # rows of a call
 _CONSOLE = "Console"  # the name of whoever has uploaded it there
 
@@ -113,5 +113,5 @@ def _call(upload: Upload, rows: Sequence[Any]) -> Call:
     scopes = ("broadcast", *(scope for scope, is_allowed in may.items() if is_allowed))
     behalf = OnBehalf(producer.name if producer else _CONSOLE, scopes, None, upload.is_test, upload.actor)
     call_id = new_hex()
-    path = f"{PATH}{show(uploads.KIND, upload.id)}"
-    return Call(call_id, "POST", path, {"rows": list(rows)}, behalf, f"cell:{call_id}")
+    body = {"upload": show(uploads.KIND, upload.id), "rows": list(rows)}
+    return Call(call_id, "POST", PATH, body, behalf, f"cell:{call_id}")

@@ -17,14 +17,14 @@ log = structlog.get_logger()
 
 
 class LeftAlone(Exception):
-    """It was away a moment ago, and is not asked now."""
+    """It was away a moment ago, or has much to answer, and is not asked now."""
 
 
 def check(region: str) -> None:
     """Raises LeftAlone."""
     due_at = db.session.scalar(sa.select(Neighbour.due_at).where(Neighbour.region == region))
     if due_at is not None and due_at > now():
-        raise LeftAlone
+        raise LeftAlone(f"the cell {region} gives no answer")
 
 
 def note_silence(region: str, error: str) -> None:

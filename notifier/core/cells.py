@@ -16,7 +16,7 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 HEADER = "Notifier-Cell"
 MOST_APART_S = 300  # of the clocks of two cells
 # Of calls with a producer's key, and of what only cells may do in its name
-_PATHS = ("/api/v1/", "/notify", "/notifications/", "/user/preferences/", "/cells/uploads/")
+_PATHS = ("/api/v1/", "/notify", "/notifications/", "/user/preferences/", "/cells/uploads")
 _STAMP = re.compile(
     r"from=([a-z0-9-]+), to=([a-z0-9-]+), at=([0-9]{1,12}), body=([0-9a-f]{64}), signature=([0-9a-f]{64})\Z"
 )
@@ -110,6 +110,16 @@ def verify(header: str, *, receiver: str, known: Iterable[str], at: float, keys:
         apart = round(abs(at - said_at))
         raise NotSigned(f"the clocks of {sender} and {receiver} are {apart} s apart: let both be set by NTP")
     return sender, digest
+
+
+def seal(body: bytes, *, asked: str, key: str) -> str:
+    """The header that goes with an answer. `asked`: the header of the call: no answer fits another one."""
+    return hmac.new(key.encode(), f"answer\n{asked}\n{digest_of(body)}".encode(), hashlib.sha256).hexdigest()
+
+
+def is_sealed(said: str | None, body: bytes, *, asked: str, keys: Sequence[str]) -> bool:
+    """Whether a cell that has one of the keys has given this answer to this call."""
+    return any(hmac.compare_digest(said or "", seal(body, asked=asked, key=key)) for key in keys)
 
 
 def _signature(digest: str, sender: str, receiver: str, at: int, key: str) -> str:

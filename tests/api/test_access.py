@@ -159,6 +159,7 @@ CALLS_BY_SCOPE = {
     "urgent": set(),
     "broadcast": {
         "POST /api/v1/audiences/preview",
+        "POST /cells/uploads",
         "POST /api/v1/uploads",
         "GET /api/v1/uploads/<upload_id>",
         "POST /api/v1/broadcasts",

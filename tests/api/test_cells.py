@@ -17,7 +17,7 @@ from limits import parse as parse_limit
 from notifier.access import keys
 from notifier.cells import answering, forwards, homes
 from notifier.cells import client as cells_client
-from notifier.core.cells import HEADER, OnBehalf, stamp
+from notifier.core.cells import HEADER, OnBehalf, is_sealed, seal, stamp
 from notifier.ground.clock import now
 from notifier.ground.extensions import db
 from notifier.ground.ids import parse
@@ -35,6 +35,7 @@ from notifier.models import (
 from tests import celled
 from tests.celled import KEY, Cell, people
 from tests.conftest import Api
+from tests.running import eventually
 from tests.stored import rows
 
 us, us_app, later = celled.us, celled.us_app, celled.later
@@ -452,3 +453,59 @@ def test_calls_at_once_for_an_unknown_producer_make_one(app: APIFlask) -> None:
         list(threads.map(ask, range(6)))
     assert [row.name for row in rows(Producer)].count("Newcomer") == 1
     assert len([row for row in rows(ApiKey) if row.prefix == "cell"]) == 6
+
+
+@pytest.mark.parametrize("key", ["x" * 40, None], ids=["another key", "unsigned"])
+def test_an_answer_that_no_cell_signed_is_none(
+    us: Cell, api: Api, monkeypatch: pytest.MonkeyPatch, key: str | None
+) -> None:
+    said = json.dumps({"ids": []}).encode()
+
+    def stranger(environ: dict[str, Any], start: Any) -> list[bytes]:
+        sealed = [(HEADER, seal(said, asked=environ["HTTP_NOTIFIER_CELL"], key=key))] if key else []
+        start("200 OK", [("Content-Type", "application/json"), *sealed])
+        return [said]
+
+    monkeypatch.setattr(us.app, "wsgi_app", stranger)
+    assert api.put("/api/v1/users/ann", {"email": "ann@example.test"}) == 503
+    assert rows(User) == []
+    [neighbour] = rows(Neighbour)
+    assert neighbour.error.startswith("its answer is not signed as a cell signs")
+
+
+def test_an_answer_to_another_call_is_none() -> None:
+    asked, body = "from=eu, to=us, at=1, body=…, signature=…", b'{"ids":[]}'
+    said = seal(body, asked=asked, key=KEY)
+    assert is_sealed(said, body, asked=asked, keys=("n" * 40, KEY))
+    assert not is_sealed(said, body, asked=asked.replace("at=1", "at=2"), keys=(KEY,))
+    assert not is_sealed(said, b'{"ids":["ann"]}', asked=asked, keys=(KEY,))
+    assert not is_sealed(None, body, asked=asked, keys=(KEY,))
+
+
+def test_no_more_calls_wait_for_a_cell_than_leave_room_to_answer_it(
+    us: Cell, api: Api, app: APIFlask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people(api, ann="us")
+    monkeypatch.setattr(cells_client, "MOST_WAITING", 1)
+    app.extensions.pop("cells_places")
+    may_answer = threading.Event()
+    us.asks = lambda: int(may_answer.wait(60))
+    before = us.calls
+
+    def wait() -> set[str]:
+        with app.app_context():
+            region = app.extensions["settings"].region
+            return cells_client.who_of(region, "us", ["ann"], 60.0)
+
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(wait)
+        eventually(lambda: us.calls > before)
+        refused = api.get("/api/v1/users/ann")
+        held = api.post(URL, told("ann"))
+        may_answer.set()
+        assert waiting.result() == {"ann"}
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+    assert refused.json["detail"] == "too many calls wait for the cell us"
+    assert (held.status_code, held.json["status"]) == (202, "held")
+    assert rows(Neighbour) == []  # it is not away
+    assert api.get("/api/v1/users/ann") == 200

@@ -85,8 +85,7 @@ def test_while_a_cell_is_silent_that_might_know_them_the_list_waits(
 
 
 def test_nobody_but_a_cell_adds_rows(us: Cell, api: Api) -> None:
-    path = f"{lists.PATH}upl_{'0' * 32}"
-    assert api.post(path, {"rows": [[2, "ann", {}]]}) == 404
+    assert api.post(lists.PATH, {"upload": f"upl_{'0' * 32}", "rows": [[2, "ann", {}]]}) == 404
     assert rows(Upload) == []
 
 
