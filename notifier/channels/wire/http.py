@@ -7,14 +7,12 @@ checked, so a name that resolves differently a moment later gains nothing. Failu
 
 import base64
 import http.client
-import io
 import json
 import logging
 import re
 import socket
 import ssl
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +25,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, LocationValueError
 
 from notifier.channels.wire.answers import Explain, Response, explain
+from notifier.channels.wire.http_response import TimedResponse
 from notifier.channels.wire.targets import Targets
 from notifier.core.errors import Misconfigured, Permanent, Retryable
 from notifier.core.networks import Network
@@ -42,7 +41,6 @@ SETS_OF_LISTS = 50  # of webhook targets, whose connections are kept open
 HOSTS = 200  # whose connections are kept open
 CONNECTIONS_A_HOST = 200  # as many as one channel may have in flight
 ADDRESSES_TRIED = 3
-INTERIM_ANSWERS = 20  # before the one that counts
 
 Resolve = Callable[[str, int], Sequence[tuple[str, int]]]
 
@@ -319,7 +317,7 @@ class _Checked:
     def __init__(self, *args: Any, dialler: _Dialler, total_s: float, **options: Any) -> None:
         super().__init__(*args, **options)
         self.dialler = dialler
-        self.response_class = partial(_TimedResponse, total_s=total_s)
+        self.response_class = partial(TimedResponse, total_s=total_s)
 
     def _new_conn(self: Any) -> socket.socket:
         return self.dialler.dial(  # type: ignore[no-any-return]
@@ -353,46 +351,3 @@ class _Connection(_Checked, HTTPConnection):
 
 class _SecureConnection(_Checked, HTTPSConnection):
     is_encrypted = True
-
-
-class _TimedResponse(http.client.HTTPResponse):
-    """Gives the whole response a deadline. Socket time-outs start again with every byte, so a receiver could hold a
-    lane for days.
-
-    Interim responses (RFC 9110, 15.2) are skipped. http.client skips only 100: 102 or 103 would be taken for the
-    response.
-    """
-
-    def __init__(self, sock: socket.socket, *args: Any, total_s: float, **options: Any) -> None:
-        super().__init__(sock, *args, **options)
-        self.fp = io.BufferedReader(_TimedReader(self.fp.detach(), sock, total_s))
-
-    def _read_status(self) -> tuple[str, int, str]:
-        for _ in range(1 + INTERIM_ANSWERS):
-            version, status, reason = super()._read_status()  # type: ignore[misc]
-            if not 100 <= status < 200 or status == http.client.SWITCHING_PROTOCOLS:
-                return version, status, reason
-            http.client.parse_headers(self.fp)
-        raise http.client.HTTPException("there are too many interim answers")
-
-
-class _TimedReader(io.RawIOBase):
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket, total_s: float) -> None:
-        self.raw = raw
-        self.sock = sock
-        self.pause_s = sock.gettimeout() or total_s
-        self.ends_at = time.monotonic() + total_s
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        left = self.ends_at - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the answer took too long")
-        self.sock.settimeout(min(left, self.pause_s))
-        return self.raw.readinto(buffer)
-
-    def close(self) -> None:
-        self.raw.close()
-        super().close()

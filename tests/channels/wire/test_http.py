@@ -20,7 +20,8 @@ from notifier.channels.wire.answers import (
     not_understood,
     retry_after_s,
 )
-from notifier.channels.wire.http import INTERIM_ANSWERS, Http, basic_auth, bearer
+from notifier.channels.wire.http import Http, basic_auth, bearer
+from notifier.channels.wire.http_response import INTERIM_ANSWERS
 from notifier.channels.wire.targets import Targets
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, RateLimited, Retryable
 from notifier.core.reasons import NOT_LISTED
