@@ -4,6 +4,7 @@ Every colour a mail needs is derived from the brand's one, so that what is writt
 (WCAG 2.2, 1.4.3: a contrast of 4.5 for text).
 """
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -48,11 +49,13 @@ def contrast(one: str, other: str) -> float:
     return (lighter + 0.05) / (darker + 0.05)
 
 
+@functools.lru_cache(maxsize=1_000)  # every mail asks, and there are as many answers as brands
 def text_on(colour: str) -> str:
     """White where it can be read on the colour, else black, which then can."""
     return _WHITE if contrast(colour, _WHITE) >= ENOUGH else _BLACK
 
 
+@functools.lru_cache(maxsize=1_000)
 def as_text(colour: str) -> str:
     """The colour, or the first darker shade of it that can be read on a light ground."""
     red, green, blue = _channels(colour)

@@ -102,6 +102,8 @@ def parts(text: str) -> list[str]:
     What takes two places stays together.
     """
     size, whole, part = (_septets, 160, 153) if is_gsm(text) else (_units, 70, 67)
+    if 2 * len(text) <= whole:
+        return [text]  # nothing takes more than two places
     sizes = [size(character) for character in text]
     if sum(sizes) <= whole:
         return [text]

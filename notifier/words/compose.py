@@ -6,6 +6,7 @@ trials, so all use the same code. Never inside a transaction: templates are user
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -25,7 +26,7 @@ from notifier.words.render import RenderFault, RenderRequest, render, render_som
 from notifier.words.store import load_templates
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Wanted:
     """One message to be put into words. `address`: where it goes (None: nowhere outside)."""
 
@@ -36,6 +37,11 @@ class Wanted:
     data: Mapping[str, Any]
     address: AddressFacts | None = None
     producer_id: UUID | None = None
+
+    @cached_property
+    def unsubscribe_url(self) -> str | None:
+        """Signed once, for the foot of the mail and for its header."""
+        return unsubscribe_url(self.person.subject, self.type, self.channel, self.address)
 
 
 def may_unsubscribe_from(type: EventType) -> bool:
@@ -119,7 +125,7 @@ def _requests(wanted: Sequence[Wanted]) -> list[RenderRequest]:
             site_url=site_url,
             is_mandatory=w.type.is_mandatory,
             brand=brands.get(w.producer_id, NO_BRAND),
-            unsubscribe_url=unsubscribe_url(w.person.subject, w.type, w.channel, w.address),
+            unsubscribe_url=w.unsubscribe_url,
         )
         for w in wanted
     ]

@@ -7,6 +7,7 @@ header, a second recipient or a second mail.
 """
 
 import binascii
+import functools
 import re
 import string
 from collections.abc import Iterator, Sequence
@@ -142,7 +143,7 @@ def compose(message: Message, to: Recipient, *, by: Mailbox, at: datetime) -> Ma
     """
     content = message.content
     others = {
-        "Date": format_datetime(at),
+        "Date": _date(at.replace(microsecond=0)),
         "Message-ID": f"<{message.delivery_id}@{by.domain}>",
         "Auto-Submitted": "auto-generated",  # RFC 3834: no out-of-office replies, please
     }
@@ -160,6 +161,12 @@ def compose(message: Message, to: Recipient, *, by: Mailbox, at: datetime) -> Ma
         content.body,
         content.html,
     )
+
+
+@functools.lru_cache(maxsize=8)
+def _date(second: datetime) -> str:
+    """The mails of a batch share a few seconds."""
+    return format_datetime(second)
 
 
 # ---- headers --------------------------------------------------------------------------------------------------------
@@ -257,7 +264,7 @@ def _one_line(text: str) -> str:
 
 def _encodable(text: str) -> str:
     """Without lone surrogates, which no encoding can write."""
-    return text.encode("utf-8", "replace").decode()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 # ---- parts ----------------------------------------------------------------------------------------------------------
@@ -284,13 +291,16 @@ def _part(subtype: str, text: str) -> bytes:
     text = _LINE_END.sub("\n", _encodable(text))
     if not text.endswith("\n"):
         text += "\n"
-    is_short = max(map(len, text.split("\n"))) <= _LONGEST_TEXT_LINE
-    if is_short and "=_" not in text and not _NOT_PLAIN_TEXT.search(text):
+    if text.isascii() and "=_" not in text and not _NOT_PLAIN_TEXT.search(text) and _is_short(text):
         encoding, body = "7bit", text.encode()
     else:
         encoding, body = "quoted-printable", binascii.b2a_qp(text.encode(), istext=True)
     head = f'Content-Type: text/{subtype}; charset="utf-8"\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n'
     return head.encode() + body.replace(b"\n", b"\r\n")
+
+
+def _is_short(text: str) -> bool:
+    return max(map(len, text.split("\n"))) <= _LONGEST_TEXT_LINE
 
 
 def as_captured(mail: Mail, to: Recipient, message: Message) -> dict[str, Any]:

@@ -80,7 +80,9 @@ def _call(task: Task, adapter: Adapter) -> Try:
             raise task.obstacle
         if isinstance(task.message, str):
             raise Permanent(task.message, code="template_error")
-        message = replace(task.message, try_number=latest.number, traceparent=span.traceparent)
+        message = task.message
+        if message.try_number != latest.number or span.traceparent is not None:
+            message = replace(message, try_number=latest.number, traceparent=span.traceparent)
         with adapter.http.within(task.lists) if task.lists else contextlib.nullcontext():
             latest.receipt = adapter.send(message, task.recipient)
     except DeliveryError as error:
@@ -99,6 +101,8 @@ def _call(task: Task, adapter: Adapter) -> Try:
 
 
 def _span(task: Task, latest: Try) -> tracing.Span:
+    if task.notification.traceparent is None:
+        return tracing.NOTHING  # most are not traced, and spelling their ids would cost as much as the rest here
     return tracing.follow(
         "send",
         task.notification.traceparent,

@@ -26,7 +26,7 @@ from notifier.pipeline.delivery.task import Task, Tracks
 from notifier.pipeline.planning.drafts import ONLY_THROUGH
 from notifier.queries import webhook_targets
 from notifier.queries.inbox import unread_of
-from notifier.words.compose import Wanted, put_into_words, unsubscribe_url
+from notifier.words.compose import Wanted, put_into_words
 from notifier.words.store import load_templates
 
 THROUGH = "through"  # in a delivery's detail: the account of a provider that somebody chose for another try
@@ -149,7 +149,7 @@ def tasks_of(kept: Sequence[Claimed]) -> list[Task]:
             c.type,
             c.address,
             c.adapters,
-            _message(c, person, content),
+            _message(c, person, one, content),
             _recipient(c, person),
             _was_dead(one),
             None if c.notification.template_id in untracked else _tracks(c, person),
@@ -210,7 +210,7 @@ def _goes_to(delivery: NamedRow, person: Person) -> AddressFacts | None:
     )
 
 
-def _message(claimed: Claimed, person: Person, content: Content | str) -> Message | str:
+def _message(claimed: Claimed, person: Person, wanted: Wanted, content: Content | str) -> Message | str:
     if isinstance(content, str):
         return content
     delivery, notification = claimed.delivery, claimed.notification
@@ -225,7 +225,7 @@ def _message(claimed: Claimed, person: Person, content: Content | str) -> Messag
         created_at=notification.created_at,
         content=content,
         data=notification.data or {},
-        unsubscribe_url=unsubscribe_url(person.subject, claimed.type, delivery.channel, _goes_to(delivery, person)),
+        unsubscribe_url=wanted.unsubscribe_url,
         collapse_key=notification.collapse_key,
         expires_at=delivery.expires_at,
         badge=claimed.badge,
