@@ -1,7 +1,7 @@
 """The limits of an installation: one row for each, in one table. docs/limits.md shows it (a test compares).
 
 Who counts reads windows and defaults here: `api.limits` for callers, `ledgers.flood` and `ledgers.new_phones` for what
-is sent, `ledgers.spend` for money, `web.throttle` for the sign-in.
+is sent, `ledgers.spend` for money, `web.throttle` and `web.rates` for the sign-in.
 """
 
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 
 from notifier.access import passkeys
 from notifier.models import Account
-from notifier.web import throttle
+from notifier.web import rates
 from notifier.web.language import gettext
 
 FIELD = "passkey"  # of a form: what the device has answered, as JSON
@@ -30,10 +30,10 @@ def ask_to_add(account: Account) -> ResponseReturnValue:
 
 def _too_many() -> ResponseReturnValue | None:
     """Each challenge is stored."""
-    if throttle.may_be_challenged(request.remote_addr or "unknown"):
+    if rates.may_be_challenged(request.remote_addr or "unknown"):
         return None
     body, status, headers = refuse(gettext("Too many attempts. Try again in a quarter of an hour."), 429)
-    return body, status, {**headers, "Retry-After": str(throttle.CHALLENGES_PER_ADDRESS.get_expiry())}
+    return body, status, {**headers, "Retry-After": str(rates.CHALLENGES_PER_ADDRESS.get_expiry())}
 
 
 def used(answer: str) -> UUID | None:

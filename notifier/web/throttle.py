@@ -1,7 +1,7 @@
-"""Slows down guessing at the sign-in, more and more, by account and by network address; and limits what strangers may
-ask for there: sign-in links, challenges for passkeys, ways back from the OpenID provider, looks at a wall.
+"""Slows down guessing at the sign-in, more and more, by account and by network address; and stops it, for a while, at
+links that are none and at ways back from the OpenID provider. `web.rates` limits what strangers may ask for.
 
-Nobody can use up another person's tries of a right password, or the links in their mailbox.
+Nobody can use up another person's tries of a right password.
 
 - A browser in which the account has signed in before (it holds a *device cookie*, which opens nothing) has tries of its
   own, and is not affected by anybody else's
@@ -14,56 +14,35 @@ Nobody can use up another person's tries of a right password, or the links in th
   longer each time. Nothing is refused because others guess; but while many do, an address that has used its five tries
   waits for hours.
 - The passwords of one address are checked one after the other, and late after many failures at any accounts.
-- Links go to a mailbox at a limited rate, silently: if no link is sent, the mailbox holds one from just before.
 
-A try counts before it is checked, so parallel tries gain nothing, and is given back if it was right. Counts are in
-Redis, under keyed digests, so all web processes count together; while Redis is down, each process counts for itself.
+A try counts before it is checked, so parallel tries gain nothing, and is given back if it was right.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import BoundedSemaphore, Lock
-from typing import TypeVar
 from weakref import WeakValueDictionary
 
-import structlog
 from flask import current_app
-from limits import RateLimitItem, parse
-from limits.errors import StorageError
-from limits.storage import MemoryStorage, RedisStorage
-from limits.strategies import FixedWindowRateLimiter
+from limits import parse
 
 from notifier.core.limit_policies import default_of
 from notifier.core.networks import neighbourhood
 from notifier.ground import metrics
 from notifier.ground.clock import now
-from notifier.ground.encryption import vault
-from notifier.ground.extensions import redis_store
-from notifier.signals.queueing import unchecked
 from notifier.web.language import ngettext
+from notifier.web.sign_in_counts import SITE, Storage, ask, key_of
 
-LINKS_PER_PAIR = parse(default_of("link_pair"))
-LINKS_PER_ADDRESS = parse(default_of("link_address"))
-LINKS_PER_MAILBOX = parse(default_of("link_mailbox"))
-# Beyond these: the latest has 12 minutes left at least
-FURTHER_LINKS = parse(default_of("link_further"))
-CHALLENGES_PER_ADDRESS = parse(default_of("challenge"))
-LOOKS_AT_WALL = parse(default_of("wall"))
 _FAILURES = parse(default_of("failures"))  # at links that are none, and at coming back from the provider
 MOST_FAILURES = _FAILURES.amount
 
 _KEPT_S = 4 * 3600  # what is known of an account, and of who tried at it
 _TOGETHER_KEPT_S = 24 * 3600
 _FAILURES_KEPT_S = _FAILURES.get_expiry()  # of an address
-_SITE = 48  # bits of IPv6: who rents a server, or asks for a tunnel, is given 65,536 networks of 64 bits
 _MOST_WAITING = 16  # of one address, in one process
 _BUSY_RETRY_S = 5
-
-log = structlog.get_logger()
-T = TypeVar("T")
-Storage = RedisStorage | MemoryStorage
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +133,9 @@ def begin(email: str, address: str, device: str | None = None, per_device: Waits
     """Counts a try. `device`: the content of the browser's device cookie, if it is one of that account, or the id of a
     session of the account.
     """
-    own = _key("device", device) if device else _key("pair", email, neighbourhood(address, _SITE))
-    place = _key("address", neighbourhood(address))
-    one = Try(own, None if device else _key("account", email), place)
+    own = key_of("device", device) if device else key_of("pair", email, neighbourhood(address, SITE))
+    place = key_of("address", neighbourhood(address))
+    one = Try(own, None if device else key_of("account", email), place)
 
     def count(storage: Storage) -> Try:
         waits = _per_pair(storage, one.account) if one.account else per_device
@@ -169,7 +148,7 @@ def begin(email: str, address: str, device: str | None = None, per_device: Waits
         one.hold_s = 0 if device else PER_ADDRESS.after(failures - 1)
         return one
 
-    return _ask(count)
+    return ask(count)
 
 
 def begin_code(account: str, address: str, device: str | None = None) -> CodeTry:
@@ -179,14 +158,14 @@ def begin_code(account: str, address: str, device: str | None = None) -> CodeTry
     account knows, and none at another address.
     """
     browser = device or ""
-    own = _key("code", account, browser, neighbourhood(address, _SITE))
-    together = _key("codes", account, browser)
+    own = key_of("code", account, browser, neighbourhood(address, SITE))
+    together = key_of("codes", account, browser)
 
     def count(storage: Storage) -> CodeTry:
         wait = _take(storage, own, PER_CODE, _KEPT_S)
         return CodeTry((own, together), wait or _take(storage, together, PER_CODE_TOGETHER, _TOGETHER_KEPT_S))
 
-    return _ask(count)
+    return ask(count)
 
 
 def succeed_code(one: CodeTry) -> None:
@@ -197,7 +176,7 @@ def succeed_code(one: CodeTry) -> None:
             storage.clear(key)
             storage.clear(f"{key}/blocked")
 
-    _ask(forget)
+    ask(forget)
 
 
 def _take(storage: Storage, key: str, waits: Waits, kept_s: int) -> int:
@@ -233,66 +212,21 @@ def succeed(one: Try) -> None:
             storage.incr(one.account, _KEPT_S, -1)
         storage.incr(one.place, _FAILURES_KEPT_S, -1)
 
-    _ask(forget)
-
-
-def may_ask_for_link(email: str, address: str) -> bool:
-    """Counts a request for a link, whether or not anybody has that e-mail."""
-    place = _key("address", neighbourhood(address))
-    pair = _key("pair", email, neighbourhood(address, _SITE))
-    return _ask(
-        lambda storage: (
-            _hit(storage, "link_address", LINKS_PER_ADDRESS, place) and _hit(storage, "link_pair", LINKS_PER_PAIR, pair)
-        )
-    )
-
-
-def may_be_challenged(address: str) -> bool:
-    """Counts a challenge for a passkey, which is stored."""
-    place = _key("address", neighbourhood(address))
-    return _ask(lambda storage: _hit(storage, "challenge", CHALLENGES_PER_ADDRESS, place))
-
-
-def may_send_link(email: str) -> bool:
-    """Counts a link. False if the mailbox has had enough; it then has one that was sent within the last minutes."""
-    mailbox = _key("mailbox", email)
-    return _ask(
-        lambda storage: (
-            _hit(storage, "link_mailbox", LINKS_PER_MAILBOX, mailbox)
-            or _hit(storage, "link_further", FURTHER_LINKS, mailbox)
-        )
-    )
-
-
-def _hit(storage: Storage, policy: str, limit: RateLimitItem, key: str) -> bool:
-    has_room = FixedWindowRateLimiter(storage).hit(limit, key)
-    if not has_room:
-        metrics.limited.labels(policy).inc()
-    return has_room
+    ask(forget)
 
 
 def may_try_again(address: str) -> bool:
     """Whether the address may try another link, or come back from the provider once more. Counts nothing: see
     `note_failure`.
     """
-    may = _ask(lambda storage: storage.get(_key("address", neighbourhood(address))) <= MOST_FAILURES)
+    may = ask(lambda storage: storage.get(key_of("address", neighbourhood(address))) <= MOST_FAILURES)
     if not may:
         metrics.limited.labels("failures").inc()
     return may
 
 
 def note_failure(address: str) -> None:
-    _ask(lambda storage: storage.incr(_key("address", neighbourhood(address)), _FAILURES_KEPT_S))
-
-
-def may_look_at_wall(link: str) -> bool:
-    """Counts a look: a few screens may share a link, and nobody can keep the database busy with it."""
-    return _ask(lambda storage: _hit(storage, "wall", LOOKS_AT_WALL, _key("wall", link)))
-
-
-def seconds_left() -> int:
-    """The longest one may have to wait for a link."""
-    return int(LINKS_PER_PAIR.get_expiry())
+    ask(lambda storage: storage.incr(key_of("address", neighbourhood(address)), _FAILURES_KEPT_S))
 
 
 def in_words(seconds: int) -> str:
@@ -304,34 +238,7 @@ def in_words(seconds: int) -> str:
     return ngettext("%(num)s second", "%(num)s seconds", seconds)
 
 
-def _key(kind: str, *parts: str) -> str:
-    return f"sign-in-{kind}/{vault.digest(chr(0).join((kind, *parts))).hex()}"
-
-
 def _blocked_for(storage: Storage, key: str) -> int:
     if not storage.get(f"{key}/blocked"):
         return 0
     return max(1, round(storage.get_expiry(f"{key}/blocked") - now().timestamp()))
-
-
-def _ask(question: Callable[[Storage], T]) -> T:
-    shared, own = _storages()
-    if not redis_store.is_away():
-        try:
-            return question(shared)
-        except StorageError as error:
-            log.warning("sign_in.throttle_is_local", error=type(error.storage_error).__name__)
-    unchecked("sign_in")
-    return question(own)
-
-
-def _storages() -> tuple[RedisStorage, MemoryStorage]:
-    found = current_app.extensions.get("sign_in_throttle")
-    if found is None:
-        pool = redis_store.client.connection_pool
-        found = (
-            RedisStorage("redis://", connection_pool=pool, key_prefix="throttle", wrap_exceptions=True),
-            MemoryStorage(),
-        )
-        current_app.extensions["sign_in_throttle"] = found
-    return found

@@ -15,7 +15,7 @@ from notifier.ground.config import current_settings
 from notifier.ground.ids import parse
 from notifier.queries import queues, tallies
 from notifier.queries.overview import overview
-from notifier.web import throttle
+from notifier.web import rates, throttle
 from notifier.web.access import ANYONE, allow, page_blueprint
 from notifier.web.console.overview import figures, open_breakers
 from notifier.web.errors import error_page
@@ -79,7 +79,7 @@ def show(secret: str) -> ResponseReturnValue:
     if link is None:
         throttle.note_failure(address)
         response = make_response(error_page(404 if throttle.may_try_again(address) else 429))
-    elif not throttle.may_look_at_wall(link.shown_id):
+    elif not rates.may_look_at_wall(link.shown_id):
         response = make_response(error_page(429))
         response.headers["Retry-After"] = str(EVERY_S)
     else:

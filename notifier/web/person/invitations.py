@@ -13,7 +13,7 @@ from notifier.core.errors import Rejected
 from notifier.ground.extensions import csrf
 from notifier.ground.languages import N_
 from notifier.ledgers import audit
-from notifier.web import throttle
+from notifier.web import rates, throttle
 from notifier.web.access import ANYONE, allow, page_blueprint
 from notifier.web.errors import error_page
 from notifier.web.forms import PersonForm, check_token
@@ -87,7 +87,7 @@ def _address() -> str:
 def _page(found: invitations.Found | None, form: Accept, status: int = 200) -> ResponseReturnValue:
     if found is None and not throttle.may_try_again(_address()):
         refused = make_response(error_page(429))
-        refused.headers["Retry-After"] = str(throttle.seconds_left())
+        refused.headers["Retry-After"] = str(rates.seconds_left())
         return refused
     is_good = found is not None and found.state == "open"
     words = {"days": invitations.LIFETIME.days, "shortest": accounts.SHORTEST_PASSWORD}

@@ -38,7 +38,7 @@ from notifier.ground.extensions import csrf, socketio
 from notifier.ground.languages import N_
 from notifier.ledgers import audit
 from notifier.models import Account
-from notifier.web import throttle
+from notifier.web import rates, throttle
 from notifier.web.access import ANYONE, allow, is_local, page_blueprint
 from notifier.web.forms import PersonForm, check_token
 from notifier.web.language import choose_again, gettext, lazy
@@ -94,9 +94,9 @@ def ask_for_link() -> ResponseReturnValue:
     if not form.email.validate(form):
         return _page(form), 422
     email = form.email.data.strip()
-    if not throttle.may_ask_for_link(email.lower(), _address()):
-        return _too_many(form, throttle.seconds_left())
-    if throttle.may_send_link(email.lower()) and accounts.may_sign_in_here(email):
+    if not rates.may_ask_for_link(email.lower(), _address()):
+        return _too_many(form, rates.seconds_left())
+    if rates.may_send_link(email.lower()) and accounts.may_sign_in_here(email):
         socketio.start_background_task(_send_link, current_app._get_current_object(), email)  # type: ignore[attr-defined]
     return render_template("login_link.html", sent_to=email)
 

@@ -16,7 +16,7 @@ from notifier.ground.extensions import db
 from notifier.ledgers import tallies
 from notifier.models import Account, AuditEntry, WallLink
 from notifier.providers import health, pausing
-from notifier.web import throttle
+from notifier.web import rates, throttle
 from tests.stored import rows
 from tests.web.conftest import Visitor
 
@@ -101,8 +101,8 @@ def test_a_link_opens_nothing_else(visitor: Visitor, link: str) -> None:
 def test_guesses_and_looks_are_limited(visitor: Visitor, link: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throttle, "MOST_FAILURES", 2)
     assert [visitor.get(f"/wall/{guess * 43}").status_code for guess in "abcd"] == [404, 404, 429, 429]
-    looks = [visitor.get(link).status_code for _ in range(throttle.LOOKS_AT_WALL.amount + 1)]
-    assert looks == [200] * throttle.LOOKS_AT_WALL.amount + [429]
+    looks = [visitor.get(link).status_code for _ in range(rates.LOOKS_AT_WALL.amount + 1)]
+    assert looks == [200] * rates.LOOKS_AT_WALL.amount + [429]
 
 
 @pytest.mark.parametrize("name", ["", " " * 3, "x" * 61])

@@ -22,7 +22,7 @@ from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import redis_store
 from notifier.models import Account
-from notifier.web import throttle
+from notifier.web import rates, sign_in_counts, throttle
 from tests.conftest import Statements
 from tests.metered import growth
 from tests.web.conftest import PASSWORD, Visitor
@@ -393,15 +393,15 @@ def test_at_one_account_a_whole_site_of_ipv6_has_the_tries_of_one_address(
 
 def test_neither_e_mail_nor_address_stands_in_redis(visitor: Visitor) -> None:
     guess(visitor, 2)
-    throttle.may_ask_for_link(ALICE, "127.0.0.1")
-    throttle.may_send_link(ALICE)
+    rates.may_ask_for_link(ALICE, "127.0.0.1")
+    rates.may_send_link(ALICE)
     keys = b" ".join(redis_store.client.keys("throttle*"))
     assert keys
     assert (b"alice" in keys, b"127.0.0.1" in keys) == (False, False)
 
 
 def test_without_redis_each_process_counts_for_itself(visitor: Visitor, redis_away: None) -> None:
-    storage = throttle._storages()[1]
+    storage = sign_in_counts.storages()[1]
     for _ in range(12):
         throttle.begin(ALICE, "127.0.0.1")
         for key in [key for key in storage.storage if key.endswith("blocked")]:
@@ -415,7 +415,7 @@ def test_without_redis_each_process_counts_for_itself(visitor: Visitor, redis_aw
 def test_of_many_tries_at_once_no_more_are_looked_at_than_one_after_the_other(app: APIFlask) -> None:
     """Each looks whether it has to wait before any of them has counted: what decides is the count."""
     waiting = threading.Barrier(throttle.PER_PAIR.free + 15)
-    storage, _ = throttle._storages()
+    storage, _ = sign_in_counts.storages()
 
     class Slow:
         """The same counts; nobody counts before all have looked."""

@@ -20,7 +20,7 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.models import Account, Notification, SignInLink
 from notifier.people import profiles
-from notifier.web import throttle
+from notifier.web import rates
 from tests.web.conftest import PASSWORD, Visitor
 
 ALICE = "alice@example.test"
@@ -187,9 +187,9 @@ def test_the_session_from_before_is_not_taken_over(visitor: Visitor) -> None:
 @pytest.mark.parametrize("email", [ALICE, "nobody@example.test"])
 def test_asking_again_and_again_is_slowed_down_for_everybody_alike(visitor: Visitor, app: APIFlask, email: str) -> None:
     answers = [
-        visitor.post("/login/link", {"email": email}).status_code for _ in range(throttle.LINKS_PER_PAIR.amount + 1)
+        visitor.post("/login/link", {"email": email}).status_code for _ in range(rates.LINKS_PER_PAIR.amount + 1)
     ]
-    assert answers == [200] * throttle.LINKS_PER_PAIR.amount + [429]
+    assert answers == [200] * rates.LINKS_PER_PAIR.amount + [429]
     assert visitor.sign_in(ALICE).status_code == 303  # the password is counted apart
     elsewhere = Visitor(app)
     elsewhere.client.environ_base["REMOTE_ADDR"] = "192.0.2.7"
@@ -231,23 +231,23 @@ def test_strangers_who_ask_for_links_use_up_nobodys(app: APIFlask) -> None:
 
 
 def test_every_link_in_the_mailbox_works_and_not_only_the_latest(app: APIFlask) -> None:
-    ask_as_strangers(app, throttle.LINKS_PER_MAILBOX.amount + 5)
+    ask_as_strangers(app, rates.LINKS_PER_MAILBOX.amount + 5)
     links = mailed()
-    assert len(links) == throttle.LINKS_PER_MAILBOX.amount + 1
+    assert len(links) == rates.LINKS_PER_MAILBOX.amount + 1
     assert [Visitor(app).post(link).status_code for link in links] == [303] * len(links)
 
 
 def test_a_mailbox_is_not_flooded_however_many_ask(app: APIFlask) -> None:
-    may = [throttle.may_send_link(ALICE) for _ in range(100)]
+    may = [rates.may_send_link(ALICE) for _ in range(100)]
     assert may == [True] * 6 + [False] * 94
-    assert throttle.may_send_link("bob@example.test")
+    assert rates.may_send_link("bob@example.test")
 
 
 def test_one_network_address_asks_for_so_many_links_whoever_they_are_for(app: APIFlask) -> None:
-    for number in range(throttle.LINKS_PER_ADDRESS.amount):
-        assert throttle.may_ask_for_link(f"u{number}@example.test", "192.0.2.1")
-    assert not throttle.may_ask_for_link(ALICE, "192.0.2.1")
-    assert throttle.may_ask_for_link(ALICE, "192.0.2.2")
+    for number in range(rates.LINKS_PER_ADDRESS.amount):
+        assert rates.may_ask_for_link(f"u{number}@example.test", "192.0.2.1")
+    assert not rates.may_ask_for_link(ALICE, "192.0.2.1")
+    assert rates.may_ask_for_link(ALICE, "192.0.2.2")
 
 
 # --- the link is for one person's eyes

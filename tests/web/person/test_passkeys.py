@@ -12,7 +12,7 @@ from apiflask import APIFlask
 from notifier.access import passkeys, sessions
 from notifier.ground.clock import now
 from notifier.models import Account, Notification, Passkey
-from notifier.web import throttle
+from notifier.web import rates
 from tests.device import Device
 from tests.stored import rows
 from tests.web.conftest import Visitor
@@ -114,8 +114,8 @@ def test_one_address_is_given_so_many_challenges(
     visitor: Visitor, signed_in: Callable[..., Visitor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ann = signed_in("person", "ann")
-    few = type(throttle.CHALLENGES_PER_ADDRESS)(2, 15, namespace="few")
-    monkeypatch.setattr(throttle, "CHALLENGES_PER_ADDRESS", few)
+    few = type(rates.CHALLENGES_PER_ADDRESS)(2, 15, namespace="few")
+    monkeypatch.setattr(rates, "CHALLENGES_PER_ADDRESS", few)
     assert [visitor.post(OPTIONS).status_code for _ in range(3)] == [200, 200, 429]
     refused = ann.post(f"{PAGE}/passkeys/options")
     assert (refused.status_code, refused.headers.get("Retry-After")) == (429, str(few.get_expiry()))
