@@ -8,42 +8,26 @@ export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** QueuedOut */
         QueuedOut: {
-            /** Id */
             id: string | null;
-            /** Status */
             status: string;
         };
-        /**
-         * NotifyIn
-         * @description `type` names the channel, `template` the event type.
-         */
+        /** @description `type` names the channel, `template` the event type. */
         NotifyIn: {
             /**
-             * Userid
+             * @description May be written `user_id`, too.
              * @default null
              * @example 123
              */
             userId?: string | number | null;
             /**
-             * User Id
-             * @default null
-             */
-            user_id?: string | number | null;
-            /**
-             * Type
              * @default null
              * @example EMAIL
              */
             type?: string | null;
-            /**
-             * Template
-             * @example ORDER_SHIPPED
-             */
+            /** @example ORDER_SHIPPED */
             template: string;
             /**
-             * Data
              * @example {
              *       "orderId": "A123"
              *     }
@@ -52,43 +36,24 @@ export interface components {
                 [key: string]: unknown;
             };
         };
-        /** ReadinessOut */
         ReadinessOut: {
-            /**
-             * Status
-             * @enum {string}
-             */
+            /** @enum {string} */
             status: "ok" | "degraded" | "unavailable";
-            /** Database */
             database: string;
-            /** Redis */
             redis: string;
-            /** Workers */
             workers: number;
-            /** Schedulers */
             schedulers: number;
         };
-        /** HealthOut */
         HealthOut: {
-            /** Status */
             status: string;
         };
-        /** BulkResult */
         BulkResult: {
-            /** Index */
             index: number;
-            /**
-             * Id
-             * @default null
-             */
+            /** @default null */
             id?: string | null;
-            /**
-             * Notifications
-             * @default null
-             */
+            /** @default null */
             notifications?: string[] | null;
             /**
-             * Error
              * @description A problem, as a single call would have been answered.
              * @default null
              */
@@ -96,49 +61,28 @@ export interface components {
                 [key: string]: unknown;
             } | null;
         };
-        /** BulkOut */
         BulkOut: {
-            /** Results */
             results: components["schemas"]["BulkResult"][];
         };
-        /** NotifyBulkIn */
         NotifyBulkIn: {
-            /** Notifications */
             notifications: components["schemas"]["NotifyIn"][];
         };
-        /**
-         * AccessTokenOut
-         * @description RFC 6749, section 5.1.
-         */
+        /** @description RFC 6749, section 5.1. */
         AccessTokenOut: {
-            /**
-             * Access Token
-             * @description A JWT (RFC 9068); send it as `Authorization: Bearer <token>`.
-             */
+            /** @description A JWT (RFC 9068); send it as `Authorization: Bearer <token>`. */
             access_token: string;
-            /**
-             * Token Type
-             * @constant
-             */
+            /** @constant */
             token_type: "Bearer";
-            /**
-             * Expires In
-             * @description Seconds.
-             */
+            /** @description Seconds. */
             expires_in: number;
-            /** Scope */
             scope: string;
         };
-        /** TypeOut */
         TypeOut: {
-            /** Key */
             key: string;
-            /** Titles */
             titles: {
                 [key: string]: string;
             };
             /**
-             * Descriptions
              * @example {
              *       "en": "Your order has left our warehouse."
              *     }
@@ -146,32 +90,20 @@ export interface components {
             descriptions: {
                 [key: string]: string;
             };
-            /** Category */
             category: string;
-            /** Priority */
             priority: string;
-            /** Channels */
             channels: string[];
-            /** Schema */
             schema: {
                 [key: string]: unknown;
             };
-            /** Mandatory */
             mandatory: boolean;
-            /** To Admins */
             to_admins: boolean;
-            /** Resend Unknown */
             resend_unknown: boolean | null;
-            /** Routing */
             routing: string | null;
-            /** Escalate After */
             escalate_after: number | null;
-            /** Dedupe Window */
             dedupe_window: number | null;
-            /** Dedupe Near */
             dedupe_near: boolean;
             /**
-             * Tracking
              * @example {
              *       "clicks": true,
              *       "opens": false
@@ -181,477 +113,263 @@ export interface components {
                 [key: string]: boolean;
             };
         };
-        /** TypePage */
         TypePage: {
-            /** Data */
             data: components["schemas"]["TypeOut"][];
-            /** Next */
             next: string | null;
         };
-        /** ActionOut */
         ActionOut: {
-            /** Label */
             label: string;
-            /** Url */
             url: string;
         };
-        /** ItemOut */
         ItemOut: {
-            /** Id */
             id: string;
-            /** Type */
             type: string;
-            /** Category */
             category: string;
-            /** Title */
             title: string;
-            /** Body */
             body: string;
-            /**
-             * Language
-             * @description Of title and body (BCP 47); null where it is not known.
-             */
+            /** @description Of title and body (BCP 47); null where it is not known. */
             language: string | null;
             /**
-             * Dir
              * @description The direction of that language, for `dir`.
              * @enum {string}
              */
             dir: "ltr" | "rtl" | "auto";
             action: components["schemas"]["ActionOut"] | null;
             secondary_action: components["schemas"]["ActionOut"] | null;
-            /** Image */
             image: string | null;
-            /** Data */
             data: {
                 [key: string]: unknown;
             };
-            /** Created At */
             created_at: string;
-            /** Seen At */
             seen_at: string | null;
-            /** Read At */
             read_at: string | null;
-            /** Archived At */
             archived_at: string | null;
-            /** Snoozed Until */
             snoozed_until: string | null;
-            /**
-             * Why
-             * @description Where the switch is that let it through.
-             */
+            /** @description Where the switch is that let it through. */
             why: string;
         };
-        /** InboxPage */
         InboxPage: {
-            /** Unread */
             unread: number;
-            /** Unseen */
             unseen: number;
-            /** Seq */
             seq: number;
-            /** Data */
             data: components["schemas"]["ItemOut"][];
-            /** Next */
             next: string | null;
         };
-        /** ImageOut */
         ImageOut: {
-            /**
-             * Url
-             * @description Where people's programs load it from.
-             */
+            /** @description Where people's programs load it from. */
             url: string;
-            /** Media Type */
             media_type: string;
-            /** Name */
             name: string;
-            /**
-             * Width
-             * @description Pixels.
-             */
+            /** @description Pixels. */
             width: number;
-            /**
-             * Height
-             * @description Pixels.
-             */
+            /** @description Pixels. */
             height: number;
-            /** Frames */
             frames: number;
-            /**
-             * Size
-             * @description Bytes.
-             */
+            /** @description Bytes. */
             size: number;
         };
-        /**
-         * EventDataOut
-         * @description `user`, `key` and the delivery's `address` are null once the person has been erased.
-         */
+        /** @description `user`, `key` and the delivery's `address` are null once the person has been erased. */
         EventDataOut: {
-            /** Notification */
             notification: string | null;
-            /** Submission */
             submission: string | null;
             /**
-             * Broadcast
              * @description Of `broadcast.finished` and `broadcast.paused` alone.
              * @default null
              */
             broadcast?: string | null;
-            /** User */
             user: string | null;
-            /** Test */
             test: boolean;
-            /** Notification Type */
             notification_type: string | null;
-            /** Category */
             category: string | null;
-            /** Channel */
             channel: string | null;
             delivery: components["schemas"]["EventDeliveryOut"] | null;
-            /** Reason */
             reason: string | null;
-            /**
-             * Key
-             * @description The submission's idempotency key.
-             */
+            /** @description The submission's idempotency key. */
             key: string | null;
         };
-        /** EventDeliveryOut */
         EventDeliveryOut: {
-            /** Id */
             id: string;
-            /** Channel */
             channel: string;
-            /**
-             * Address
-             * @description Masked.
-             */
+            /** @description Masked. */
             address: string | null;
-            /** Provider */
             provider: string | null;
-            /** Code */
             code: string | null;
         };
-        /**
-         * EventOut
-         * @description One line of the answer.
-         */
+        /** @description One line of the answer. */
         EventOut: {
-            /** Id */
             id: string;
-            /**
-             * Type
-             * @enum {string}
-             */
+            /** @enum {string} */
             type: "delivery.sent" | "delivery.delivered" | "delivery.opened" | "delivery.clicked" | "delivery.failed" | "delivery.unknown" | "delivery.bounced" | "delivery.expired" | "delivery.cancelled" | "delivery.skipped" | "delivery.complained" | "inbox.seen" | "inbox.read" | "inbox.archived" | "user.unsubscribed" | "address.disabled" | "broadcast.finished" | "broadcast.paused";
-            /** Timestamp */
             timestamp: string;
             data: components["schemas"]["EventDataOut"];
-            /** Cursor */
             cursor: string;
         };
-        /** AlertsOut */
         AlertsOut: {
-            /**
-             * Status
-             * @constant
-             */
+            /** @constant */
             status: "accepted";
         };
-        /** AlertIn */
         AlertIn: {
-            /**
-             * Status
-             * @enum {string}
-             */
+            /** @enum {string} */
             status: "firing" | "resolved";
-            /** Labels */
             labels: {
                 [key: string]: string;
             };
-            /** Annotations */
             annotations?: {
                 [key: string]: string;
             };
-            /**
-             * Startsat
-             * @default
-             */
+            /** @default  */
             startsAt?: string;
         };
-        /** AlertsIn */
         AlertsIn: {
             /**
-             * Version
              * @default 4
              * @constant
              */
             version?: "4";
-            /**
-             * Groupkey
-             * @default
-             */
+            /** @default  */
             groupKey?: string;
-            /**
-             * Status
-             * @enum {string}
-             */
+            /** @enum {string} */
             status: "firing" | "resolved";
-            /** Alerts */
             alerts: components["schemas"]["AlertIn"][];
         };
-        /** BadRow */
         BadRow: {
-            /** Line */
             line: number;
-            /** Code */
             code: string;
-            /** Message */
             message: string;
         };
-        /** UploadOut */
         UploadOut: {
-            /** Id */
             id: string;
-            /**
-             * Status
-             * @enum {string}
-             */
+            /** @enum {string} */
             status: "running" | "finished";
-            /**
-             * Rows
-             * @description Of the file, without its first line.
-             */
+            /** @description Of the file, without its first line. */
             rows: number;
-            /**
-             * Created
-             * @description People who were new.
-             */
+            /** @description People who were new. */
             created: number;
-            /**
-             * Changed
-             * @description Known people of whom something changed.
-             */
+            /** @description Known people of whom something changed. */
             changed: number;
-            /**
-             * Bad
-             * @description The first hundred lines that were left out, and why.
-             */
+            /** @description The first hundred lines that were left out, and why. */
             bad: components["schemas"]["BadRow"][];
-            /** Bad Rows */
             bad_rows: number;
         };
-        /** CaptureOut */
         CaptureOut: {
-            /** Id */
             id: string;
-            /** Delivery */
             delivery: string;
-            /** User */
             user: string;
-            /**
-             * Test
-             * @description Sent with a test key.
-             */
+            /** @description Sent with a test key. */
             test: boolean;
-            /** Channel */
             channel: string;
-            /** To */
             to: unknown;
-            /** Subject */
             subject: string | null;
-            /** Text */
             text: string | null;
-            /** Html */
             html: string | null;
-            /** Payload */
             payload: unknown;
-            /** Headers */
             headers: unknown;
-            /** At */
             at: string;
         };
-        /** CapturePage */
         CapturePage: {
-            /** Data */
             data: components["schemas"]["CaptureOut"][];
-            /** Next */
             next: string | null;
         };
-        /** SpendOut */
         SpendOut: {
-            /**
-             * Day
-             * @description In UTC.
-             */
+            /** @description In UTC. */
             day: string;
-            /**
-             * Amount
-             * @description What has been spent, with what is on its way.
-             */
+            /** @description What has been spent, with what is on its way. */
             amount: string;
-            /**
-             * Limit
-             * @description What may be spent, with what was added for today; null: any amount.
-             */
+            /** @description What may be spent, with what was added for today; null: any amount. */
             limit: string | null;
-            /** Currency */
             currency: string | null;
         };
-        /** ProducerOut */
         ProducerOut: {
-            /** Id */
             id: string;
-            /** Name */
             name: string;
-            /** Phone Countries */
             phone_countries: string[] | null;
-            /** Installation Phone Countries */
             installation_phone_countries: string[] | null;
-            /** Daily Spend */
             daily_spend: string | null;
             spend_today: components["schemas"]["SpendOut"];
-            /** Webhook Targets */
             webhook_targets: string[] | null;
-            /**
-             * Installation Webhook Targets
-             * @description The installation's own list (`WEBHOOK_TARGETS`); where both have one, both must name a target.
-             */
+            /** @description The installation's own list (`WEBHOOK_TARGETS`); where both have one, both must name a target. */
             installation_webhook_targets: string[] | null;
         };
-        /**
-         * ProducerPatch
-         * @description What is left out stays as it is; null lifts a limit.
-         */
+        /** @description What is left out stays as it is; null lifts a limit. */
         ProducerPatch: {
             /**
-             * Webhook Targets
              * @description Networks (CIDR) and hosts (`hooks.example.com`, `*.example.com`) that your people's webhooks, the URLs of their chats and your status webhooks may lead to; an empty list allows none.
              * @default null
              */
             webhook_targets?: string[] | null;
             /**
-             * Phone Countries
              * @description Whose phones may be reached, where the installation allows it too (`PHONE_COUNTRIES`).
              * @default null
              */
             phone_countries?: string[] | null;
             /**
-             * Daily Spend
              * @description What may be spent on SMS and calls in a day (UTC), instead of the installation's `SPEND_LIMIT`. A key may only lower it.
              * @default null
              */
             daily_spend?: string | null;
         };
-        /**
-         * JwksOut
-         * @description RFC 7517.
-         */
+        /** @description RFC 7517. */
         JwksOut: {
-            /** Keys */
             keys: {
                 [key: string]: string;
             }[];
         };
-        /** ScheduleOut */
         ScheduleOut: {
-            /** Id */
             id: string;
-            /** Cron */
             cron: string;
-            /** Time Zone */
             time_zone: string;
-            /** Notification */
             notification: {
                 [key: string]: unknown;
             };
-            /**
-             * Next At
-             * @description Null while it is paused, or stopped by `last_fault`.
-             */
+            /** @description Null while it is paused, or stopped by `last_fault`. */
             next_at: string | null;
-            /** Last Submission */
             last_submission: string | null;
-            /** Last Fault */
             last_fault: string | null;
-            /** Created At */
             created_at: string;
         };
-        /**
-         * PushIn
-         * @description How phones present it.
-         */
+        /** @description How phones present it. */
         PushIn: {
             /**
-             * Sound
              * @description `default`, or the name of a sound that the app brings; null for none. If left out, `default`, and none for the priority low.
              * @default null
              * @example default
              */
             sound?: string | null;
             /**
-             * Content Available
              * @description Wakes the app in the background as well.
              * @default false
              */
             content_available?: boolean;
             /**
-             * Silent
              * @description Wakes the app and gives it the data; nothing is shown.
              * @default false
              */
             silent?: boolean;
         };
         /**
-         * Recipient
          * @description A person to notify, with fields of a new person, changes to a known one (scope `users`), or values for this
          *     notification only.
          */
         Recipient: {
-            /** Id */
             id: string | number;
-            /**
-             * Name
-             * @default null
-             */
+            /** @default null */
             name?: string | null;
-            /**
-             * Email
-             * @default null
-             */
+            /** @default null */
             email?: string | null;
-            /**
-             * Phone
-             * @default null
-             */
+            /** @default null */
             phone?: string | null;
-            /**
-             * Locale
-             * @default null
-             */
+            /** @default null */
             locale?: string | null;
-            /**
-             * Time Zone
-             * @default null
-             */
+            /** @default null */
             time_zone?: string | null;
-            /**
-             * Attributes
-             * @default null
-             */
+            /** @default null */
             attributes?: {
                 [key: string]: unknown;
             } | null;
-            /**
-             * Home Region
-             * @default null
-             */
+            /** @default null */
             home_region?: string | null;
         };
         /**
-         * SubmissionIn
          * @description One event for 1 to 1,000 people.
          * @example {
          *       "data": {
@@ -668,70 +386,54 @@ export interface components {
          *     }
          */
         SubmissionIn: {
-            /**
-             * Type
-             * @example order_shipped
-             */
+            /** @example order_shipped */
             type: string;
-            /** Recipients */
             recipients: (string | number | components["schemas"]["Recipient"])[];
-            /**
-             * Data
-             * @description Validated against the JSON Schema of the type. `notification` is reserved: webhooks get there what they are told of the notification.
-             */
+            /** @description Validated against the JSON Schema of the type. `notification` is reserved: webhooks get there what they are told of the notification. */
             data?: {
                 [key: string]: unknown;
             };
             /**
-             * Channels
              * @description Instead of the type's own. Never overrides an opt-out.
              * @default null
              */
             channels?: string[] | null;
             /**
-             * Priority
              * @description Marketing is at most medium, social at most high; urgent needs the scope or an urgent type.
              * @default null
              */
             priority?: ("urgent" | "high" | "medium" | "low") | null;
             /**
-             * Routing
              * @description If left out, that of the type. `all` channels; `first`: in order, the next one when a channel has failed, or has not been working for a while (urgent: at once, high: 10 s, medium: 1 minute, low: 10 minutes); `escalate`: in order, the next one when it has not been read in time, or has failed; `best`: as `first`, beginning with what the person opens most.
              * @default null
              */
             routing?: ("all" | "first" | "escalate" | "best") | null;
             /**
-             * Escalate After
              * @description Seconds until the next step of routing `escalate`; if left out, that of the type.
              * @default null
              */
             escalate_after?: number | null;
             /**
-             * Send At
              * @description Within the coming year.
              * @default null
              */
             send_at?: string | null;
             /**
-             * Expires In
              * @description Seconds after which it is no longer sent. Left out: a day, in which the time does not count for which mute or quiet hours hold it.
              * @default 86400
              */
             expires_in?: number;
             /**
-             * Collapse Key
              * @description A newer notification with the same key replaces what the user has not been sent, or has not read in the inbox.
              * @default null
              */
             collapse_key?: string | null;
             /**
-             * Sequence
              * @description Which of a collapse_key is the newer one: the greater, and among equals the one submitted later. Left out, it counts as 0.
              * @default null
              */
             sequence?: number | null;
             /**
-             * Dedupe
              * @description Whether the same (type, template, data and the channels named) for the same person is left out if it was said within the type's `dedupe_window`, or an hour, by a call that asked for that or by one that did not. Left open, types that have a window do so, as all of the catalogue have that are not mandatory, and no mandatory one. A repeat is accepted, and its deliveries are skipped as `duplicate` with `detail.duplicate_of`. What is for another time, or came to nothing, is no repeat; neither is what goes to another e-mail address or phone, given inline or corrected by this call.
              * @default null
              */
@@ -742,29 +444,24 @@ export interface components {
              */
             push?: components["schemas"]["PushIn"] | null;
             /**
-             * Idempotency Key
              * @description The same as the header.
              * @default null
              */
             idempotency_key?: string | null;
             /**
-             * Template
              * @description Another template, or a pinned version of one.
              * @default null
              * @example order_shipped@3
              */
             template?: string | null;
         };
-        /** ScheduleIn */
         ScheduleIn: {
             /**
-             * Cron
              * @description minute hour day month weekday
              * @example 30 8 * * MON
              */
             cron: string;
             /**
-             * Time Zone
              * @description In which it is read.
              * @default UTC
              * @example Europe/Berlin
@@ -773,27 +470,17 @@ export interface components {
             /** @description As for POST /notifications, without `send_at` and `idempotency_key`. */
             notification: components["schemas"]["SubmissionIn"];
         };
-        /** SchedulePage */
         SchedulePage: {
-            /** Data */
             data: components["schemas"]["ScheduleOut"][];
-            /** Next */
             next: string | null;
         };
-        /** TemplateSummary */
         TemplateSummary: {
-            /** Key */
             key: string;
-            /** Version */
             version: number;
-            /** Status */
             status: string;
-            /** Created At */
             created_at: string;
-            /** Published At */
             published_at: string | null;
             /**
-             * About
              * @example {
              *       "description": "Sent when the parcel leaves.",
              *       "metadata": {
@@ -806,27 +493,17 @@ export interface components {
                 [key: string]: unknown;
             };
         };
-        /** TemplatePage */
         TemplatePage: {
-            /** Data */
             data: components["schemas"]["TemplateSummary"][];
-            /** Next */
             next: string | null;
         };
-        /** TemplateOut */
         TemplateOut: {
-            /** Key */
             key: string;
-            /** Version */
             version: number;
-            /** Status */
             status: string;
-            /** Created At */
             created_at: string;
-            /** Published At */
             published_at: string | null;
             /**
-             * About
              * @example {
              *       "description": "Sent when the parcel leaves.",
              *       "metadata": {
@@ -838,29 +515,20 @@ export interface components {
             about: {
                 [key: string]: unknown;
             };
-            /** Contents */
             contents: {
                 [key: string]: unknown;
             }[];
         };
         /**
-         * TemplateAboutIn
          * @description What people keep about a template, for all its versions at once and in the place of what was kept. It is never
          *     sent.
          */
         TemplateAboutIn: {
-            /**
-             * Name
-             * @default
-             */
+            /** @default  */
             name?: string;
-            /**
-             * Description
-             * @default
-             */
+            /** @default  */
             description?: string;
             /**
-             * Metadata
              * @example {
              *       "team": "checkout"
              *     }
@@ -869,112 +537,75 @@ export interface components {
                 [key: string]: string;
             };
         };
-        /**
-         * TemplateWords
-         * @description The words for one channel (`*`: every channel that has none of its own) and language. Each is Jinja2 source.
-         */
+        /** @description The words for one channel (`*`: every channel that has none of its own) and language. Each is Jinja2 source. */
         TemplateWords: {
-            /** Channel */
             channel: string;
-            /**
-             * Locale
-             * @default en
-             */
+            /** @default en */
             locale?: string;
-            /** Title */
             title: string;
-            /**
-             * Body
-             * @default
-             */
+            /** @default  */
             body?: string;
-            /**
-             * Subject
-             * @default null
-             */
+            /** @default null */
             subject?: string | null;
             /**
-             * Html
              * @description The inner part of a mail.
              * @default null
              */
             html?: string | null;
-            /**
-             * Action Label
-             * @default null
-             */
+            /** @default null */
             action_label?: string | null;
-            /**
-             * Action Url
-             * @default null
-             */
+            /** @default null */
             action_url?: string | null;
             /**
-             * Secondary Label
              * @description Of a second action, shown in the inbox. It needs `secondary_url` too.
              * @default null
              */
             secondary_label?: string | null;
-            /**
-             * Secondary Url
-             * @default null
-             */
+            /** @default null */
             secondary_url?: string | null;
-            /**
-             * Image
-             * @default null
-             */
+            /** @default null */
             image?: string | null;
             /**
-             * Plain Signs
              * @description For SMS: Typographic quotes, dashes, ellipses and spaces become plain ones where an SMS needs no more segments with them. In the API: on.
              * @default null
              */
             plain_signs?: string | null;
             /**
-             * Buttons
              * @description For Slack, Microsoft Teams: A label, a colon and an address in each line. One without an address is left out.
              * @default null
              */
             buttons?: string | null;
             /**
-             * Facts
              * @description For Slack, Microsoft Teams, Discord: A label, a colon and a text in each line, shown as a table. One without a text is left out.
              * @default null
              */
             facts?: string | null;
             /**
-             * Footer
              * @description For Slack, Microsoft Teams, Discord: A small line below everything else.
              * @default null
              */
             footer?: string | null;
             /**
-             * Approved
              * @description For WhatsApp: The name of a message template that the provider has approved (`order_shipped`, with a language if it is not that of these words: `order_shipped en_US`; with Twilio its content sid), then one of its parameters in each line. Without it only people who have written in the last 24 hours are reached.
              * @default null
              */
             approved?: string | null;
             /**
-             * Approved Buttons
              * @description For WhatsApp: For each button of the approved template what its address ends with, a line each; of one that copies a code, the code. With Twilio they are among the parameters.
              * @default null
              */
             approved_buttons?: string | null;
             /**
-             * Spelled
              * @description For Voice call: A text in each line that is said one character at a time wherever it occurs, such as {{ order_id }}. Numbers of four digits and more are anyway.
              * @default null
              */
             spelled?: string | null;
             /**
-             * Colour
              * @description For Discord: Of the line beside the message, as #rrggbb.
              * @default null
              */
             colour?: string | null;
         };
-        /** TemplateIn */
         TemplateIn: {
             /**
              * @description Left out: it stays as it is.
@@ -988,56 +619,37 @@ export interface components {
              *     }
              */
             about?: components["schemas"]["TemplateAboutIn"] | null;
-            /** Key */
             key: string;
             /**
-             * Contents
              * @description Left out: those of `base`, or of the published version.
              * @default null
              */
             contents?: components["schemas"]["TemplateWords"][] | null;
             /**
-             * Base
              * @description The version to begin with.
              * @default null
              */
             base?: number | null;
         };
-        /** BroadcastCounts */
         BroadcastCounts: {
-            /**
-             * Notifications
-             * @description As many as `expanded`.
-             */
+            /** @description As many as `expanded`. */
             notifications: number;
-            /**
-             * Channels
-             * @description channel → status → deliveries. At every moment they add up to the deliveries made.
-             */
+            /** @description channel → status → deliveries. At every moment they add up to the deliveries made. */
             channels: {
                 [key: string]: {
                     [key: string]: number;
                 };
             };
-            /**
-             * Skipped
-             * @description reason → deliveries, of all channels.
-             */
+            /** @description reason → deliveries, of all channels. */
             skipped: {
                 [key: string]: number;
             };
         };
-        /** BroadcastVariantOut */
         BroadcastVariantOut: {
-            /**
-             * Name
-             * @example b
-             */
+            /** @example b */
             name: string;
-            /** Weight */
             weight: number;
             /**
-             * Channels
              * @description channel → what happened, up to some seconds ago → deliveries.
              * @example {
              *       "email": {
@@ -1054,113 +666,59 @@ export interface components {
                 };
             };
         };
-        /**
-         * RegionalProgress
-         * @description How far a broadcast is in one cell. `status` may also be `away`, `held` or `refused`.
-         */
+        /** @description How far a broadcast is in one cell. `status` may also be `away`, `held` or `refused`. */
         RegionalProgress: {
-            /** Region */
             region: string;
-            /** Status */
             status: string;
-            /**
-             * Audience
-             * @default null
-             */
+            /** @default null */
             audience?: number | null;
-            /**
-             * Expanded
-             * @default null
-             */
+            /** @default null */
             expanded?: number | null;
             /** @default null */
             counts?: components["schemas"]["BroadcastCounts"] | null;
         };
-        /** BroadcastOut */
         BroadcastOut: {
-            /** Id */
             id: string;
-            /** Submission */
             submission: string;
-            /** Name */
             name: string;
-            /** Type */
             type: string;
-            /** Test */
             test: boolean;
-            /**
-             * Status
-             * @enum {string}
-             */
+            /** @enum {string} */
             status: "scheduled" | "running" | "paused" | "cancelled" | "finished";
-            /**
-             * To
-             * @description The audience as it was asked for; of `users`, how many it names.
-             */
+            /** @description The audience as it was asked for; of `users`, how many it names. */
             to: {
                 [key: string]: unknown;
             };
-            /**
-             * Audience
-             * @description How many people it was for when it began; before that, when it was made.
-             */
+            /** @description How many people it was for when it began; before that, when it was made. */
             audience: number;
-            /**
-             * Expanded
-             * @description How many of them have been notified so far; who was erased meanwhile is not.
-             */
+            /** @description How many of them have been notified so far; who was erased meanwhile is not. */
             expanded: number;
-            /**
-             * Retries
-             * @description How many deliveries `retry-failed` has sent again.
-             */
+            /** @description How many deliveries `retry-failed` has sent again. */
             retries: number;
             counts: components["schemas"]["BroadcastCounts"];
-            /**
-             * Variants
-             * @description Of experiments with its template; else none.
-             */
+            /** @description Of experiments with its template; else none. */
             variants: components["schemas"]["BroadcastVariantOut"][];
-            /** Per Second */
             per_second: number | null;
-            /** Stop At Failures */
             stop_at_failures: number | null;
-            /** Send At */
             send_at: string | null;
-            /** Local Time */
             local_time: string | null;
-            /** Created At */
             created_at: string;
-            /** Started At */
             started_at: string | null;
-            /** Finished At */
             finished_at: string | null;
-            /**
-             * Paused Reason
-             * @description Why it paused itself; null if somebody did.
-             */
+            /** @description Why it paused itself; null if somebody did. */
             paused_reason: string | null;
             /**
-             * Regions
              * @description With several cells, of one broadcast.
              * @default null
              */
             regions?: components["schemas"]["RegionalProgress"][] | null;
         };
-        /** BroadcastIn */
         BroadcastIn: {
-            /**
-             * Name
-             * @example Spring sale
-             */
+            /** @example Spring sale */
             name: string;
-            /**
-             * Type
-             * @example promotional_offer
-             */
+            /** @example promotional_offer */
             type: string;
             /**
-             * Audience
              * @description Exactly one of these.
              * @example {
              *       "where": {
@@ -1175,196 +733,126 @@ export interface components {
                 /** @description The id of an upload that has finished. */
                 upload?: string;
                 /** @description `{field: value}`, `{field: {operator: value}}`, `{all: […]}`, `{any: […]}` or `{not: …}`. Fields: `attributes.*`, `locale`, `time_zone`, `created_at`, `home_region`; `email` and `phone` (`exists` only). Operators: `eq`, `ne`, `in`, `gt`, `gte`, `lt`, `lte`, `exists`, `contains`. A value that is missing, null or of another type meets none of them but `{"exists": false}`; `not` takes those people in. */
-                where?: Record<string, never>;
+                where?: {
+                    [key: string]: unknown;
+                };
             };
-            /**
-             * Data
-             * @description Validated against the JSON Schema of the type.
-             */
+            /** @description Validated against the JSON Schema of the type. */
             data?: {
                 [key: string]: unknown;
             };
             /**
-             * Channels
              * @description Instead of the type's own. Never overrides an opt-out.
              * @default null
              */
             channels?: string[] | null;
             /**
-             * Template
              * @description Another template, or a pinned version of one.
              * @default null
              * @example newsletter@3
              */
             template?: string | null;
             /**
-             * Priority
              * @description If left out, that of the type.
              * @default null
              */
             priority?: ("urgent" | "high" | "medium" | "low") | null;
             /**
-             * Expires In
              * @description Seconds after which it is no longer sent, from `send_at`, each person's `local_time`, or now. If left out, a day after each person's turn.
              * @default 86400
              */
             expires_in?: number;
             /**
-             * Send At
              * @description When it begins, within the coming year.
              * @default null
              */
             send_at?: string | null;
             /**
-             * Local Time
              * @description Instead of `send_at`: that time in each person's own zone. Where it has passed, at once.
              * @default null
              * @example 2026-12-01T09:00
              */
             local_time?: string | null;
             /**
-             * Per Second
              * @description At most so many people have their turn in a second.
              * @default null
              */
             per_second?: number | null;
             /**
-             * Stop At Failures
              * @description It pauses itself when this share of at least 100 sends has failed.
              * @default null
              * @example 0.2
              */
             stop_at_failures?: number | null;
             /**
-             * Idempotency Key
              * @description The same as the header.
              * @default null
              */
             idempotency_key?: string | null;
         };
-        /** BroadcastPage */
         BroadcastPage: {
-            /** Data */
             data: components["schemas"]["BroadcastOut"][];
-            /** Next */
             next: string | null;
         };
-        /**
-         * CountsOut
-         * @description Unread and unseen count items that are neither archived nor snoozed; `seq` rises with every change.
-         */
+        /** @description Unread and unseen count items that are neither archived nor snoozed; `seq` rises with every change. */
         CountsOut: {
-            /** Unread */
             unread: number;
-            /** Unseen */
             unseen: number;
-            /** Seq */
             seq: number;
         };
-        /**
-         * SeenIn
-         * @description No body at all means everything in view.
-         */
+        /** @description No body at all means everything in view. */
         SeenIn: {
-            /**
-             * Ids
-             * @default null
-             */
+            /** @default null */
             ids?: string[] | null;
-            /**
-             * All
-             * @default null
-             */
+            /** @default null */
             all?: true | null;
-            /**
-             * Filter
-             * @default null
-             */
+            /** @default null */
             filter?: ("unread" | "all" | "archived" | "snoozed") | null;
-            /**
-             * Category
-             * @default null
-             */
+            /** @default null */
             category?: ("transactional" | "marketing" | "social" | "system") | null;
-            /**
-             * Q
-             * @default null
-             */
+            /** @default null */
             q?: string | null;
         };
-        /** MarkedOut */
         MarkedOut: {
-            /** Unread */
             unread: number;
-            /** Unseen */
             unseen: number;
-            /** Seq */
             seq: number;
-            /**
-             * Changed Ids
-             * @description What this call has changed, to undo it by; null when that is more than 1,000 items.
-             */
+            /** @description What this call has changed, to undo it by; null when that is more than 1,000 items. */
             changed_ids: string[] | null;
         };
-        /**
-         * ChosenIn
-         * @description Items by their ids, or all that a list with the same filter, category and search words would show.
-         */
+        /** @description Items by their ids, or all that a list with the same filter, category and search words would show. */
         ChosenIn: {
-            /**
-             * Ids
-             * @default null
-             */
+            /** @default null */
             ids?: string[] | null;
-            /**
-             * All
-             * @default null
-             */
+            /** @default null */
             all?: true | null;
-            /**
-             * Filter
-             * @default null
-             */
+            /** @default null */
             filter?: ("unread" | "all" | "archived" | "snoozed") | null;
-            /**
-             * Category
-             * @default null
-             */
+            /** @default null */
             category?: ("transactional" | "marketing" | "social" | "system") | null;
-            /**
-             * Q
-             * @default null
-             */
+            /** @default null */
             q?: string | null;
         };
-        /**
-         * Tracking
-         * @description What is asked of a type's mails.
-         */
+        /** @description What is asked of a type's mails. */
         Tracking: {
             /**
-             * Opens
              * @description A pixel says that the mail was opened.
              * @default false
              */
             opens?: boolean;
             /**
-             * Clicks
              * @description Links lead through Notifier, which says that they were clicked.
              * @default false
              */
             clicks?: boolean;
         };
-        /** TypeIn */
         TypeIn: {
             /**
-             * Key
              * @description As GET shows it; the path decides.
              * @default null
              */
             key?: string | null;
             /**
-             * Titles
              * @example {
              *       "en": "Order shipped"
              *     }
@@ -1373,7 +861,6 @@ export interface components {
                 [key: string]: string;
             };
             /**
-             * Descriptions
              * @description What people are told of it beside its switch, by language.
              * @example {
              *       "en": "Your order has left our warehouse."
@@ -1382,60 +869,37 @@ export interface components {
             descriptions?: {
                 [key: string]: string;
             };
-            /**
-             * Category
-             * @enum {string}
-             */
+            /** @enum {string} */
             category: "transactional" | "marketing" | "social" | "system";
-            /**
-             * Priority
-             * @enum {string}
-             */
+            /** @enum {string} */
             priority: "urgent" | "high" | "medium" | "low";
-            /** Channels */
             channels: string[];
-            /**
-             * Schema
-             * @description JSON Schema 2020-12 of the data.
-             */
+            /** @description JSON Schema 2020-12 of the data. */
             schema?: {
                 [key: string]: unknown;
             };
-            /**
-             * Mandatory
-             * @default false
-             */
+            /** @default false */
             mandatory?: boolean;
-            /**
-             * To Admins
-             * @default false
-             */
+            /** @default false */
             to_admins?: boolean;
-            /**
-             * Resend Unknown
-             * @default null
-             */
+            /** @default null */
             resend_unknown?: boolean | null;
             /**
-             * Routing
              * @description For submissions that name none; null: `all`.
              * @default null
              */
             routing?: ("all" | "first" | "escalate" | "best") | null;
             /**
-             * Escalate After
              * @description Seconds until the next step of routing `escalate`; null: 15 minutes.
              * @default null
              */
             escalate_after?: number | null;
             /**
-             * Dedupe Window
              * @description Seconds within which the same content is left out even if a submission does not ask for that. Null or 0: only if it asks, for an hour; with 0 it finds those alone that asked as well.
              * @default null
              */
             dedupe_window?: number | null;
             /**
-             * Dedupe Near
              * @description Content that differs in case, spaces or the writing of numbers only is the same.
              * @default false
              */
@@ -1443,37 +907,23 @@ export interface components {
             /** @description Whether opens and clicks of its mails are told, separately; never for mandatory types, nor for people who refused to be tracked. */
             tracking?: components["schemas"]["Tracking"];
         };
-        /** SentOut */
         SentOut: {
-            /** Status */
             status: string;
-            /** Count */
             count: number;
-            /**
-             * Notification Ids
-             * @description Null while more than 100 people are notified in the background.
-             */
+            /** @description Null while more than 100 people are notified in the background. */
             notification_ids: string[] | null;
-            /** Submission */
             submission: string;
         };
-        /** SendIn */
         SendIn: {
-            /** User Ids */
             user_ids: (string | number)[];
             /**
-             * Notification Type
              * @description The category of the event type.
              * @example transactional
              */
             notification_type: string;
-            /**
-             * Priority
-             * @default null
-             */
+            /** @default null */
             priority?: ("urgent" | "high" | "medium" | "low") | null;
             /**
-             * Channels
              * @default null
              * @example [
              *       "push",
@@ -1483,263 +933,139 @@ export interface components {
              *     ]
              */
             channels?: string[] | null;
-            /** Template Id */
             template_id: string;
-            /** Variables */
             variables?: {
                 [key: string]: unknown;
             };
             /**
-             * Scheduled Time
              * @description Unix time; one in the past means now.
              * @default null
              */
             scheduled_time?: number | null;
             /**
-             * Ttl
              * @description Seconds.
              * @default null
              */
             ttl?: number | null;
         };
-        /** DigestKeyOut */
         DigestKeyOut: {
-            /** Number */
             number: number;
-            /**
-             * Is Stored
-             * @description What is stored now is digested with it.
-             */
+            /** @description What is stored now is digested with it. */
             is_stored: boolean;
-            /**
-             * Is Left
-             * @description Some that is stored may still be digested with it and with no later one.
-             */
+            /** @description Some that is stored may still be digested with it and with no later one. */
             is_left: boolean;
-            /**
-             * Since
-             * @description When it began to be used; null: with the installation.
-             */
+            /** @description When it began to be used; null: with the installation. */
             since: string | null;
         };
-        /** EncryptionKeyOut */
         EncryptionKeyOut: {
-            /** Id */
             id: string;
-            /**
-             * Is Given
-             * @description It is in `ENCRYPTION_KEYS`.
-             */
+            /** @description It is in `ENCRYPTION_KEYS`. */
             is_given: boolean;
-            /**
-             * Encrypts
-             * @description It is the first there.
-             */
+            /** @description It is the first there. */
             encrypts: boolean;
-            /**
-             * May Be Taken Out
-             * @description Nothing is encrypted with it any more.
-             */
+            /** @description Nothing is encrypted with it any more. */
             may_be_taken_out: boolean;
-            /** Unused Since */
             unused_since: string | null;
         };
-        /** RunOut */
         RunOut: {
-            /**
-             * Status
-             * @enum {string}
-             */
+            /** @enum {string} */
             status: "waiting" | "running" | "finished";
-            /**
-             * Encryption Key
-             * @description The id of the key that everything is encrypted with.
-             */
+            /** @description The id of the key that everything is encrypted with. */
             encryption_key: string;
-            /**
-             * Digest Key
-             * @description The number of the key that everything is digested with.
-             */
+            /** @description The number of the key that everything is digested with. */
             digest_key: number;
-            /**
-             * Round
-             * @description The last one finds nothing to do any more.
-             */
+            /** @description The last one finds nothing to do any more. */
             round: number;
-            /**
-             * Percent
-             * @description Of this round, about.
-             */
+            /** @description Of this round, about. */
             percent: number;
-            /**
-             * Rows
-             * @description How many have been written anew.
-             */
+            /** @description How many have been written anew. */
             rows: number;
-            /**
-             * Unreadable
-             * @description Values by the id of the key that is missing.
-             */
+            /** @description Values by the id of the key that is missing. */
             unreadable: {
                 [key: string]: number;
             };
-            /**
-             * Is Idle
-             * @description No scheduler works on it: none runs that has this key first.
-             */
+            /** @description No scheduler works on it: none runs that has this key first. */
             is_idle: boolean;
-            /** Started At */
             started_at: string;
-            /** Finished At */
             finished_at: string | null;
         };
-        /** ReencryptionOut */
         ReencryptionOut: {
             /** @description The last one; null: there has been none. */
             run: components["schemas"]["RunOut"] | null;
-            /** Encryption Keys */
             encryption_keys: components["schemas"]["EncryptionKeyOut"][];
-            /**
-             * Digest Keys
-             * @description The newest first.
-             */
+            /** @description The newest first. */
             digest_keys: components["schemas"]["DigestKeyOut"][];
         };
-        /** ReencryptionIn */
         ReencryptionIn: {
             /**
-             * New Digest Key
              * @description Makes a digest key first. The run begins a minute later, when all processes know it.
              * @default false
              */
             new_digest_key?: boolean;
         };
-        /** SnoozeIn */
         SnoozeIn: {
-            /**
-             * Ids
-             * @default null
-             */
+            /** @default null */
             ids?: string[] | null;
-            /**
-             * All
-             * @default null
-             */
+            /** @default null */
             all?: true | null;
-            /**
-             * Filter
-             * @default null
-             */
+            /** @default null */
             filter?: ("unread" | "all" | "archived" | "snoozed") | null;
-            /**
-             * Category
-             * @default null
-             */
+            /** @default null */
             category?: ("transactional" | "marketing" | "social" | "system") | null;
-            /**
-             * Q
-             * @default null
-             */
+            /** @default null */
             q?: string | null;
-            /**
-             * Until
-             * @description Within the coming year; null brings the items back.
-             */
+            /** @description Within the coming year; null brings the items back. */
             until: string | null;
         };
-        /** OpenedIn */
         OpenedIn: {
-            /**
-             * Ids
-             * @description Of deliveries, as a push carries them (`notification.delivery`). Others are ignored.
-             */
+            /** @description Of deliveries, as a push carries them (`notification.delivery`). Others are ignored. */
             ids: string[];
         };
-        /** AttemptOut */
         AttemptOut: {
-            /** Number */
             number: number;
-            /** At */
             at: string;
-            /** Provider */
             provider: string | null;
-            /** Outcome */
             outcome: string;
-            /** Code */
             code: string | null;
-            /** Message */
             message: string | null;
-            /** Duration Ms */
             duration_ms: number;
         };
-        /**
-         * DeliveryOut
-         * @description One channel and address. A skipped channel is a delivery too, with its `reason`.
-         */
+        /** @description One channel and address. A skipped channel is a delivery too, with its `reason`. */
         DeliveryOut: {
-            /** Id */
             id: string;
-            /** Channel */
             channel: string;
-            /**
-             * Address
-             * @description Masked.
-             */
+            /** @description Masked. */
             address: string | null;
-            /** Status */
             status: string;
-            /** Reason */
             reason: string | null;
-            /** Detail */
             detail: {
                 [key: string]: unknown;
             };
-            /** Due At */
             due_at: string | null;
-            /** Provider */
             provider: string | null;
-            /** Sent At */
             sent_at: string | null;
-            /** Delivered At */
             delivered_at: string | null;
-            /** Opened At */
             opened_at: string | null;
-            /** Clicked At */
             clicked_at: string | null;
-            /** Attempts */
             attempts: components["schemas"]["AttemptOut"][];
         };
-        /** NotificationSummary */
         NotificationSummary: {
-            /** Id */
             id: string;
-            /** User */
             user: string;
-            /** Deliveries */
             deliveries: components["schemas"]["DeliveryOut"][];
         };
-        /**
-         * RegionalPart
-         * @description What became of the part of a submission that is for people of one region.
-         */
+        /** @description What became of the part of a submission that is for people of one region. */
         RegionalPart: {
-            /** Region */
             region: string;
             /**
-             * Status
              * @description `held`: the cell gives no answer at the moment, and is told as soon as it does.
              * @enum {string}
              */
             status: "accepted" | "held" | "refused";
-            /** Recipients */
             recipients: number;
-            /**
-             * Id
-             * @default null
-             */
+            /** @default null */
             id?: string | null;
             /**
-             * Error
              * @description A problem, as a call there would have been answered.
              * @default null
              */
@@ -1747,281 +1073,144 @@ export interface components {
                 [key: string]: unknown;
             } | null;
         };
-        /** SubmissionOut */
         SubmissionOut: {
-            /** Id */
             id: string;
-            /** Status */
             status: string;
             /**
-             * Regions
              * @description With several cells, if some of the people live in another one.
              * @default null
              */
             regions?: components["schemas"]["RegionalPart"][] | null;
-            /**
-             * Notifications
-             * @description Null while more than 100 recipients are expanded in the background, and for a broadcast.
-             */
+            /** @description Null while more than 100 recipients are expanded in the background, and for a broadcast. */
             notifications: components["schemas"]["NotificationSummary"][] | null;
         };
-        /** NotificationOut */
         NotificationOut: {
-            /** Id */
             id: string;
-            /** Submission */
             submission: string;
-            /** User */
             user: string;
-            /**
-             * Test
-             * @description Sent with a test key.
-             */
+            /** @description Sent with a test key. */
             test: boolean;
-            /** Type */
             type: string;
-            /** Priority */
             priority: string;
-            /** Data */
             data: {
                 [key: string]: unknown;
             } | null;
-            /** Created At */
             created_at: string;
-            /** Send At */
             send_at: string | null;
-            /** Expires At */
             expires_at: string | null;
-            /** Deliveries */
             deliveries: components["schemas"]["DeliveryOut"][];
-            /** Receipts */
             receipts: components["schemas"]["ReceiptOut"][];
         };
-        /**
-         * ReceiptOut
-         * @description What a provider said of a delivery afterwards.
-         */
+        /** @description What a provider said of a delivery afterwards. */
         ReceiptOut: {
-            /** Delivery */
             delivery: string;
-            /**
-             * Provider
-             * @description The account of the provider; `~tracking`: links and pixel of Notifier's own.
-             */
+            /** @description The account of the provider; `~tracking`: links and pixel of Notifier's own. */
             provider: string;
-            /**
-             * Status
-             * @description sent, delivered, opened, clicked, bounced, failed, complained, unsubscribed, stopped or started.
-             */
+            /** @description sent, delivered, opened, clicked, bounced, failed, complained, unsubscribed, stopped or started. */
             status: string;
-            /**
-             * Code
-             * @description The provider's own word for it.
-             */
+            /** @description The provider's own word for it. */
             code: string | null;
-            /**
-             * By
-             * @description Who opened or clicked: person, machine (it does not count), or unknown.
-             */
+            /** @description Who opened or clicked: person, machine (it does not count), or unknown. */
             by: string;
-            /** At */
             at: string;
         };
-        /** NotificationPage */
         NotificationPage: {
-            /** Data */
             data: components["schemas"]["NotificationOut"][];
-            /** Next */
             next: string | null;
         };
-        /** ReplayOut */
         ReplayOut: {
-            /** Since */
             since: string;
-            /** Until */
             until: string;
         };
-        /** NewSubscriptionOut */
         NewSubscriptionOut: {
-            /** Id */
             id: string;
-            /** Url */
             url: string;
-            /** Events */
             events: string[];
-            /** Types */
             types: string[] | null;
-            /** Description */
             description: string | null;
-            /** All Producers */
             all_producers: boolean;
-            /** Test */
             test: boolean;
-            /** Disabled */
             disabled: boolean;
-            /** Disabled At */
             disabled_at: string | null;
-            /**
-             * Disabled Reason
-             * @description By a call; the URL answered 410; nothing but failures for five days.
-             */
+            /** @description By a call; the URL answered 410; nothing but failures for five days. */
             disabled_reason: ("asked" | "gone" | "failing") | null;
-            /**
-             * Left Out By
-             * @description Whose list of webhook targets leaves the URL out, so that nothing is sent there.
-             */
+            /** @description Whose list of webhook targets leaves the URL out, so that nothing is sent there. */
             left_out_by: ("installation" | "producer") | null;
-            /**
-             * Failing Since
-             * @description There has been no success since.
-             */
+            /** @description There has been no success since. */
             failing_since: string | null;
-            /**
-             * Waiting
-             * @description Events that wait for another try.
-             */
+            /** @description Events that wait for another try. */
             waiting: number;
             /** @description That is running. */
             replay: components["schemas"]["ReplayOut"] | null;
-            /**
-             * Previous Secret Until
-             * @description Until then what signed before the present secret signs too.
-             */
+            /** @description Until then what signed before the present secret signs too. */
             previous_secret_until: string | null;
-            /** Created At */
             created_at: string;
-            /**
-             * Secret
-             * @description Signs every request; shown this once.
-             */
+            /** @description Signs every request; shown this once. */
             secret: string;
         };
-        /** SubscriptionIn */
         SubscriptionIn: {
-            /**
-             * Url
-             * @example https://example.com/webhooks/notifier
-             */
+            /** @example https://example.com/webhooks/notifier */
             url: string;
-            /**
-             * Events
-             * @description Events; `delivery.*` stands for all of a group.
-             */
+            /** @description Events; `delivery.*` stands for all of a group. */
             events: string[];
-            /**
-             * Types
-             * @default null
-             */
+            /** @default null */
             types?: string[] | null;
-            /**
-             * Description
-             * @default null
-             */
+            /** @default null */
             description?: string | null;
             /**
-             * All Producers
              * @description Not only your own notifications: needs the scope `admin`.
              * @default false
              */
             all_producers?: boolean;
         };
-        /** SubscriptionOut */
         SubscriptionOut: {
-            /** Id */
             id: string;
-            /** Url */
             url: string;
-            /** Events */
             events: string[];
-            /** Types */
             types: string[] | null;
-            /** Description */
             description: string | null;
-            /** All Producers */
             all_producers: boolean;
-            /** Test */
             test: boolean;
-            /** Disabled */
             disabled: boolean;
-            /** Disabled At */
             disabled_at: string | null;
-            /**
-             * Disabled Reason
-             * @description By a call; the URL answered 410; nothing but failures for five days.
-             */
+            /** @description By a call; the URL answered 410; nothing but failures for five days. */
             disabled_reason: ("asked" | "gone" | "failing") | null;
-            /**
-             * Left Out By
-             * @description Whose list of webhook targets leaves the URL out, so that nothing is sent there.
-             */
+            /** @description Whose list of webhook targets leaves the URL out, so that nothing is sent there. */
             left_out_by: ("installation" | "producer") | null;
-            /**
-             * Failing Since
-             * @description There has been no success since.
-             */
+            /** @description There has been no success since. */
             failing_since: string | null;
-            /**
-             * Waiting
-             * @description Events that wait for another try.
-             */
+            /** @description Events that wait for another try. */
             waiting: number;
             /** @description That is running. */
             replay: components["schemas"]["ReplayOut"] | null;
-            /**
-             * Previous Secret Until
-             * @description Until then what signed before the present secret signs too.
-             */
+            /** @description Until then what signed before the present secret signs too. */
             previous_secret_until: string | null;
-            /** Created At */
             created_at: string;
         };
-        /** SubscriptionPage */
         SubscriptionPage: {
-            /** Data */
             data: components["schemas"]["SubscriptionOut"][];
-            /** Next */
             next: string | null;
         };
-        /** ChangesOut */
         ChangesOut: {
             /**
-             * Reset
              * @description True when `since` is too long ago: read the list again. Nothing else is given then.
              * @default false
              */
             reset?: boolean;
-            /**
-             * Changed
-             * @default null
-             */
+            /** @default null */
             changed?: components["schemas"]["ItemOut"][] | null;
-            /**
-             * Unread
-             * @default null
-             */
+            /** @default null */
             unread?: number | null;
-            /**
-             * Unseen
-             * @default null
-             */
+            /** @default null */
             unseen?: number | null;
-            /**
-             * Seq
-             * @default null
-             */
+            /** @default null */
             seq?: number | null;
         };
-        /** TriggerIn */
         TriggerIn: {
-            /**
-             * Eventtype
-             * @example ORDER_SHIPPED
-             */
+            /** @example ORDER_SHIPPED */
             eventType: string;
-            /** Userid */
             userId: string | number;
             /**
-             * Metadata
              * @example {
              *       "orderId": "ORD123",
              *       "trackingUrl": "https://track.com/ORD123"
@@ -2031,144 +1220,81 @@ export interface components {
                 [key: string]: unknown;
             };
             /**
-             * Eventid
              * @description The idempotency key.
              * @default null
              */
             eventId?: string | null;
         };
-        /** UserOut */
         UserOut: {
-            /** Id */
             id: string;
-            /** Name */
             name: string | null;
-            /** Email */
             email: string | null;
-            /** Phone */
             phone: string | null;
-            /** Locale */
             locale: string | null;
-            /** Time Zone */
             time_zone: string | null;
-            /** Attributes */
             attributes: {
                 [key: string]: unknown;
             };
-            /** Home Region */
             home_region: string | null;
         };
-        /**
-         * UserIn
-         * @description A whole profile: what is left out is cleared.
-         */
+        /** @description A whole profile: what is left out is cleared. */
         UserIn: {
             /**
-             * Id
              * @description If given, that of the path.
              * @default null
              */
             id?: string | number | null;
-            /**
-             * Name
-             * @default null
-             */
+            /** @default null */
             name?: string | null;
-            /**
-             * Email
-             * @default null
-             */
+            /** @default null */
             email?: string | null;
-            /**
-             * Phone
-             * @default null
-             */
+            /** @default null */
             phone?: string | null;
-            /**
-             * Locale
-             * @default null
-             */
+            /** @default null */
             locale?: string | null;
-            /**
-             * Time Zone
-             * @default null
-             */
+            /** @default null */
             time_zone?: string | null;
-            /**
-             * Attributes
-             * @default null
-             */
+            /** @default null */
             attributes?: {
                 [key: string]: unknown;
             } | null;
-            /**
-             * Home Region
-             * @default null
-             */
+            /** @default null */
             home_region?: string | null;
             /**
-             * Verified
              * @description Needs the scope `admin`: it vouches that the address is this person's own, so that sign-in links and our own pages may go there.
              * @default false
              */
             verified?: boolean;
         };
-        /**
-         * UserPatch
-         * @description The fields to change; null clears one.
-         */
+        /** @description The fields to change; null clears one. */
         UserPatch: {
             /**
-             * Id
              * @description If given, that of the path.
              * @default null
              */
             id?: string | number | null;
-            /**
-             * Name
-             * @default null
-             */
+            /** @default null */
             name?: string | null;
-            /**
-             * Email
-             * @default null
-             */
+            /** @default null */
             email?: string | null;
-            /**
-             * Phone
-             * @default null
-             */
+            /** @default null */
             phone?: string | null;
-            /**
-             * Locale
-             * @default null
-             */
+            /** @default null */
             locale?: string | null;
-            /**
-             * Time Zone
-             * @default null
-             */
+            /** @default null */
             time_zone?: string | null;
-            /**
-             * Attributes
-             * @default null
-             */
+            /** @default null */
             attributes?: {
                 [key: string]: unknown;
             } | null;
-            /**
-             * Home Region
-             * @default null
-             */
+            /** @default null */
             home_region?: string | null;
             /**
-             * Verified
              * @description Needs the scope `admin`: it vouches that the address is this person's own, so that sign-in links and our own pages may go there.
              * @default false
              */
             verified?: boolean;
         };
-        /** TemplateContentsIn */
         TemplateContentsIn: {
             /**
              * @description Left out: it stays as it is.
@@ -2182,30 +1308,19 @@ export interface components {
              *     }
              */
             about?: components["schemas"]["TemplateAboutIn"] | null;
-            /** Contents */
             contents: components["schemas"]["TemplateWords"][];
         };
-        /** PreviewOut */
         PreviewOut: {
-            /** People */
             people: number;
-            /**
-             * Reachable
-             * @description channel → people with an active address whose channel is not off, by their choice or by default. Their choices about types and categories do not count here.
-             */
+            /** @description channel → people with an active address whose channel is not off, by their choice or by default. Their choices about types and categories do not count here. */
             reachable: {
                 [key: string]: number;
             };
-            /**
-             * Sample
-             * @description The ids of ten of them at most.
-             */
+            /** @description The ids of ten of them at most. */
             sample: string[];
         };
-        /** PreviewIn */
         PreviewIn: {
             /**
-             * Audience
              * @description Exactly one of these.
              * @example {
              *       "where": {
@@ -2220,138 +1335,72 @@ export interface components {
                 /** @description The id of an upload that has finished. */
                 upload?: string;
                 /** @description `{field: value}`, `{field: {operator: value}}`, `{all: […]}`, `{any: […]}` or `{not: …}`. Fields: `attributes.*`, `locale`, `time_zone`, `created_at`, `home_region`; `email` and `phone` (`exists` only). Operators: `eq`, `ne`, `in`, `gt`, `gte`, `lt`, `lte`, `exists`, `contains`. A value that is missing, null or of another type meets none of them but `{"exists": false}`; `not` takes those people in. */
-                where?: Record<string, never>;
+                where?: {
+                    [key: string]: unknown;
+                };
             };
         };
-        /** CellOut */
         CellOut: {
-            /** Channel */
             channel: string;
-            /** On */
             on: boolean;
-            /** Locked */
             locked: boolean;
-            /**
-             * Because
-             * @description Which choice decided: see `effective` of the preferences.
-             */
+            /** @description Which choice decided: see `effective` of the preferences. */
             because: string;
-            /**
-             * Usual
-             * @description Whether to show it at once: the type uses the channel, or it was chosen for it.
-             */
+            /** @description Whether to show it at once: the type uses the channel, or it was chosen for it. */
             usual: boolean;
         };
-        /** OverOut */
         OverOut: {
-            /** Channel */
             channel: string | null;
-            /** Label */
             label: string | null;
-            /**
-             * State
-             * @enum {string}
-             */
+            /** @enum {string} */
             state: "on" | "off" | "mixed";
-            /** Locked */
             locked: boolean;
-            /**
-             * Wish
-             * @description What pressing it does; null: it cannot be pressed.
-             */
+            /** @description What pressing it does; null: it cannot be pressed. */
             wish: ("on" | "off") | null;
-            /**
-             * Usual
-             * @description Whether a switch below it is `usual`.
-             */
+            /** @description Whether a switch below it is `usual`. */
             usual: boolean;
         };
-        /** QuietHoursIn */
         QuietHoursIn: {
-            /**
-             * Start
-             * @example 22:00
-             */
+            /** @example 22:00 */
             start: string;
-            /**
-             * End
-             * @example 07:00
-             */
+            /** @example 07:00 */
             end: string;
-            /**
-             * Days
-             * @description ISO days on which the interval starts; 1 is Monday.
-             */
+            /** @description ISO days on which the interval starts; 1 is Monday. */
             days?: number[];
         };
-        /** RowOut */
         RowOut: {
-            /** Type */
             type: string;
-            /** Title */
             title: string;
-            /**
-             * Description
-             * @description When it comes; empty where nobody has said that.
-             */
+            /** @description When it comes; empty where nobody has said that. */
             description: string;
-            /** Cells */
             cells: components["schemas"]["CellOut"][];
         };
-        /** SectionOut */
         SectionOut: {
-            /** Category */
             category: string;
             whole: components["schemas"]["OverOut"];
-            /** Channels */
             channels: components["schemas"]["OverOut"][];
-            /** Rows */
             rows: components["schemas"]["RowOut"][];
         };
-        /** OwnPreferencesOut */
         OwnPreferencesOut: {
-            /** Columns */
             columns: components["schemas"]["OverOut"][];
-            /** Sections */
             sections: components["schemas"]["SectionOut"][];
             quiet_hours: components["schemas"]["QuietHoursIn"] | null;
-            /** Mute Until */
             mute_until: string | null;
-            /** Time Zone */
             time_zone: string | null;
-            /**
-             * Undo
-             * @description Send it to take the choice back; null: nothing has changed.
-             */
+            /** @description Send it to take the choice back; null: nothing has changed. */
             undo: number[] | null;
         };
-        /**
-         * SwitchIn
-         * @description Of a type on a channel, of a category (on a channel, or whole), or of a channel.
-         */
+        /** @description Of a type on a channel, of a category (on a channel, or whole), or of a channel. */
         SwitchIn: {
-            /** On */
             on: boolean;
-            /**
-             * Type
-             * @default null
-             */
+            /** @default null */
             type?: string | null;
-            /**
-             * Category
-             * @default null
-             */
+            /** @default null */
             category?: ("transactional" | "marketing" | "social" | "system") | null;
-            /**
-             * Channel
-             * @default null
-             */
+            /** @default null */
             channel?: string | null;
         };
-        /**
-         * OwnChoiceIn
-         * @description One of these.
-         */
+        /** @description One of these. */
         OwnChoiceIn: {
             /** @default null */
             switch?: components["schemas"]["SwitchIn"] | null;
@@ -2361,232 +1410,147 @@ export interface components {
              */
             quiet_hours?: components["schemas"]["QuietHoursIn"] | null;
             /**
-             * Mute Until
              * @description null: not muted.
              * @default null
              */
             mute_until?: string | null;
             /**
-             * Undo
              * @description As the answer to a choice has it.
              * @default null
              */
             undo?: number[] | null;
         };
-        /** StatusOut */
         StatusOut: {
-            /** Id */
             id: string;
-            /**
-             * Status
-             * @description The furthest any delivery got.
-             */
+            /** @description The furthest any delivery got. */
             status: string;
-            /** Deliveries */
             deliveries: {
                 [key: string]: unknown;
             }[];
         };
-        /**
-         * BulkIn
-         * @description Up to 1,000 submissions in one call, each checked by itself.
-         */
+        /** @description Up to 1,000 submissions in one call, each checked by itself. */
         BulkIn: {
-            /** Notifications */
             notifications: components["schemas"]["SubmissionIn"][];
         };
-        /** EffectiveOut */
         EffectiveOut: {
-            /** Enabled */
             enabled: boolean;
-            /** Because */
             because: string;
         };
-        /** PreferencesOut */
         PreferencesOut: {
-            /** Channels */
             channels: {
                 [key: string]: boolean;
             };
-            /** Categories */
             categories: {
                 [key: string]: {
                     [key: string]: boolean;
                 };
             };
-            /** Types */
             types: {
                 [key: string]: {
                     [key: string]: boolean;
                 };
             };
-            /** Quiet Hours */
             quiet_hours: {
                 [key: string]: unknown;
             } | null;
-            /** Mute Until */
             mute_until: string | null;
-            /** Held */
             held: string;
-            /** Digest */
             digest: {
                 [key: string]: string;
             };
-            /** Digest At */
             digest_at: string;
-            /** Caps */
             caps: {
                 [key: string]: unknown;
             };
-            /** Do Not Track */
             do_not_track: boolean;
-            /** Time Zone */
             time_zone: string | null;
-            /**
-             * Effective
-             * @description type → channel → whether it is on, and which choice says so
-             */
+            /** @description type → channel → whether it is on, and which choice says so */
             effective: {
                 [key: string]: {
                     [key: string]: components["schemas"]["EffectiveOut"];
                 };
             };
         };
-        /** ChoiceIn */
         ChoiceIn: {
-            /** Userid */
             userId: string | number;
-            /**
-             * Eventtype
-             * @example ORDER_CANCELLED
-             */
+            /** @example ORDER_CANCELLED */
             eventType: string;
-            /**
-             * Channel
-             * @example SMS
-             */
+            /** @example SMS */
             channel: string;
-            /** Enabled */
             enabled: boolean;
         };
-        /** WhyOut */
         WhyOut: {
-            /**
-             * Title
-             * @description What kind of notification it is.
-             */
+            /** @description What kind of notification it is. */
             title: string;
-            /**
-             * Language
-             * @description Of the title and the sentences.
-             */
+            /** @description Of the title and the sentences. */
             language: string;
-            /** Sentences */
             sentences: string[];
         };
-        /** SeedPreferencesOut */
         SeedPreferencesOut: {
-            /** Channels */
             channels: {
                 [key: string]: boolean;
             };
-            /** Categories */
             categories: {
                 [key: string]: {
                     [key: string]: boolean;
                 };
             };
-            /** Types */
             types: {
                 [key: string]: {
                     [key: string]: boolean;
                 };
             };
-            /** Quiet Hours */
             quiet_hours: {
                 [key: string]: unknown;
             } | null;
-            /** Mute Until */
             mute_until: string | null;
-            /** Held */
             held: string;
-            /** Digest */
             digest: {
                 [key: string]: string;
             };
-            /** Digest At */
             digest_at: string;
-            /** Caps */
             caps: {
                 [key: string]: unknown;
             };
-            /** Do Not Track */
             do_not_track: boolean;
-            /** Time Zone */
             time_zone: string | null;
-            /**
-             * Effective
-             * @description type → channel → whether it is on, and which choice says so
-             */
+            /** @description type → channel → whether it is on, and which choice says so */
             effective: {
                 [key: string]: {
                     [key: string]: components["schemas"]["EffectiveOut"];
                 };
             };
-            /** Allowed Channels */
             allowed_channels: string[];
-            /** Blocked Types */
             blocked_types: string[];
-            /** Mute Start */
             mute_start: string | null;
-            /** Mute End */
             mute_end: string | null;
         };
-        /** TokenOut */
         TokenOut: {
-            /** Token */
             token: string;
-            /** Expires At */
             expires_at: string;
         };
-        /** TokenIn */
         TokenIn: {
             /**
-             * Expires In
              * @description Seconds.
              * @default 3600
              */
             expires_in?: number;
         };
-        /** ExportOut */
         ExportOut: {
-            /**
-             * Format
-             * @constant
-             */
+            /** @constant */
             format: "notifier-person/2";
-            /** Exported At */
             exported_at: string;
             user: components["schemas"]["UserOut"];
         };
-        /** SchedulePatch */
         SchedulePatch: {
-            /** Paused */
             paused: boolean;
         };
-        /** ErasureOut */
         ErasureOut: {
-            /** Id */
             id: string;
-            /** At */
             at: string;
-            /**
-             * By
-             * @description Whose key or account it was, or the person themselves; null: not the caller's.
-             */
+            /** @description Whose key or account it was, or the person themselves; null: not the caller's. */
             by: string | null;
             /**
-             * Erased
              * @description Class → how many.
              * @example {
              *       "addresses": 2,
@@ -2596,54 +1560,31 @@ export interface components {
             erased: {
                 [key: string]: number;
             };
-            /**
-             * Kept
-             * @description What stays: notifications as figures, and suppressed addresses as keyed digests.
-             */
+            /** @description What stays: notifications as figures, and suppressed addresses as keyed digests. */
             kept: {
                 [key: string]: number;
             };
-            /**
-             * Consent Digest
-             * @description Keyed digest of the history of choices: proves an export of it that somebody has kept.
-             */
+            /** @description Keyed digest of the history of choices: proves an export of it that somebody has kept. */
             consent_digest: string | null;
         };
-        /** ErasurePage */
         ErasurePage: {
-            /** Data */
             data: components["schemas"]["ErasureOut"][];
-            /** Next */
             next: string | null;
         };
-        /** TemplateWarning */
         TemplateWarning: {
-            /**
-             * Pointer
-             * @description A JSON pointer to the field, in the order of `contents`.
-             */
+            /** @description A JSON pointer to the field, in the order of `contents`. */
             pointer: string;
-            /** Code */
             code: string;
-            /** Message */
             message: string;
-            /** Line */
             line: number | null;
         };
-        /** TemplatePublishedOut */
         TemplatePublishedOut: {
-            /** Key */
             key: string;
-            /** Version */
             version: number;
-            /** Status */
             status: string;
-            /** Created At */
             created_at: string;
-            /** Published At */
             published_at: string | null;
             /**
-             * About
              * @example {
              *       "description": "Sent when the parcel leaves.",
              *       "metadata": {
@@ -2655,40 +1596,24 @@ export interface components {
             about: {
                 [key: string]: unknown;
             };
-            /** Contents */
             contents: {
                 [key: string]: unknown;
             }[];
-            /** Warnings */
             warnings: components["schemas"]["TemplateWarning"][];
         };
-        /** TemplatePreviewOut */
         TemplatePreviewOut: {
-            /** Title */
             title: string;
-            /** Body */
             body: string;
-            /** Subject */
             subject: string | null;
-            /** Html */
             html: string | null;
-            /** Action Label */
             action_label: string | null;
-            /** Action Url */
             action_url: string | null;
-            /** Secondary Label */
             secondary_label: string | null;
-            /** Secondary Url */
             secondary_url: string | null;
-            /** Image */
             image: string | null;
-            /**
-             * Language
-             * @description Of the words, as a BCP 47 tag.
-             */
+            /** @description Of the words, as a BCP 47 tag. */
             language: string | null;
             /**
-             * About
              * @description As the template has it.
              * @example {
              *       "description": "Sent when the parcel leaves.",
@@ -2701,218 +1626,112 @@ export interface components {
             about: {
                 [key: string]: unknown;
             };
-            /**
-             * Plain Signs
-             * @description For SMS: Typographic quotes, dashes, ellipses and spaces become plain ones where an SMS needs no more segments with them. In the API: on.
-             */
+            /** @description For SMS: Typographic quotes, dashes, ellipses and spaces become plain ones where an SMS needs no more segments with them. In the API: on. */
             plain_signs: boolean;
-            /**
-             * Buttons
-             * @description For Slack, Microsoft Teams: A label, a colon and an address in each line. One without an address is left out.
-             */
+            /** @description For Slack, Microsoft Teams: A label, a colon and an address in each line. One without an address is left out. */
             buttons: string[][];
-            /**
-             * Facts
-             * @description For Slack, Microsoft Teams, Discord: A label, a colon and a text in each line, shown as a table. One without a text is left out.
-             */
+            /** @description For Slack, Microsoft Teams, Discord: A label, a colon and a text in each line, shown as a table. One without a text is left out. */
             facts: string[][];
-            /**
-             * Footer
-             * @description For Slack, Microsoft Teams, Discord: A small line below everything else.
-             */
+            /** @description For Slack, Microsoft Teams, Discord: A small line below everything else. */
             footer: string | null;
-            /**
-             * Approved
-             * @description For WhatsApp: The name of a message template that the provider has approved (`order_shipped`, with a language if it is not that of these words: `order_shipped en_US`; with Twilio its content sid), then one of its parameters in each line. Without it only people who have written in the last 24 hours are reached.
-             */
+            /** @description For WhatsApp: The name of a message template that the provider has approved (`order_shipped`, with a language if it is not that of these words: `order_shipped en_US`; with Twilio its content sid), then one of its parameters in each line. Without it only people who have written in the last 24 hours are reached. */
             approved: string[];
-            /**
-             * Approved Buttons
-             * @description For WhatsApp: For each button of the approved template what its address ends with, a line each; of one that copies a code, the code. With Twilio they are among the parameters.
-             */
+            /** @description For WhatsApp: For each button of the approved template what its address ends with, a line each; of one that copies a code, the code. With Twilio they are among the parameters. */
             approved_buttons: string[];
-            /**
-             * Spelled
-             * @description For Voice call: A text in each line that is said one character at a time wherever it occurs, such as {{ order_id }}. Numbers of four digits and more are anyway.
-             */
+            /** @description For Voice call: A text in each line that is said one character at a time wherever it occurs, such as {{ order_id }}. Numbers of four digits and more are anyway. */
             spelled: string[];
-            /**
-             * Colour
-             * @description For Discord: Of the line beside the message, as #rrggbb.
-             */
+            /** @description For Discord: Of the line beside the message, as #rrggbb. */
             colour: string | null;
         };
-        /** TemplatePreviewIn */
         TemplatePreviewIn: {
-            /** Channel */
             channel: string;
-            /**
-             * Locale
-             * @default en
-             */
+            /** @default en */
             locale?: string;
-            /** Data */
             data?: {
                 [key: string]: unknown;
             };
         };
-        /** AddressOut */
         AddressOut: {
-            /** Id */
             id: string;
-            /** Channel */
             channel: string;
-            /** Value */
             value: string;
-            /** Label */
             label: string | null;
-            /**
-             * Platform
-             * @description Of a phone: `ios` or `android`.
-             */
+            /** @description Of a phone: `ios` or `android`. */
             platform: string | null;
-            /**
-             * App
-             * @description Of a phone: the bundle id or package name of the app.
-             */
+            /** @description Of a phone: the bundle id or package name of the app. */
             app: string | null;
-            /**
-             * Verified At
-             * @description Good for deliveries since then.
-             */
+            /** @description Good for deliveries since then. */
             verified_at: string | null;
-            /**
-             * Confirmed At
-             * @description Known to be this person's own since then: sign-in links and our own pages may go there.
-             */
+            /** @description Known to be this person's own since then: sign-in links and our own pages may go there. */
             confirmed_at: string | null;
-            /** Disabled At */
             disabled_at: string | null;
-            /** Disabled Reason */
             disabled_reason: string | null;
-            /**
-             * Left Out By
-             * @description Whose list of webhook targets leaves it out, so that nothing is sent there; your own or all.
-             */
+            /** @description Whose list of webhook targets leaves it out, so that nothing is sent there; your own or all. */
             left_out_by: ("installation" | "producer") | null;
         };
-        /** AddressPage */
         AddressPage: {
-            /** Data */
             data: components["schemas"]["AddressOut"][];
-            /** Next */
             next: string | null;
         };
-        /** NewAddressOut */
         NewAddressOut: {
-            /** Id */
             id: string;
-            /** Channel */
             channel: string;
-            /** Value */
             value: string;
-            /** Label */
             label: string | null;
-            /**
-             * Platform
-             * @description Of a phone: `ios` or `android`.
-             */
+            /** @description Of a phone: `ios` or `android`. */
             platform: string | null;
-            /**
-             * App
-             * @description Of a phone: the bundle id or package name of the app.
-             */
+            /** @description Of a phone: the bundle id or package name of the app. */
             app: string | null;
-            /**
-             * Verified At
-             * @description Good for deliveries since then.
-             */
+            /** @description Good for deliveries since then. */
             verified_at: string | null;
-            /**
-             * Confirmed At
-             * @description Known to be this person's own since then: sign-in links and our own pages may go there.
-             */
+            /** @description Known to be this person's own since then: sign-in links and our own pages may go there. */
             confirmed_at: string | null;
-            /** Disabled At */
             disabled_at: string | null;
-            /** Disabled Reason */
             disabled_reason: string | null;
-            /**
-             * Left Out By
-             * @description Whose list of webhook targets leaves it out, so that nothing is sent there; your own or all.
-             */
+            /** @description Whose list of webhook targets leaves it out, so that nothing is sent there; your own or all. */
             left_out_by: ("installation" | "producer") | null;
             /**
-             * Secret
              * @description Signs what is posted to this webhook. Shown this once.
              * @default null
              */
             secret?: string | null;
         };
-        /** AddressIn */
         AddressIn: {
-            /**
-             * Channel
-             * @example webhook
-             */
+            /** @example webhook */
             channel: string;
-            /**
-             * Value
-             * @example https://example.com/hook
-             */
+            /** @example https://example.com/hook */
             value: string;
-            /**
-             * Label
-             * @default null
-             */
+            /** @default null */
             label?: string | null;
             /**
-             * Platform
              * @description Of the phone, for `push`: which providers can send to it. Left out: those for both.
              * @default null
              */
             platform?: ("ios" | "android") | null;
             /**
-             * App
              * @description Which app on the phone: its bundle id or package name.
              * @default null
              * @example com.example.shop
              */
             app?: string | null;
             /**
-             * Verified
              * @description Needs the scope `admin`: it vouches that the address is this person's own, so that sign-in links and our own pages may go there.
              * @default false
              */
             verified?: boolean;
         };
-        /** VariantOut */
         VariantOut: {
-            /** Name */
             name: string;
-            /** Weight */
             weight: number;
-            /** Version */
             version: number;
-            /**
-             * People
-             * @description To whom something of it was sent, each once.
-             */
+            /** @description To whom something of it was sent, each once. */
             people: number;
-            /**
-             * Opened
-             * @description Of those, who opened something; machines do not count.
-             */
+            /** @description Of those, who opened something; machines do not count. */
             opened: number;
-            /** Clicked */
             clicked: number;
-            /**
-             * Rate
-             * @description The part of them who did what the experiment's goal is.
-             */
+            /** @description The part of them who did what the experiment's goal is. */
             rate: number | null;
             /**
-             * Interval
              * @description Wilson's, at 95 %.
              * @example [
              *       0.12,
@@ -2921,139 +1740,85 @@ export interface components {
              */
             interval: number[] | null;
         };
-        /** ExperimentOut */
         ExperimentOut: {
-            /** Template */
             template: string;
-            /**
-             * Status
-             * @enum {string}
-             */
+            /** @enum {string} */
             status: "draft" | "running" | "stopped";
-            /**
-             * Goal
-             * @enum {string}
-             */
+            /** @enum {string} */
             goal: "opened" | "clicked";
-            /** Created At */
             created_at: string;
-            /** Started At */
             started_at: string | null;
-            /** Stopped At */
             stopped_at: string | null;
-            /** Kept */
             kept: string | null;
-            /** Variants */
             variants: components["schemas"]["VariantOut"][];
-            /**
-             * P Value
-             * @description Two-sided, of the best against the next best, times the number of pairs; null while fewer than 5 are expected in a cell.
-             */
+            /** @description Two-sided, of the best against the next best, times the number of pairs; null while fewer than 5 are expected in a cell. */
             p_value: number | null;
             /**
-             * Verdict
              * @description `too early`, `no difference`, or which is better.
              * @example b is better
              */
             verdict: string;
-            /**
-             * Note
-             * @example Decide beforehand how many people it is to reach, and look then: whoever looks every day and stops at the first significant figure is wrong far more often than 1 time in 20.
-             */
+            /** @example Decide beforehand how many people it is to reach, and look then: whoever looks every day and stops at the first significant figure is wrong far more often than 1 time in 20. */
             note: string;
         };
-        /** VariantIn */
         VariantIn: {
-            /**
-             * Name
-             * @example b
-             */
+            /** @example b */
             name: string;
             /**
-             * Weight
              * @description Of 100; the published version, called `control`, has what is left.
              * @example 50
              */
             weight: number;
             /**
-             * Contents
              * @description Channels that it does not mention say what the control says; on those that it does mention it must have all the control's languages.
              * @default null
              */
             contents?: components["schemas"]["TemplateWords"][] | null;
             /**
-             * Version
              * @description Instead of `contents`: a draft of the template, which becomes the variant.
              * @default null
              */
             version?: number | null;
             /**
-             * Goal
              * @description What variants are compared by; if left out, as it is, or `opened`.
              * @default null
              */
             goal?: ("opened" | "clicked") | null;
             /**
-             * Start
              * @description False: more variants are added before `experiment/start`; afterwards none can be.
              * @default true
              */
             start?: boolean;
         };
-        /** SubmissionStatusOut */
         SubmissionStatusOut: {
-            /** Id */
             id: string;
-            /** Status */
             status: string;
             /**
-             * Regions
              * @description With several cells, if some of the people live in another one.
              * @default null
              */
             regions?: components["schemas"]["RegionalPart"][] | null;
-            /**
-             * Notifications
-             * @description Null while more than 100 recipients are expanded in the background, and for a broadcast.
-             */
+            /** @description Null while more than 100 recipients are expanded in the background, and for a broadcast. */
             notifications: components["schemas"]["NotificationSummary"][] | null;
-            /** Type */
             type: string;
-            /** Recipients */
             recipients: number;
-            /**
-             * Expanded
-             * @description How many of the recipients have been dealt with so far. The rest gets nothing if the producer is switched off, or its key revoked, meanwhile.
-             */
+            /** @description How many of the recipients have been dealt with so far. The rest gets nothing if the producer is switched off, or its key revoked, meanwhile. */
             expanded: number;
-            /** Created At */
             created_at: string;
         };
-        /**
-         * PreferencesIn
-         * @description A person's choices. Instead of a channel → on/off map, `true` or `false` switches a whole type or category.
-         */
+        /** @description A person's choices. Instead of a channel → on/off map, `true` or `false` switches a whole type or category. */
         PreferencesIn: {
-            /**
-             * Channels
-             * @default null
-             */
+            /** @default null */
             channels?: {
                 [key: string]: boolean | null;
             } | null;
-            /**
-             * Categories
-             * @default null
-             */
+            /** @default null */
             categories?: {
                 [key: string]: {
                     [key: string]: boolean | null;
                 } | (boolean | null);
             } | null;
-            /**
-             * Types
-             * @default null
-             */
+            /** @default null */
             types?: {
                 [key: string]: {
                     [key: string]: boolean | null;
@@ -3061,19 +1826,14 @@ export interface components {
             } | null;
             /** @default null */
             quiet_hours?: components["schemas"]["QuietHoursIn"] | null;
-            /**
-             * Mute Until
-             * @default null
-             */
+            /** @default null */
             mute_until?: string | null;
             /**
-             * Held
              * @description What becomes of what comes in quiet hours.
              * @default null
              */
             held?: ("wait" | "summary" | "drop") | null;
             /**
-             * Digest
              * @description category → how often it is summed up.
              * @default null
              */
@@ -3081,14 +1841,12 @@ export interface components {
                 [key: string]: ("off" | "hourly" | "daily" | "weekly") | null;
             } | null;
             /**
-             * Digest At
              * @description Local hour of a daily or weekly digest.
              * @default null
              * @example 08:00
              */
             digest_at?: string | null;
             /**
-             * Caps
              * @description By category, any hour and any 24 hours, and under `channels` by channel. Of these and the installation's own the lower one holds. Counted is what goes out, for the time it is due.
              * @default null
              * @example {
@@ -3107,253 +1865,143 @@ export interface components {
                 [key: string]: unknown;
             } | null;
             /**
-             * Do Not Track
              * @description Opens and clicks are neither asked for nor recorded, whatever the type says.
              * @default null
              */
             do_not_track?: boolean | null;
-            /**
-             * Time Zone
-             * @default null
-             */
+            /** @default null */
             time_zone?: string | null;
             /**
-             * Text Version
              * @description Which version of your own words the person was asked with; kept with these changes as proof of their consent, and no choice itself.
              * @default null
              * @example checkout-2026-11
              */
             text_version?: string | null;
             /**
-             * Effective
              * @description As GET shows it; ignored, so that its answer can be sent back.
              * @default null
              */
             effective?: unknown;
         };
-        /**
-         * SubscriptionPatch
-         * @description What is left out stays as it is.
-         */
+        /** @description What is left out stays as it is. */
         SubscriptionPatch: {
             /**
-             * Url
              * @default
              * @example https://example.com/webhooks/notifier
              */
             url?: string;
-            /**
-             * Events
-             * @description Events; `delivery.*` stands for all of a group.
-             */
+            /** @description Events; `delivery.*` stands for all of a group. */
             events?: string[];
-            /**
-             * Types
-             * @default null
-             */
+            /** @default null */
             types?: string[] | null;
-            /**
-             * Description
-             * @default null
-             */
+            /** @default null */
             description?: string | null;
-            /**
-             * All Producers
-             * @default false
-             */
+            /** @default false */
             all_producers?: boolean;
-            /**
-             * Disabled
-             * @default false
-             */
+            /** @default false */
             disabled?: boolean;
         };
-        /**
-         * MetadataOut
-         * @description RFC 8414.
-         */
+        /** @description RFC 8414. */
         MetadataOut: {
-            /** Issuer */
             issuer: string;
-            /** Token Endpoint */
             token_endpoint: string;
-            /** Revocation Endpoint */
             revocation_endpoint: string;
-            /** Jwks Uri */
             jwks_uri: string;
-            /** Scopes Supported */
             scopes_supported: string[];
-            /** Response Types Supported */
             response_types_supported: string[];
-            /** Grant Types Supported */
             grant_types_supported: string[];
-            /** Token Endpoint Auth Methods Supported */
             token_endpoint_auth_methods_supported: string[];
-            /** Revocation Endpoint Auth Methods Supported */
             revocation_endpoint_auth_methods_supported: string[];
-            /** Service Documentation */
             service_documentation: string;
         };
-        /** KeepIn */
         KeepIn: {
             /**
-             * Keep
              * @description The variant to publish; `control`: what is published stays.
              * @example b
              */
             keep: string;
         };
-        /** BroadcastRecipient */
         BroadcastRecipient: {
-            /** User */
             user: string;
-            /** Notification */
             notification: string;
-            /** Delivery */
             delivery: string;
-            /** Channel */
             channel: string;
-            /** Status */
             status: string;
-            /** Reason */
             reason: string | null;
-            /** Code */
             code: string | null;
         };
-        /** BroadcastRecipientPage */
         BroadcastRecipientPage: {
-            /** Data */
             data: components["schemas"]["BroadcastRecipient"][];
-            /** Next */
             next: string | null;
         };
-        /** PingOut */
         PingOut: {
-            /**
-             * Id
-             * @description The `webhook-id` of the ping.
-             */
+            /** @description The `webhook-id` of the ping. */
             id: string;
         };
-        /**
-         * DecisionLine
-         * @description One line of a decision: which rule spoke about which channel (`*`: all), and what it said.
-         */
+        /** @description One line of a decision: which rule spoke about which channel (`*`: all), and what it said. */
         DecisionLine: {
-            /** Rule */
             rule: string;
-            /** Channel */
             channel: string;
-            /** Outcome */
             outcome: string;
-            /** Reason */
             reason: string;
-            /** Detail */
             detail: {
                 [key: string]: unknown;
             };
-            /** Sentence */
             sentence: string;
         };
-        /** NotificationInFull */
         NotificationInFull: {
-            /** Id */
             id: string;
-            /** Submission */
             submission: string;
-            /** User */
             user: string;
-            /**
-             * Test
-             * @description Sent with a test key.
-             */
+            /** @description Sent with a test key. */
             test: boolean;
-            /** Type */
             type: string;
-            /** Priority */
             priority: string;
-            /** Data */
             data: {
                 [key: string]: unknown;
             } | null;
-            /** Created At */
             created_at: string;
-            /** Send At */
             send_at: string | null;
-            /** Expires At */
             expires_at: string | null;
-            /** Deliveries */
             deliveries: components["schemas"]["DeliveryOut"][];
-            /** Receipts */
             receipts: components["schemas"]["ReceiptOut"][];
-            /**
-             * Decision
-             * @description How it was decided, rule by rule, and what has become of each delivery since.
-             */
+            /** @description How it was decided, rule by rule, and what has become of each delivery since. */
             decision: components["schemas"]["DecisionLine"][];
         };
-        /** ReplayIn */
         ReplayIn: {
             /**
-             * Since
              * Format: date-time
              * @description Events of this time or later,
              */
             since: string;
             /**
-             * Until
              * Format: date-time
              * @description but before this one.
              */
             until: string;
         };
-        /**
-         * SubscriptionAttemptOut
-         * @description One request, or (`missed`) events that were deleted before it could be made.
-         */
+        /** @description One request, or (`missed`) events that were deleted before it could be made. */
         SubscriptionAttemptOut: {
-            /** Id */
             id: string;
-            /** Event */
             event: string | null;
-            /** Type */
             type: string | null;
-            /** Number */
             number: number | null;
-            /** At */
             at: string;
-            /** Duration Ms */
             duration_ms: number | null;
-            /**
-             * Outcome
-             * @enum {string}
-             */
+            /** @enum {string} */
             outcome: "sent" | "failed" | "missed";
-            /** Code */
             code: string | null;
-            /** Message */
             message: string | null;
-            /**
-             * Next At
-             * @description When the event is tried again.
-             */
+            /** @description When the event is tried again. */
             next_at: string | null;
         };
-        /** SubscriptionAttemptPage */
         SubscriptionAttemptPage: {
-            /** Data */
             data: components["schemas"]["SubscriptionAttemptOut"][];
-            /** Next */
             next: string | null;
         };
-        /** SecretOut */
         SecretOut: {
-            /**
-             * Secret
-             * @description Shown this once.
-             */
+            /** @description Shown this once. */
             secret: string;
-            /** Previous Secret Until */
             previous_secret_until: string;
         };
         /** @description RFC 9457. Match `code`, never the texts. There may be further codes and fields. */
@@ -3381,57 +2029,35 @@ export interface components {
             /** @description What is likely to be meant: a name in place of an unknown one. */
             suggestion?: string;
         };
-        /**
-         * OAuthErrorOut
-         * @description RFC 6749, section 5.2.
-         */
+        /** @description RFC 6749, section 5.2. */
         OAuthErrorOut: {
-            /** Error */
             error: string;
-            /**
-             * Error Description
-             * @default null
-             */
+            /** @default null */
             error_description?: string | null;
         };
-        /** DryRunOut */
         DryRunOut: {
-            /** Notifications */
             notifications: components["schemas"]["RehearsedOut"][];
         };
-        /** RehearsedOut */
         RehearsedOut: {
-            /** User */
             user: string;
-            /** Deliveries */
             deliveries: {
                 [key: string]: unknown;
             }[];
-            /** Rendered */
             rendered: {
                 [key: string]: {
                     [key: string]: unknown;
                 };
             };
-            /** Trace */
             trace: components["schemas"]["DecisionLine"][];
         };
-        /** BulkRehearsedOut */
         BulkRehearsedOut: {
-            /** Results */
             results: components["schemas"]["BulkRehearsedResult"][];
         };
-        /** BulkRehearsedResult */
         BulkRehearsedResult: {
-            /** Index */
             index: number;
-            /**
-             * Notifications
-             * @default null
-             */
+            /** @default null */
             notifications?: components["schemas"]["RehearsedOut"][] | null;
             /**
-             * Error
              * @description A problem, as a single call would have been answered.
              * @default null
              */
@@ -3439,68 +2065,45 @@ export interface components {
                 [key: string]: unknown;
             } | null;
         };
-        /** ScheduleRehearsedOut */
         ScheduleRehearsedOut: {
-            /** Notifications */
             notifications: components["schemas"]["RehearsedOut"][];
-            /**
-             * Next At
-             * @description When it would run first; that run is what is rehearsed.
-             */
+            /** @description When it would run first; that run is what is rehearsed. */
             next_at: string;
         };
-        /**
-         * TokenForm
-         * @description RFC 6749, section 4.4.2.
-         */
+        /** @description RFC 6749, section 4.4.2. */
         TokenForm: {
             /**
-             * Client Id
              * @description What the key begins with.
              * @default null
              */
             client_id?: string | null;
             /**
-             * Client Secret
              * @description The key.
              * @default null
              */
             client_secret?: string | null;
-            /**
-             * Grant Type
-             * @constant
-             */
+            /** @constant */
             grant_type: "client_credentials";
             /**
-             * Scope
              * @description Separated by spaces; left out: all that the key has.
              * @default null
              */
             scope?: string | null;
         };
-        /**
-         * RevocationForm
-         * @description RFC 7009, section 2.1.
-         */
+        /** @description RFC 7009, section 2.1. */
         RevocationForm: {
             /**
-             * Client Id
              * @description What the key begins with.
              * @default null
              */
             client_id?: string | null;
             /**
-             * Client Secret
              * @description The key.
              * @default null
              */
             client_secret?: string | null;
-            /** Token */
             token: string;
-            /**
-             * Token Type Hint
-             * @default null
-             */
+            /** @default null */
             token_type_hint?: string | null;
         };
     };

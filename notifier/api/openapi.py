@@ -30,9 +30,11 @@ _SCHEMES = {
     },
     "userToken": {"type": "http", "scheme": "bearer", "description": "A token from POST /api/v1/users/{id}/token."},
     "provider": {
-        "type": "http",
-        "scheme": "signature",
-        "description": "The provider's signature, as its documents describe it; checked over the bytes as they came.",
+        "type": "apiKey",
+        "in": "header",
+        "name": "Signature",
+        "description": "The provider's signature, in the headers that its documents name; checked over the bytes as "
+        "they came.",
     },
     "bus": {
         "type": "http",
@@ -57,6 +59,7 @@ _HEADERS = {
     },
     "X-Request-Id": {"description": "As sent, or made here; it appears in the log", "schema": {"type": "string"}},
 }
+_VALUES = ("const", "default", "enum", "example", "examples")  # in a schema; no schemas themselves
 _REFERENCE = re.compile(r"(#/components/schemas/)\w+\.")
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -147,6 +150,9 @@ def _complete(app: APIFlask, document: dict[str, Any]) -> dict[str, Any]:
             _complete_operation(operation, access, rule.endpoint)
             _add_problems(components["responses"], operation, access, rule.endpoint, has_argument=bool(rule.arguments))
     document = _one_component_a_class(document)
+    schemas = document["components"]["schemas"]
+    document["components"]["schemas"] = {name: _without_titles(schema) for name, schema in schemas.items()}
+    document["tags"] = list({tag["name"]: tag for tag in document["tags"]}.values())  # several blueprints may share one
     examples.add_to(document)
     return document
 
@@ -178,6 +184,23 @@ def _one_component_a_class(document: dict[str, Any]) -> dict[str, Any]:
     return named
 
 
+def _without_titles(schema: Any, *, is_by_name: bool = False) -> Any:
+    """Pydantic makes a title of every field's name. Generators make classes of them, and of `userId` and `user_id` two
+    whose names differ by case alone.
+    """
+    if isinstance(schema, list):
+        return [_without_titles(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if is_by_name:
+        return {name: _without_titles(one) for name, one in schema.items()}
+    return {
+        key: one if key in _VALUES else _without_titles(one, is_by_name=key == "properties")
+        for key, one in schema.items()
+        if key != "title"
+    }
+
+
 def _complete_operation(operation: dict[str, Any], access: Access, endpoint: str) -> None:
     operation["security"] = {
         "public": [],
@@ -205,6 +228,9 @@ def _complete_operation(operation: dict[str, Any], access: Access, endpoint: str
             }
         )
     for response in operation["responses"].values():
+        for media_type, media in response.get("content", {}).items():
+            if media_type.startswith("text/"):
+                media["schema"] = media["schema"] or {"type": "string"}
         response.setdefault("headers", {}).update(_HEADERS if access.kind == "producer" else {})
 
 

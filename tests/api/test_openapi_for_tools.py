@@ -83,3 +83,14 @@ def test_generators_make_a_client_of_it_without_a_warning(document: dict[str, An
     assert compileall.compile_dir(tmp_path / "made", quiet=2)
     names = {*document["components"]["schemas"], *document["components"]["responses"]}
     assert [name for name in names if not re.fullmatch("[A-Za-z]+", name)] == []
+
+
+def test_nothing_in_it_makes_two_names_of_one(document: dict[str, Any]) -> None:
+    """Generators make classes of tags and titles, and names without signs and case of those of fields."""
+    tags = [tag["name"] for tag in document["tags"]]
+    assert tags == list(dict.fromkeys(tags))
+    for name, schema in document["components"]["schemas"].items():
+        fields = [field.replace("_", "").lower() for field in schema.get("properties", ())]
+        assert sorted(fields) == sorted(set(fields)), name
+        titles = {field for field, one in schema.get("properties", {}).items() if "title" in one}
+        assert ("title" in schema, titles) == (False, set()), name

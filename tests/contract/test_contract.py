@@ -1,6 +1,6 @@
-"""A running installation holds to its OpenAPI document, whatever is sent to it; and TypeScript can be made of that.
+"""A running installation holds to its OpenAPI document, whatever is sent to it; and clients can be made of that.
 
-Apart from the suite (`make fuzz`): it takes most of a minute, and npm.
+Apart from the suite (`make fuzz`): it takes some minutes, npm, and a Java that comes as a wheel.
 """
 
 import json
@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,6 +73,66 @@ def test_typescript_is_made_of_the_document_without_a_warning(up: Up, tmp_path: 
     made = (tmp_path / "made.ts").read_text()
     assert "submit_notification: {" in made
     assert "SubmissionIn: {" in made
+
+
+# A document with nothing that could be wrong: what the generator says of it, it says of every one
+NOTHING = {
+    "openapi": "3.1.0",
+    "info": {"title": "Nothing", "version": "1"},
+    "paths": {
+        "/nothing": {
+            "get": {
+                "operationId": "nothing",
+                "responses": {
+                    "200": {"description": "Nothing", "content": {"text/plain": {"schema": {"type": "string"}}}}
+                },
+            }
+        }
+    },
+}
+# A program with a client made by openapi-generator: its arguments are the installation's URL and a key
+ONE_CALL = """
+import sys
+from openapi_client import ApiClient, Configuration, NotificationsApi, SubmissionIn
+
+said = {"type": "order_shipped", "recipients": [{"id": "made", "email": "made@example.test"}],
+        "data": {"order_id": "A1", "tracking_url": "https://example.test/A1"}}
+with ApiClient(Configuration(host=sys.argv[1], access_token=sys.argv[2])) as client:
+    accepted = NotificationsApi(client).submit_notification(SubmissionIn.from_dict(said))
+print(accepted.status, [delivery.channel for delivery in accepted.notifications[0].deliveries])
+"""
+
+
+@pytest.fixture
+def openapi_generator(tmp_path: Path) -> Callable[[str, Any], set[str]]:
+    """`openapi_generator("python", document)` writes a client to `tmp_path / "python"`; → what it warns of."""
+
+    def _openapi_generator(language: str, document: Any) -> set[str]:
+        (tmp_path / "openapi.json").write_text(json.dumps(document))
+        program = Path(sys.executable).with_name("openapi-generator-cli")
+        command = [program, "generate", "-i", "openapi.json"]
+        done = subprocess.run(
+            [*command, "-g", language, "-o", language], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout[-2_000:] + done.stderr[-2_000:]
+        said = (done.stdout + done.stderr).splitlines()
+        return {line for line in said if line.startswith(("[main] WARN", "[main] ERROR"))}
+
+    return _openapi_generator
+
+
+def test_openapi_generator_makes_clients_without_a_warning_that_compile_and_call(
+    up: Up, tmp_path: Path, openapi_generator: Callable[[str, Any], set[str]], tsc: Callable[..., str]
+) -> None:
+    always = openapi_generator("python", NOTHING)
+    assert all("beta" in line or "schema name: null" in line for line in always)
+    document = up.call("/api/openapi.json")
+    for language in ("typescript-fetch", "python"):
+        assert openapi_generator(language, document) - always == set()
+    assert tsc("typescript-fetch/index.ts") == ""
+    command = [sys.executable, "-c", ONE_CALL, f"http://127.0.0.1:{up.port}", KEY]
+    told = subprocess.run(command, cwd=tmp_path / "python", capture_output=True, text=True, check=False)
+    assert (told.stdout, told.stderr) == ("accepted ['inapp', 'email', 'push']\n", "")
 
 
 def test_the_types_of_the_javascript_client_are_those_of_the_document(up: Up) -> None:

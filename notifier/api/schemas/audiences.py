@@ -29,7 +29,7 @@ AudienceIn = Annotated[
                 "all": {"type": "boolean", "description": "Everybody; always true."},
                 "users": {"type": "array", "minItems": 1, "maxItems": MOST_USERS, "items": {"type": "string"}},
                 "upload": {"type": "string", "description": "The id of an upload that has finished."},
-                "where": {"type": "object", "description": _CONDITION},
+                "where": {"type": "object", "additionalProperties": True, "description": _CONDITION},
             },
         },
     ),

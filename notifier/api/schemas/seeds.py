@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from pydantic import Field, PlainValidator
+from pydantic import ConfigDict, Field, PlainValidator
 
 from notifier.api.fields import Body, JsonObject, Key, Part, UserId
 from notifier.api.schemas.base import PRIORITY, Answer
@@ -80,7 +80,12 @@ def _snake(key: str) -> str:
 class NotifyIn(Body):
     """`type` names the channel, `template` the event type."""
 
-    userId: UserId | None = Field(default=None, examples=["123"])  # noqa: N815 (the call's own word)
+    # Generators make the same name of both spellings
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema["properties"].pop("user_id"))
+
+    userId: UserId | None = Field(  # noqa: N815 (the call's own word)
+        default=None, examples=["123"], description="May be written `user_id`, too."
+    )
     user_id: UserId | None = None
     type: Key | None = Field(default=None, examples=["EMAIL"])
     template: Key = Field(examples=["ORDER_SHIPPED"])
