@@ -60,9 +60,9 @@ class Installation:
         return Program(module, *arguments, environment=environment, log=self.place / f"{module}.log", told=told)
 
     @contextlib.contextmanager
-    def web(self, **more: str) -> Iterator[Program]:
+    def web(self, *arguments: str, **more: str) -> Iterator[Program]:
         """The real web process, ready to answer. `more`: settings beside the installation's."""
-        program = self.start("notifier", "web", more=more)
+        program = self.start("notifier", "web", *arguments, more=more)
         try:
             wait_until(lambda: _answers(self.port), "the web process answers", within_s=300)
             yield program

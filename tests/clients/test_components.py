@@ -61,3 +61,9 @@ def test_react_and_vue_take_and_tell_the_same() -> None:
 @pytest.mark.parametrize("name", ["react", "vue"])
 def test_its_version_is_that_of_the_product(name: str) -> None:
     assert json.loads((ROOT / "clients" / name / "package.json").read_text())["version"] == VERSION
+
+
+@pytest.mark.parametrize("name", ["javascript", "react", "vue"])
+def test_it_brings_its_licence(name: str) -> None:
+    """npm packs a file of that name by itself."""
+    assert (ROOT / "clients" / name / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()

@@ -15,6 +15,7 @@ import pytest
 
 from notifier.api.openapi import VERSION as API_VERSION
 from notifier.channels.wire import standard_webhooks
+from notifier.ground.config import ROOT
 from notifier.ground.version import VERSION
 from tests.running import free_port
 from tests.wire import AGAIN, Wire
@@ -133,6 +134,11 @@ def test_another_webhook_is_refused(client_package: Any, signature: dict[str, An
 def test_its_version_is_that_of_the_product_and_its_api(client_package: Any) -> None:
     assert client_package.VERSION == VERSION
     assert VERSION.startswith(f"{API_VERSION}.")
+
+
+def test_it_brings_its_licence(wheel: Path) -> None:
+    [held] = wheel.glob("*.dist-info/licenses/LICENSE")
+    assert held.read_text() == (ROOT / "LICENSE").read_text()
 
 
 def test_it_is_typed_as_it_says(wheel: Path, tmp_path: Path) -> None:
