@@ -37,7 +37,7 @@ from notifier.models import (
     User,
 )
 from notifier.models.types import digests_of
-from notifier.operations import digest_keys, reencryption
+from notifier.operations import digest_keys, reencrypted_rows, reencryption
 from notifier.people import addresses, erasures, profiles, suppressions
 from notifier.people.person import as_given, load_people
 from notifier.queries import people as people_queries
@@ -210,7 +210,7 @@ def what_is_found(world: World) -> dict[str, bool]:
 def test_everything_is_found_at_every_moment_and_at_the_end_has_the_new_key(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reencryption, "CHUNK", 2)
+    monkeypatch.setattr(reencrypted_rows, "CHUNK", 2)
     all_of_it = dict.fromkeys(FOUND, True)
     tables = numbers().keys()
     assert tables >= {t.name for t in db.metadata.sorted_tables if digests_of(t)} - {"content_mark"}
@@ -374,7 +374,7 @@ def test_each_place_where_a_digest_must_be_there_but_once_is_known() -> None:
         names = set(digests_of(table))
         unique = [index.columns for index in table.indexes if index.unique] + [table.primary_key.columns]
         found |= {table.name for columns in unique if names & {column.name for column in columns}}
-    ours = {table.name for table in reencryption.UNIQUE}
+    ours = {table.name for table in reencrypted_rows.UNIQUE}
     assert found == ours | {"address", "suppression", "recovery_code"}  # a code's has its account in it
 
 

@@ -17,7 +17,7 @@ from notifier.ground.encryption import KeyRing, KeysDoNotFit, key_id_of, vault
 from notifier.ground.extensions import db
 from notifier.models import Address, AuditEntry, InstallationSecret, Notification, Provider, Reencryption
 from notifier.models.types import purposes_of
-from notifier.operations import encryption_keys, installation, reencryption
+from notifier.operations import encryption_keys, installation, reencrypted_rows, reencryption
 from notifier.people import addresses
 from notifier.providers import accounts as providers
 from tests.conftest import Statements
@@ -107,7 +107,7 @@ def test_everything_is_encrypted_with_the_first_key_and_the_other_may_go(rotate:
     old = rotate()
     assert used.keys() == {old}
     assert {"address", "notification", "installation_secret"} <= used[old]
-    monkeypatch.setattr(reencryption, "CHUNK", 2)
+    monkeypatch.setattr(reencrypted_rows, "CHUNK", 2)
     reencryption.begin()
     assert state_of(old) == (False, False)
 
@@ -137,7 +137,7 @@ def test_nothing_but_the_ciphertext_changes(rotate: Any) -> None:
 
 def test_large_rows_make_small_chunks(rotate: Any, monkeypatch: Any) -> None:
     old = rotate()
-    monkeypatch.setattr(reencryption, "MOST_BYTES", 1)
+    monkeypatch.setattr(reencrypted_rows, "MOST_BYTES", 1)
     reencryption.begin()
     run_to_the_end()
     assert old not in keys_in_use()
@@ -148,7 +148,7 @@ def test_a_chunk_is_done_as_a_whole_or_not_at_all(rotate: Any, monkeypatch: Any)
     reencryption.begin()
     encrypted = [table for table in db.metadata.sorted_tables if purposes_of(table)]
     with monkeypatch.context() as patch:
-        patch.setattr(reencryption, "_tables", lambda: encrypted)
+        patch.setattr(reencryption, "tables", lambda: encrypted)
         patch.setattr(reencryption, "_end_round", lambda *_: 1 / 0)  # dies in the last chunk, before its end
         with pytest.raises(ZeroDivisionError):
             run_to_the_end()
