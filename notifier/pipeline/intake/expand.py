@@ -26,7 +26,7 @@ from notifier.ground.ids import show
 from notifier.ledgers import audit
 from notifier.ledgers.flood import over_limit
 from notifier.models import Submission
-from notifier.people.person import Given, as_given, load_people, reader_as_given, recall_readers
+from notifier.people.person import Given, as_given, load_people, load_readers, reader_as_given
 from notifier.pipeline.intake import broadcasts
 from notifier.pipeline.intake.accept import EXPAND_GRACE
 from notifier.pipeline.intake.broadcasts import Turn
@@ -108,7 +108,8 @@ def next_chunk(submission_id: UUID) -> Chunk | None:
         flooded = [user_id for user_id, _ in over_limit([(user_id, order.type.key) for user_id in recipients])]
     chunk = Chunk(row.id, row.expanded, recipients, body, order, Beforehand(), turn, flooded)
     if SHOWN_BY_US in (order.requested or order.type.channels) and _is_at_once(chunk) and not row.is_test:
-        readers = recall_readers(chunk.recipients).items()
+        # Not by the cache: a million people who have not been asked about would only fill Redis
+        readers = load_readers(chunk.recipients).items()
         chunk.words.make(
             Wanted(
                 SHOWN_BY_US,

@@ -20,7 +20,7 @@ from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
-from notifier.ground.extensions import db
+from notifier.ground.extensions import db, redis_store
 from notifier.ground.ids import show
 from notifier.ledgers import broadcast_counts
 from notifier.ledgers.broadcast_counts import AddingUp
@@ -138,6 +138,12 @@ def test_everybody_is_told_once_and_it_finishes_when_nothing_is_to_come(people: 
         ("broadcast.finished", key)
     ]
     assert expand.expand(key) == 0
+
+
+@pytest.mark.usefixtures("people")
+def test_it_leaves_nobody_in_the_cache_of_people(begin: Begin) -> None:
+    assert expand.expand(begin(channels=("inapp",))) == 12
+    assert list(redis_store.client.scan_iter("notifier:person:*")) == []  # a million would only fill Redis
 
 
 @pytest.mark.usefixtures("wakeful_cast")
