@@ -114,6 +114,13 @@ def test_the_two_commands_are_targets_and_ci_runs_the_tests_by_theirs() -> None:
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", *(f"docs/{file.name}" for file in sorted((ROOT / "docs").glob("*.md"))))
 
 
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_no_line_of_prose_is_longer_than_120_columns(document: str) -> None:
+    """A table has a row a line, and the name of a test may be long."""
+    prose = re.sub(r"^```.*?^```", "", (ROOT / document).read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert [line for line in prose.splitlines() if len(line) > 120 and not line.startswith(("|", "`"))] == []
+
+
 @pytest.mark.parametrize("document", [*DOCUMENTS, "Procfile"])
 def test_every_command_shown_is_one(document: str) -> None:
     for line in re.findall(r"python -m notifier ([^`&\n]+)", (ROOT / document).read_text()):
