@@ -31,18 +31,10 @@ from notifier.models import ApiKey, Producer
 from notifier.models.producer import SCOPES, label_of
 
 CACHED_S = 3.0
-
-
 _CACHE_SIZE = 10_000
-
-
 _PREFIX_LENGTH = 16
-
-
-_NAMES = 7246004  # the advisory lock of whoever looks for a producer by its name, and makes it
-
-
 _CHOSEN_PREFIX_LENGTH = 4  # of a key that somebody chose: it may be short, and all of it is secret
+_NAMES = 7246004  # the advisory lock of whoever looks for a producer by its name, and makes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,8 +311,6 @@ class _Recent:
 
 # Two, so that a flood of invented keys never pushes out those in use.
 _known_keys = _Recent()
-
-
 _unknown_keys = _Recent()
 
 

@@ -25,7 +25,7 @@ from notifier.ground.config import NotReady, Settings
 from notifier.ground.database import UNAVAILABLE
 from notifier.ground.secret_files import read_or_create
 from notifier.programs import metrics_port
-from notifier.programs.consumer import Consumer
+from notifier.programs.consume_loop import Consumer
 from notifier.programs.sink import pause
 from notifier.programs.starting import exposition_of, wait_for_app
 

@@ -1,4 +1,4 @@
-"""`python -m notifier consume`: what it says when it cannot begin, and how it ends. The loop is in test_consumer.py."""
+"""`python -m notifier consume`: what it says when it cannot begin, and how it ends. The loop: `test_consume_loop`."""
 
 import signal
 import subprocess

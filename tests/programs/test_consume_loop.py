@@ -20,8 +20,8 @@ from notifier.core.errors import Rejected
 from notifier.ground import metrics
 from notifier.ground.extensions import db
 from notifier.models import ApiKey, Notification, Submission
-from notifier.programs import consumer
-from notifier.programs.consumer import Consumer, Stopped
+from notifier.programs import consume_loop
+from notifier.programs.consume_loop import Consumer, Stopped
 
 NAME = "test:orders"
 
@@ -88,7 +88,7 @@ def bus() -> Bus:
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FIRST_PAUSE_S", "LONGEST_PAUSE_S", "_KEEP_S"):
-        monkeypatch.setattr(consumer, name, 0.001)
+        monkeypatch.setattr(consume_loop, name, 0.001)
 
 
 Start = Callable[..., Consumer]
@@ -294,7 +294,7 @@ def test_a_limit_that_is_reached_holds_messages_up_in_their_order(
         if len(asked) == 3:
             raise Rejected("rate_limited", "", retry_after=0.001)
 
-    monkeypatch.setattr(consumer.messages, "charge", charge)
+    monkeypatch.setattr(consume_loop.messages, "charge", charge)
     start().handle([said(number) for number in range(4)])
     assert stored() == ["A0", "A1", "A2", "A3"]
     assert len(asked) == 5
@@ -369,7 +369,7 @@ def test_while_the_database_is_away_the_batch_is_kept_and_tried_again(
 def test_what_the_bus_has_given_to_others_meanwhile_is_dropped(
     start: Start, bus: Bus, cast: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, failed = consumer.accept.accept, []
+    real, failed = consume_loop.accept.accept, []
 
     def accept(items: Any) -> Any:
         if not failed:
@@ -378,7 +378,7 @@ def test_what_the_bus_has_given_to_others_meanwhile_is_dropped(
             return [Rejected("unavailable", "")] * len(items)
         return real(items)
 
-    monkeypatch.setattr(consumer.accept, "accept", accept)
+    monkeypatch.setattr(consume_loop.accept, "accept", accept)
     start().handle([said(1), said(2)])
     assert stored() == ["A2"]
     assert bus.acknowledged == ["2"]
@@ -393,7 +393,7 @@ def test_a_fault_of_our_own_is_tried_three_times_and_buried(
         tries.append(len(items))
         raise ZeroDivisionError
 
-    monkeypatch.setattr(consumer.accept, "accept", accept)
+    monkeypatch.setattr(consume_loop.accept, "accept", accept)
     start().handle([said(1)])
     assert tries == [1, 1, 1]
     assert [letter.code for letter in bus.buried] == ["internal_error"]
