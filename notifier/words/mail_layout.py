@@ -58,7 +58,9 @@ WORDS: Mapping[str, Mapping[str, str]] = {
 
 _LAST_RESORT = "en"
 _LONGEST_PREHEADER = 140
-_PADDING = Markup("&#847;&zwnj;&nbsp;" * 60)  # keeps clients from showing the text after the preheader
+# Keeps clients from showing the text after the preheader. A slot, since the inliner would write the signs themselves,
+# and a mail of nothing but ASCII, in short lines, need not be encoded.
+_PADDING = Markup("\n".join(["&#847;&zwnj;&nbsp;" * 20] * 3))
 _INLINER = CSSInliner(load_remote_stylesheets=False)
 
 
@@ -119,7 +121,8 @@ def lay_out(mail: Mail) -> str:
         "title": escape(mail.title),
         "css": f" */ {mail.content.css} /* ",  # the inliner would take it for the beginning of a rule
         "kicker": escape(mail.kicker or ""),
-        "preheader": escape(cut(mail.preheader, _LONGEST_PREHEADER)),
+        "preheader": escape(cut(mail.preheader, _LONGEST_PREHEADER)).replace("…", Markup("&hellip;")),
+        "padding": _PADDING,
         "content": _in_colour(mail.content.html, brand.accent) if brand.accent else mail.content.html,
         "accent": escape(accent),
         "accent_text": escape(as_text(brand.accent) if brand.accent else accent),
@@ -177,7 +180,6 @@ def _variant(
         css=Markup(direct((FOLDER / "layout.css").read_text())),
         brand_css=Markup((FOLDER / "brand.css").read_text().strip()),
         responsive_css=Markup(direct((FOLDER / "responsive.css").read_text().strip())),
-        padding=_PADDING,
     )
     parts = _INLINER.inline(document).replace(' data-css-inline="keep"', "").split("\ue000")
     return tuple((index % 2 == 1, part) for index, part in enumerate(parts))

@@ -285,6 +285,14 @@ def test_a_mails_text_is_derived_from_its_html():
     assert content("email", MAIL).body == "Hello Alice,\n\nSee this (https://x.test/?a=1&b=2) & that.\n\n- one\n- two"
 
 
+def test_a_mail_of_ascii_in_short_lines_can_go_out_as_it_is():
+    html = content("email", Words("Hello", "A body whose beginning is cut for the preview. " * 10), why_url=WHY).html
+    assert html is not None
+    assert html.isascii()
+    assert "&hellip;&#847;" in html
+    assert max(map(len, html.split("\n"))) <= 900
+
+
 def test_a_mails_own_text_is_kept():
     assert content("email", Words("t", "My text", html="<p>My HTML</p>")).body == "My text"
 
