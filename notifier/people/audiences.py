@@ -111,7 +111,7 @@ def _meant(people: People, after: str | None = None, until: str | None = None) -
     """Conditions on `_source`. `after`, `until`: only those whose ids lie between, the last one included."""
     is_of_tests = User.id.startswith(MARK)
     found = [
-        *_candidates(people, after, until),
+        *_candidates(people, _keys(people), after, until),
         is_of_tests if people.is_test else ~is_of_tests,
         User.created_at <= people.until,
     ]
@@ -122,11 +122,13 @@ def _meant(people: People, after: str | None = None, until: str | None = None) -
     return found
 
 
-def _candidates(people: People, after: str | None, until: str | None) -> list[Clause]:
+def _candidates(
+    people: People, keys: Sequence[sa.SQLColumnExpression[str]], after: str | None, until: str | None
+) -> list[Clause]:
     """What can be said by ids alone."""
     audience = people.audience
     found: list[Clause] = []
-    for key in _keys(people):
+    for key in keys:
         found += [key > after] if after is not None else []
         found += [key <= until] if until is not None else []
     if isinstance(audience, Named):
@@ -192,9 +194,9 @@ def _windows(people: People) -> Iterator[tuple[str | None, str | None]]:
         yield None, None
         return
     after: str | None = None
-    key, source = _keys(people)[0], _source(people)
+    key = _keys(people)[0]  # whose own table is enough
     while True:
-        begun = sa.select(key).select_from(source).where(*_candidates(people, after, None)).order_by(key)
+        begun = sa.select(key).where(*_candidates(people, [key], after, None)).order_by(key)
         until = db.session.scalar(begun.offset(_WINDOW - 1).limit(1))
         yield after, until
         db.session.close()  # a reader keeps SQLite's log from being shortened
