@@ -29,7 +29,8 @@ from notifier.pipeline.intake.item import Caller, Item
 from notifier.queries import producers, types, uploads
 from notifier.web.access import allow, page_blueprint
 from notifier.web.console.acting import on_behalf_of
-from notifier.web.console.broadcast_form import BroadcastForm, DataFields
+from notifier.web.console.broadcast_form import BroadcastForm
+from notifier.web.console.data_fields import DataFields
 from notifier.web.forms import said
 
 pages = page_blueprint("broadcast_compose", url_prefix="/admin/broadcasts")
