@@ -64,7 +64,7 @@ class Installation:
         """The real web process, ready to answer. `more`: settings beside the installation's."""
         program = self.start("notifier", "web", *arguments, more=more)
         try:
-            wait_until(lambda: _answers(self.port), "the web process answers", within_s=300)
+            wait_until(lambda: answers_at(self.port), "the web process answers", within_s=300)
             yield program
         finally:
             program.stop()
@@ -95,7 +95,7 @@ def installed(database: str) -> Iterator[Installation]:
             "REDIS_URL": f"unix://{place / 'redis.sock'}",
             "SECRET_KEY": secrets.token_urlsafe(32),
             "ENCRYPTION_KEYS": KeyRing.generate(),
-            "PORT": str(_free_port()),
+            "PORT": str(free_port()),
             "OUTBOUND_ALLOW": "127.0.0.0/8",
             "NOTIFIER_PRODUCER_KEY": KEY,
             "NOTIFIER_DEMO": "0",
@@ -185,7 +185,7 @@ def _postgresql() -> Iterator[tuple[str, int]]:
         tell_janitor("ended", pid)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Used again and again, with pauses: so none that the kernel gives to others meanwhile (those begin at 32768)."""
     while True:
         port = 20_000 + secrets.randbelow(12_000)
@@ -194,7 +194,7 @@ def _free_port() -> int:
             return port
 
 
-def _answers(port: int) -> bool:
+def answers_at(port: int) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1):
             time.sleep(0.2)

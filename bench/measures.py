@@ -14,6 +14,7 @@ from bench.broadcast import beside, expansion
 from bench.bus import from_kafka
 from bench.emptying import emptied
 from bench.events import events
+from bench.linear import linear
 from bench.load import percentiles
 from bench.pages import pages
 from bench.processes import Program, cpu_s, peak_mb, running, wait_until
@@ -474,5 +475,6 @@ MEASURES: dict[str, Callable[[Stage], Found]] = {
         bulk_retry,
         events,
         stored,
+        linear,
     )
 }
