@@ -7,6 +7,7 @@ locks, waiting and empty looks at queues would show in it.
 import contextlib
 import statistics
 from collections.abc import Callable
+from functools import partial
 
 from bench import rows
 from bench.installation import answers_at, free_port
@@ -57,7 +58,7 @@ def _answered(stage: Stage, number: int) -> Found:
         for web in webs:
             stack.callback(web.stop)
         for port in ports:
-            wait_until(lambda port=port: answers_at(port), "the web process answers", within_s=300)
+            wait_until(partial(answers_at, port), "the web process answers", within_s=300)
 
         def load(requests: int) -> None:
             options = (*shared, "--requests", requests)
