@@ -39,10 +39,13 @@ class _Sessions(SecureCookieSessionInterface):
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """An answer that caches keep for everybody sets no cookie, and is the same whatever cookie comes: Flask-Login
-        has looked into the session all the same, which would make it `Vary`.
+        has looked into the session all the same, which would make it `Vary`. One that nobody keeps need not vary, and
+        with a session that was and is empty there is no cookie to set or to take back.
         """
-        if not response.headers.get("Cache-Control", "").startswith("public"):
-            super().save_session(app, session, response)
+        kept = response.headers.get("Cache-Control", "")
+        if kept.startswith("public") or (kept == "no-store" and not session and not session.modified):
+            return
+        super().save_session(app, session, response)
 
 
 class _App(APIFlask):

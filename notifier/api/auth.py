@@ -6,7 +6,7 @@ request.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -151,30 +151,33 @@ def caller() -> Caller:
         request_id=g.request_id,
         label=key.label,
         key_id=key.key_id,
-        traceparent=request.headers.get("traceparent"),
+        traceparent=request.environ.get("HTTP_TRACEPARENT"),
     )
 
 
 def _enter() -> None:
+    # The environ's own dictionary: a header that is missing costs Werkzeug an exception
+    environ, ours = request.environ, g._get_current_object()
     for name in _OF_ONE_REQUEST:  # the app's context may be older than the request
-        g.pop(name, None)
-    given = request.headers.get("X-Request-Id", "")
-    g.request_id = given if _SANE_REQUEST_ID.match(given) else new_hex()
-    request.environ[logs.REQUEST_ID] = g.request_id  # for the server, should the rest of the request be broken
-    logs.bind(request_id=g.request_id)
-    if request.headers.get("Transfer-Encoding", "").lower() == "chunked":
+        ours.pop(name, None)
+    given = environ.get("HTTP_X_REQUEST_ID", "")
+    request_id = ours.request_id = given if _SANE_REQUEST_ID.match(given) else new_hex()
+    environ[logs.REQUEST_ID] = request_id  # for the server, should the rest of the request be broken
+    logs.bind(request_id=request_id)
+    if environ.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked":
         # The servers we run under end a chunked body by themselves, but not all of them say so. One byte
         # more than allowed is let through, because Werkzeug cuts such a body off without a word: see strict_json.
-        request.environ["wsgi.input_terminated"] = True
+        environ["wsgi.input_terminated"] = True
         request.max_content_length = current_app.config["MAX_CONTENT_LENGTH"] + 1
-    view = current_app.view_functions.get(request.endpoint or "")
+    endpoint = request.endpoint
+    view = current_app.view_functions.get(endpoint or "")
     access: Access | None = getattr(view, "access", None)
     if access is not None and access.kind == "producer":
-        g.body_is_optional = access.body_is_optional
+        ours.body_is_optional = access.body_is_optional
         _admit(access)
-        if ON_BEHALF not in request.environ:  # else it was counted where it came in
+        if ON_BEHALF not in environ:  # else it was counted where it came in
             limits.charge(1)
-    elif request.endpoint not in _UNLIMITED and (access is None or access.kind not in _SIGNED):
+    elif endpoint not in _UNLIMITED and (access is None or access.kind not in _SIGNED):
         is_for_somebody = access.kind == "person" if access is not None else getattr(view, "rule", _ANYONE) != _ANYONE
         limits.charge_address(known=is_for_somebody)
 
@@ -187,15 +190,16 @@ def _admit(access: Access) -> None:
     g.key = key
     if access.is_live_only:
         refuse_test_keys("this changes what live notifications use, so a test key may not do it")
-    _refuse_unstorable_names()
-    if request.view_args and "user_id" in request.view_args:
-        request.view_args["user_id"] = stored_id(request.view_args["user_id"])  # every path, also of a route to come
+    if named := request.view_args:
+        _refuse_unstorable_names(named)
+        if "user_id" in named:
+            named["user_id"] = stored_id(named["user_id"])  # every path, also of a route to come
     audit.acting_as(key.label, request.remote_addr)
 
 
 def _shown_key() -> keys.KeyIdentity:
     """Raises Rejected."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    scheme, _, token = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
         seen = "; 'Bearer' is missing" if scheme.startswith("ntf_") else ""
@@ -218,11 +222,11 @@ def _seen(token: str) -> str:
     return f"it begins with {matched[0]}"
 
 
-def _refuse_unstorable_names() -> None:
+def _refuse_unstorable_names(named: Mapping[str, Any]) -> None:
     """Nothing goes by a name that no database can hold; ids of people say themselves what is wrong with them. Raises
     Rejected('not_found').
     """
-    for name, value in (request.view_args or {}).items():
+    for name, value in named.items():
         if name != "user_id" and UNSTORABLE.search(str(value)):
             raise Rejected("not_found", f"there is no {str(value)[:80]!r}")
 
@@ -298,10 +302,11 @@ def scope_missing(scope: str, reason: str) -> Rejected:
 
 
 def _leave(response: Response) -> Response:
-    response.headers["X-Request-Id"] = g.get("request_id", "")
-    if "key" in g:
+    ours = g._get_current_object()
+    response.headers["X-Request-Id"] = ours.get("request_id", "")
+    if "key" in ours:
         response.headers["Cache-Control"] = "no-store"
-    if "key" in g or ("rate_limit" in g and (is_api(request.path) or response.status_code == 429)):
+    if "key" in ours or ("rate_limit" in ours and (is_api(request.path) or response.status_code == 429)):
         for name, value in limits.headers():
             response.headers[name] = value
     return response

@@ -170,15 +170,13 @@ def init_app(app: Flask) -> None:
 
     @app.after_request
     def count(response: Response) -> Response:
-        endpoint = request.endpoint or "none"
-        method = request.method if request.endpoint else "any"
-        metrics.series(metrics.requests, endpoint, method, response.status_code).inc()
-        metrics.series(metrics.request_seconds, endpoint).observe(
-            time.perf_counter() - g.get("started_at", time.perf_counter())
-        )
-        if (key := g.get("key")) is not None:
+        asked, ours, status = request.endpoint, g._get_current_object(), response.status_code
+        endpoint, at = asked or "none", time.perf_counter()
+        metrics.series(metrics.requests, endpoint, request.method if asked else "any", status).inc()
+        metrics.series(metrics.request_seconds, endpoint).observe(at - ours.get("started_at", at))
+        if (key := ours.get("key")) is not None:
             producer = metrics.bounded("producer", key.producer)
-            metrics.series(metrics.producer_requests, producer, response.status_code).inc()
+            metrics.series(metrics.producer_requests, producer, status).inc()
         return response
 
 

@@ -38,7 +38,7 @@ class StrictRequest(Request):
 
     @cached_property
     def _parsed(self) -> Any:
-        encoding = self.headers.get("Content-Encoding", "identity").strip().lower()
+        encoding = self.environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
         if encoding not in ("identity", ""):
             raise Rejected(
                 "unsupported_media_type",

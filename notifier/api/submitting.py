@@ -62,7 +62,7 @@ def digest_of(body: Mapping[str, Any]) -> str:
 
 def idempotency_key() -> str | None:
     """The Idempotency-Key header, quoted as the draft has it or bare. Raises Rejected for an unusable one."""
-    given = request.headers.get("Idempotency-Key")
+    given = request.environ.get("HTTP_IDEMPOTENCY_KEY")
     if given is None:
         return None
     quoted = _QUOTED.match(given.strip())

@@ -31,9 +31,10 @@ def _add(response: Response) -> Response:
     response.headers.setdefault("Referrer-Policy", "same-origin")
     if current_settings().has_secure_cookies:
         response.headers.setdefault("Strict-Transport-Security", _HTTPS_ONLY)
-    if response.mimetype == "text/html" or response.is_json:
+    is_page = response.mimetype == "text/html"
+    if is_page or response.is_json:
         response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
-    if response.mimetype == "text/html":
+    if is_page:
         response.headers.setdefault("Content-Security-Policy", _POLICY.format(socket=_socket_origin()))
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
