@@ -102,6 +102,8 @@ def _as_driver_takes_it(type_: sa.types.TypeEngine[Any], dialect: sa.Dialect) ->
 
 def _as_json(type_: sa.types.TypeEngine[Any], dialect: sa.Dialect) -> Bind | None:
     """As JSON has it, from which PostgreSQL reads the column's type: times, UUIDs and documents are written as such."""
+    if isinstance(type_, sa.LargeBinary):
+        return lambda value: rf"\x{value.hex()}"
     if not isinstance(type_, sa.TypeDecorator):
         return None
     decorate = type_.process_bind_param

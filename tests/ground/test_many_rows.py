@@ -14,7 +14,7 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id
 from notifier.ground.many_rows import insert_rows
-from notifier.models import Delivery, InboxItem, Notification, Submission
+from notifier.models import Delivery, IdempotencyKey, InboxItem, Notification, Producer, Submission
 from notifier.models.types import EncryptedJSON
 from notifier.people import profiles
 from tests.stored import sent_statements
@@ -27,7 +27,7 @@ DATA: dict[str, Any] = {
     "small": -(2**64) + 1,
     "x": [1.5, None],
 }
-SUBMISSION, FIRST, SECOND = new_id(), new_id(), new_id()
+PRODUCER, SUBMISSION, FIRST, SECOND = new_id(), new_id(), new_id(), new_id()
 
 _A_SUBMISSION = {"type": "order_shipped", "status": "expanded", "recipients": 2, "expanded": 2, "body": DATA}
 _A_NOTIFICATION = {
@@ -89,12 +89,22 @@ TABLES: list[tuple[sa.Table, list[dict[str, Any]]]] = [
             | {"title": "\u2028 'é'", "body": "", "data": DATA, "created_at": AT, "seen_at": ELSEWHERE},
         ],
     ),
+    (
+        IdempotencyKey.__table__,
+        [
+            {"producer_id": PRODUCER, "key": "kafka:x/0/1", "is_test": False, "submission_id": SUBMISSION}
+            | {"body_digest": bytes(range(224, 256)), "answer": DATA, "created_at": ELSEWHERE},
+            {"producer_id": PRODUCER, "key": "bulk:\\x00", "is_test": True, "submission_id": None}
+            | {"body_digest": bytes(32), "answer": {}, "created_at": AT},
+        ],
+    ),
 ]
 
 
 def test_rows_are_stored_as_sqlalchemy_stores_them(app: APIFlask) -> None:
     with transaction() as session:
         profiles.upsert([InlineRecipient("alice", {})])
+        session.execute(sa.insert(Producer).values(id=PRODUCER, name="Shop"))
         for table, rows in TABLES:
             insert_rows(table, rows)
         ours = [_stored(table) for table, _ in TABLES]
@@ -111,8 +121,8 @@ def _stored(table: sa.Table) -> tuple[list[Any], list[Any]]:
     """As the database has them, but for ciphertext; and as they are read."""
     clear = [sa.type_coerce(c, sa.types.NullType()) for c in table.columns if not isinstance(c.type, EncryptedJSON)]
     return (
-        list(map(tuple, db.session.execute(sa.select(*clear).order_by(table.c.id)))),
-        list(map(tuple, db.session.execute(sa.select(table).order_by(table.c.id)))),
+        list(map(tuple, db.session.execute(sa.select(*clear).order_by(*table.primary_key)))),
+        list(map(tuple, db.session.execute(sa.select(table).order_by(*table.primary_key)))),
     )
 
 

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import IntegrityError
 
@@ -28,7 +27,7 @@ from notifier.ground.database import (
     sqlstate,
     transaction,
 )
-from notifier.ground.extensions import db, redis_store
+from notifier.ground.extensions import redis_store
 from notifier.ground.ids import show
 from notifier.ground.many_rows import insert_rows
 from notifier.ledgers import audit, flood
@@ -332,7 +331,5 @@ def _store_keys(works: Sequence[Work], answers: Mapping[UUID, dict[str, Any]], n
         for work in works
         if work.key
     ]
-    if not rows:
-        return
     rows.sort(key=lambda row: (str(row["producer_id"]), row["key"]))  # two processes lock in one order
-    db.session.execute(sa.insert(IdempotencyKey.__table__), rows)
+    insert_rows(IdempotencyKey.__table__, rows)
