@@ -72,7 +72,7 @@ def send(account: str, user_id: str, to: UUID | str) -> str:
     if reason is not None:
         raise Rejected("conflict", reason)
     channel = _channel_of(account)
-    _count(user_id)
+    count(user_id)
     address = _theirs(account, channel, user_id, to) if isinstance(to, UUID) else _new(channel, user_id, to)
     submission = Submission(
         TYPE,
@@ -136,7 +136,8 @@ def _known_everywhere_at(account: str) -> datetime | None:
     return at if at and at > now() else None
 
 
-def _count(user_id: str) -> None:
+def count(user_id: str) -> None:
+    """A test that the person asks for. Raises Rejected: `rate_limited` for too many, `unavailable`."""
     try:
         used_up = flood.used_up({"trial": f"provider-test:{user_id}"})
     except redis.RedisError:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from notifier.channels import CHANNELS
 from notifier.channels.serving import normalise
+from notifier.channels.table import WEBHOOK
 from notifier.core.errors import Rejected
 from notifier.core.facts import EVERYTHING, UNSUBSCRIBED, channel_of
 from notifier.core.worlds import MARK
@@ -63,6 +64,10 @@ class AddressLine:
     disabled_reason: str | None
     held: Sequence[Held]
     left_out_for: Sequence[str]  # the producers whose webhooks may not lead there
+
+    @property
+    def is_webhook(self) -> bool:
+        return self.channel == WEBHOOK.name
 
     @property
     def may_be_lifted(self) -> bool:

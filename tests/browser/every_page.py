@@ -23,6 +23,7 @@ CONSOLE = (
     *("/admin/providers", "/admin/providers/webhook", "/admin/providers/new/smtp"),
     *("/admin/broadcasts", "/admin/broadcasts/new?type=newsletter", "/admin/broadcasts/lists"),
     *("/admin/users", "/admin/users/ada", "/admin/users/ada/preferences", "/admin/users/ida/addresses/{address}/lift"),
+    "/admin/users/eva/webhooks/{webhook}",
     *("/admin/accounts?show=all", "/admin/accounts/{account}", "/admin/accounts/{account}/state"),
 )
 # Each in every language that people's pages speak.
@@ -41,6 +42,7 @@ IDS = {
     "notification": ("/admin/notifications?q=ada", r"/admin/notifications/(ntf_\w+)"),
     "producer": ("/admin/producers?q=Environment", r"/admin/producers/(prd_\w+)"),
     "subscription": ("/admin/subscriptions", r"/admin/subscriptions/(sbn_\w+)"),
+    "webhook": ("/admin/users/eva", r"/webhooks/(adr_\w+)"),
 }
 
 # The rule of a page → the test (below `tests/`) that has to bring it about first, and looks at it.

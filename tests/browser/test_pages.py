@@ -44,6 +44,7 @@ def dead(installation: Up) -> str:
     eva = {"id": "eva", "email": "eva@example.test"}
     letter = {"type": "newsletter", "recipients": [eva], "data": {"title": "Autumn", "body": "Leaves."}}
     installation.call("/api/v1/notifications", letter)
+    installation.call("/api/v1/users/eva/addresses", {"channel": "webhook", "value": "https://example.com/eva"})
     quiet = {"url": "https://example.com/hook", "events": ["broadcast.paused"]}
     subscription = installation.call("/api/v1/subscriptions", quiet)["id"]
     installation.call(f"/api/v1/subscriptions/{subscription}/test", method="POST")

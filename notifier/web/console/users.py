@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_login import current_user
 
 from notifier.core.errors import Rejected
 from notifier.core.worlds import is_of_tests
@@ -19,7 +20,7 @@ from notifier.ground.tokens import PreferenceLink
 from notifier.ground.zones import zone_of
 from notifier.ledgers import audit
 from notifier.models.user import CONSOLE
-from notifier.operations import preference_link
+from notifier.operations import preference_link, webhook_trial
 from notifier.people import suppressions
 from notifier.queries import people, preferences, valid_tokens
 from notifier.queries.preference_grid import Grid, Row, Section, grid_of
@@ -123,6 +124,35 @@ def send_link(user_id: str) -> ResponseReturnValue:
             raise
         flash(error.detail)
     return redirect(url_for("users.one", user_id=user_id), 303)
+
+
+@pages.get("/<user_id>/webhooks/<address_id>")
+@allow("viewer")
+def webhook(user_id: str, address_id: str) -> ResponseReturnValue:
+    """For those who build its receiver."""
+    address = webhook_trial.find(user_id, parse("adr", address_id))
+    return render_template(
+        "admin/user_webhook.html",
+        user_id=user_id,
+        address=address,
+        address_id=address_id,
+        channel=address.channel,
+        why_not=webhook_trial.why_not(address),
+    )
+
+
+@pages.post("/<user_id>/webhooks/<address_id>/test")
+@allow("operator")
+def test_webhook(user_id: str, address_id: str) -> ResponseReturnValue:
+    try:
+        key = webhook_trial.send(user_id, parse("adr", address_id), current_user.user_id or current_user.email)
+    except Rejected as error:
+        if error.code == "not_found":
+            raise
+        flash(f"Nothing was sent. {error.detail}", "error")
+        return redirect(url_for("users.webhook", user_id=user_id, address_id=address_id), 303)
+    flash("A test message is on its way. Reload this page to see what was answered.")
+    return redirect(url_for("notifications.one", notification_id=key), 303)
 
 
 @pages.get("/<user_id>/addresses/<address_id>/lift")

@@ -13,9 +13,10 @@ from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
+from notifier.ground.ids import show
 from notifier.models import Address, AuditEntry, ConsentEvent, Notification, Suppression
-from notifier.people import preferences, profiles, suppressions
-from tests.stored import rows
+from notifier.people import addresses, preferences, profiles, suppressions
+from tests.stored import deliveries, rows
 from tests.web.conftest import Visitor
 
 Send = Callable[..., list[Any]]
@@ -194,3 +195,33 @@ def test_a_viewer_may_not_and_a_foreign_address_is_not_found(
         operator.post(f"/admin/users/{path}").status_code for path in (f"alice/{where}", "zoe/addresses/nonsense/lift")
     ] == [404, 404]
     assert held()[0] == 1
+
+
+def test_the_page_of_a_webhook_sends_a_test_there_and_shows_how_it_is_checked(
+    signed_in: Callable[..., Visitor], cast: Any
+) -> None:
+    address, _ = addresses.add_given("alice", "webhook", "https://old.test/hook", label=None)
+    addresses.add_given("alice", "webhook", "https://new.test/hook", label=None)
+    db.session.commit()
+    path = f"/admin/users/alice/webhooks/{show('adr', address.id)}"
+    viewer, operator = signed_in("viewer"), signed_in("operator")
+    assert f'href="{path}"' in viewer.get("/admin/users/alice").text
+    page = viewer.get(path).text
+    assert "HMAC-SHA256" in page
+    assert "/notifications?user=alice&amp;channel=webhook" in page
+    assert viewer.post(f"{path}/test").status_code == 403
+    assert deliveries() == []
+
+    answer = operator.post(f"{path}/test")
+
+    [delivery] = deliveries()
+    assert (delivery.channel, delivery.address_id) == ("webhook", address.id)
+    assert answer.headers["Location"].endswith(show("ntf", delivery.notification_id))
+    [entry] = rows(AuditEntry, action="webhook.tested")
+    assert (entry.subject, entry.actor != "system") == ("alice", True)
+    with transaction() as session:
+        session.execute(sa.update(Address).where(Address.id == address.id).values(disabled_at=now()))
+    assert "It is switched off" in operator.post(f"{path}/test", follow_redirects=True).text
+    elsewhere = path.replace("alice", "bob")
+    assert (viewer.get(elsewhere).status_code, operator.post(f"{elsewhere}/test").status_code) == (404, 404)
+    assert len(deliveries()) == 1
