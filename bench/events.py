@@ -17,6 +17,7 @@ from notifier.ledgers import events as stream
 from notifier.models import Event
 from notifier.programs.sink import MOST_EVENTS, Sender
 from notifier.queries import events as queries
+from notifier.queries import shown_events
 from notifier.sinks.http import HttpCollector
 
 _BATCH = 500  # of a worker that is busy
@@ -42,8 +43,8 @@ def events(stage: Stage) -> Found:
     begun, position = time.monotonic(), first
     while read := queries.read(position, MOST_EVENTS).rows:
         position = read[-1].id
-        for event in queries.shown(read):
-            queries.line(event)
+        for event in shown_events.shown(read):
+            shown_events.line(event)
         db.session.close()
     read_per_s = round(len(ids) / (time.monotonic() - begun), 1)
 

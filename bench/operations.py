@@ -41,7 +41,7 @@ from notifier.pipeline.delivery import receipts
 from notifier.pipeline.delivery.deliver import deliver
 from notifier.programs import scheduler
 from notifier.programs.doctor import examination
-from notifier.queries import due_work, events, valid_tokens
+from notifier.queries import due_work, shown_events, valid_tokens
 
 DEAD = 1_000  # failures that nobody has dealt with, beside those of the past
 READER, ITEMS, UNREAD = "reader", 1_000, 100  # has as much in the inbox whatever the size of the past
@@ -189,7 +189,7 @@ def operations(caller: Caller) -> dict[str, Operation]:
         "events: newest": lambda _: api("GET", f"/events?after={known.cursor}"),
         "events: oldest": lambda _: api("GET", "/events"),
         "events: of a rare kind": lambda _: api("GET", "/events?types=user.unsubscribed"),
-        "events: export, first page": lambda _: next(events.between(now() - timedelta(days=2), now())),
+        "events: export, first page": lambda _: next(shown_events.between(now() - timedelta(days=2), now())),
         "subscriptions": lambda _: api("GET", "/subscriptions"),
         "schedules": lambda _: api("GET", "/schedules"),
         "captures": lambda _: api("GET", "/sandbox"),
@@ -244,7 +244,7 @@ def _known() -> SimpleNamespace:
         producer=show("prd", _first(sa.select(Producer.id).order_by(Producer.id))),
         capture=show("cap", _first(sa.select(Capture.id).order_by(Capture.id.desc()))),
         item=show("dlv", _first(items)),
-        cursor=events.cursor_of(_first(sa.select(EventStream.name)), newest.id, newest.at),
+        cursor=shown_events.cursor_of(_first(sa.select(EventStream.name)), newest.id, newest.at),
     )
     db.session.remove()
     return found

@@ -17,6 +17,7 @@ from notifier.core import events
 from notifier.core.errors import Fault, Rejected
 from notifier.ground.extensions import db
 from notifier.queries import events as queries
+from notifier.queries import shown_events
 from notifier.signals import news
 
 NDJSON = "application/x-ndjson"
@@ -50,7 +51,7 @@ def list_events(query_data: EventsQuery) -> Response:
     (`RETENTION`).
     """
     wanted = queries.Wanted(kinds=_kinds(query_data.types))
-    after = queries.position_of(query_data.after) if query_data.after else 0
+    after = shown_events.position_of(query_data.after) if query_data.after else 0
     waits_s = _wait_s()
     known = news.latest() if waits_s else None
     found = queries.read(after, query_data.limit, wanted=wanted, scope=_scope(), windows=WINDOWS)
@@ -72,8 +73,8 @@ def list_events(query_data: EventsQuery) -> Response:
 
 
 def _answer(query: EventsQuery, found: queries.Read, applied: str | None) -> Response:
-    cursor = queries.cursor_after(found, query.after)
-    lines = "".join(map(queries.line, queries.shown(found.rows)))
+    cursor = shown_events.cursor_after(found, query.after)
+    lines = "".join(map(shown_events.line, shown_events.shown(found.rows)))
     wanted = request.accept_mimetypes
     is_plain = bool(wanted.quality("text/plain")) and not wanted.quality(NDJSON)
     response = Response(lines, content_type="text/plain; charset=utf-8" if is_plain else NDJSON)

@@ -16,7 +16,7 @@ from notifier.ground import schema
 from notifier.ground.clock import now
 from notifier.ground.config import NotReady, Settings
 from notifier.ground.database import UNAVAILABLE
-from notifier.queries import events
+from notifier.queries import events, shown_events
 from notifier.sinks import files
 
 _SHOWN_EVERY_S = 0.5
@@ -68,7 +68,7 @@ def _export(writer: files.Writer, since: datetime, until: datetime) -> None:
         print(f"Events before {timestamp(oldest_at, 'seconds')} are no longer kept (RETENTION).", file=sys.stderr)
     shows = sys.stderr.isatty()
     count, shown_at = 0, time.monotonic()
-    for page in events.between(since, until):
+    for page in shown_events.between(since, until):
         writer.write(page)
         count += len(page)
         if shows and time.monotonic() - shown_at >= _SHOWN_EVERY_S:

@@ -42,7 +42,7 @@ from notifier.models import (
 )
 from notifier.models.producer import label_of
 from notifier.models.user import CONSOLE
-from notifier.queries import events, preferences, users
+from notifier.queries import preferences, shown_events, users
 from notifier.queries.captures import capture_json
 from notifier.queries.notifications import Sight
 from notifier.queries.types import internal_keys
@@ -252,7 +252,7 @@ def _events(user_id: str, sight: Sight) -> Iterator[_Page]:
     statement = sa.select(mine).order_by(mine.c.id).limit(EVENTS)
     rows = db.session.execute(statement).all()
     while rows:
-        page = events.shown(rows)
+        page = shown_events.shown(rows)
         yield page
         rows = db.session.execute(statement.where(mine.c.id > rows[-1].id)).all()
 

@@ -1,4 +1,4 @@
 """Where the event stream goes: files, Kafka, HTTP collectors.
 
-They take the events of `queries.events` as they are shown there, and know nothing else of notifications.
+They take the events of `queries.events` as `queries.shown_events` shows them, and know nothing else of notifications.
 """

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
-from notifier.queries import events
+from notifier.queries import shown_events
 
 MOST_REFUSED = 20  # in a row: then the fault is not theirs
 
@@ -49,13 +49,13 @@ class Collector(Protocol):
 
 def lines_of(rows: "Sequence[sa.Row[Any]]") -> list[Line]:
     """As they are sent. The key is the notification, or the person, so that the events of a delivery stay in order."""
-    shown = zip(rows, events.shown(rows), strict=True)
+    shown = zip(rows, shown_events.shown(rows), strict=True)
     return [
         Line(
             row.id,
             event["cursor"],
             event["data"]["notification"] or event["data"]["user"],
-            events.line(event).encode(),
+            shown_events.line(event).encode(),
         )
         for row, event in shown
     ]

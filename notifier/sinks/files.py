@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from notifier.queries.events import line
+from notifier.queries.shown_events import line
 
 
 class Writer(Protocol):

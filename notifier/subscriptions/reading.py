@@ -15,6 +15,7 @@ from notifier.ground import tracing
 from notifier.ground.extensions import db
 from notifier.models import Submission, SubscriptionRetry
 from notifier.queries import events as stream
+from notifier.queries import shown_events
 from notifier.queries.events import Wanted
 from notifier.subscriptions.lease import Turn
 from notifier.subscriptions.sending import Item
@@ -88,7 +89,7 @@ def read(turn: Turn, now: datetime) -> Batch:
     again = {row.event_id: row for row in due}
     rows = {row.id: row for row in stream.by_ids([key for key in again if key not in fresh])} | fresh
     order = [*(key for key in again if key in rows), *(key for key in fresh if key not in again)]
-    shown = stream.shown([rows[key] for key in order])
+    shown = shown_events.shown([rows[key] for key in order])
     traces = _traces([rows[key] for key in order])
     db.session.close()
     items = [_item(rows[key], event, again.get(key), traces) for key, event in zip(order, shown, strict=True)]

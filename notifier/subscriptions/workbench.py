@@ -15,7 +15,7 @@ from notifier.ground.clock import now as clock_now
 from notifier.ground.database import insert
 from notifier.ground.extensions import db
 from notifier.models import Subscription, SubscriptionRetry
-from notifier.queries import events as stream
+from notifier.queries import shown_events
 from notifier.queries import subscriptions as queries
 from notifier.subscriptions import registered
 from notifier.subscriptions.lease import signing
@@ -53,8 +53,8 @@ def _body(attempt: Mapping[str, Any]) -> str | None:
         return None
     if attempt["type"] == PING:
         return body_of_ping(attempt["event"])
-    event = stream.of_webhook(attempt["event"])
-    return None if event is None else body_of(stream.shown([event])[0])
+    event = shown_events.of_webhook(attempt["event"])
+    return None if event is None else body_of(shown_events.shown([event])[0])
 
 
 def resend(subscription_id: UUID, attempt_id: str) -> None:
@@ -65,7 +65,7 @@ def resend(subscription_id: UUID, attempt_id: str) -> None:
     if attempt["type"] == PING:
         registered.ask_for_ping(subscription_id)
         return
-    event = stream.of_webhook(attempt["event"]) if attempt["event"] else None
+    event = shown_events.of_webhook(attempt["event"]) if attempt["event"] else None
     if event is None:
         raise Rejected("conflict", "the event is no longer kept")
     with registered.changing(subscription_id) as row:

@@ -25,6 +25,7 @@ from notifier.ledgers import events as stream
 from notifier.models import Event, EventStream, Producer
 from notifier.people import profiles
 from notifier.queries import events as queries
+from notifier.queries import shown_events
 from notifier.signals import news
 from tests.conftest import Api
 from tests.stored import sent_statements
@@ -112,7 +113,7 @@ def test_pages_join_without_gap_or_repeat(api: Api) -> None:
     positions = [told() for _ in range(7)]
     seen, url = [], "/api/v1/events?limit=3"
     while found := lines(response := api.get(url)):
-        seen += [queries.position_of(event["cursor"]) for event in found]
+        seen += [shown_events.position_of(event["cursor"]) for event in found]
         url = response.headers["Link"].removeprefix("<").partition(">")[0]
     assert seen == positions
 
@@ -227,7 +228,7 @@ def test_what_is_too_old_is_pruned_and_who_missed_it_is_told(api: Api) -> None:
 
     assert stream.prune() == 2
 
-    assert [queries.position_of(event["cursor"]) for event in lines(api.get("/api/v1/events"))] == [new]
+    assert [shown_events.position_of(event["cursor"]) for event in lines(api.get("/api/v1/events"))] == [new]
     assert len(lines(api.get(f"/api/v1/events?after={second}"))) == 1  # nothing that is gone was missed
     assert lines(api.get(f"/api/v1/events?after={third}")) == []
     response = api.get(f"/api/v1/events?after={first}")

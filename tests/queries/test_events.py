@@ -26,7 +26,7 @@ from notifier.ledgers import event_readers
 from notifier.ledgers import events as stream
 from notifier.ledgers.moves import Move, move_each
 from notifier.models import Delivery, Event, EventReader, Notification
-from notifier.queries import events
+from notifier.queries import events, shown_events
 from tests.ledgers.test_moves import stored
 
 LIFE = ("sending", "sent", "delivered", "opened", "clicked")
@@ -381,13 +381,13 @@ def test_a_rare_event_is_found_behind_many_others(monkeypatch: pytest.MonkeyPatc
 
 
 def cursors() -> list[str]:
-    return [event["cursor"] for event in events.shown(events.read(0, 1_000).rows)]
+    return [event["cursor"] for event in shown_events.shown(events.read(0, 1_000).rows)]
 
 
 @pytest.mark.usefixtures("app")
 def test_a_cursor_leads_back_to_its_event() -> None:
     positions = told({}, {}, {})
-    assert [events.position_of(cursor) for cursor in cursors()] == positions
+    assert [shown_events.position_of(cursor) for cursor in cursors()] == positions
 
 
 @pytest.mark.usefixtures("app")
@@ -395,7 +395,7 @@ def test_a_cursor_leads_back_to_its_event() -> None:
 def test_what_is_no_cursor_of_this_stream_is_refused(cursor: str) -> None:
     told({})
     with pytest.raises(Rejected) as refusal:
-        events.position_of(cursor)
+        shown_events.position_of(cursor)
     assert [fault.code for fault in refusal.value.faults] == ["invalid_cursor"]
 
 
@@ -405,7 +405,7 @@ def test_a_cursor_of_another_database_is_refused() -> None:
     [mine] = cursors()
     other = f"{int(mine[:16], 16) ^ 1:016x}{mine[16:]}"
     with pytest.raises(Rejected, match="another database"):
-        events.position_of(other)
+        shown_events.position_of(other)
 
 
 @pytest.mark.usefixtures("app")
@@ -415,10 +415,10 @@ def test_a_cursor_from_a_future_that_a_restore_undid_is_refused() -> None:
     with transaction() as session:
         session.execute(sa.delete(Event).where(Event.id == int(lost[16:32], 16)))
     with pytest.raises(Rejected, match="restored"):
-        events.position_of(lost)
+        shown_events.position_of(lost)
     with transaction() as session:  # another event has taken its place since
         row = {"id": int(lost[16:32], 16), "kind": "delivery.sent", "at": now(), "is_test": False}
         session.execute(sa.insert(Event), row)
         session.execute(sa.update(Event).values(at=sa.text("'2020-01-01 00:00:00'")))
     with pytest.raises(Rejected, match="restored"):
-        events.position_of(lost)
+        shown_events.position_of(lost)

@@ -20,7 +20,7 @@ from notifier.ground.config import ROOT
 from notifier.ground.database import transaction
 from notifier.ground.ids import new_id
 from notifier.models import Event, EventStream
-from notifier.queries import events
+from notifier.queries import events, shown_events
 from notifier.sinks.files import Ndjson, whole
 from notifier.sinks.parquet import SCHEMA, Parquet
 from tests.commands import run_command
@@ -47,7 +47,7 @@ def told(*times: datetime, **columns: Any) -> list[int]:
 
 
 def positions(exported: Any) -> list[int]:
-    return [events.position_of(event["cursor"]) for event in exported]
+    return [shown_events.position_of(event["cursor"]) for event in exported]
 
 
 WHOLE_EVENT = {
@@ -83,7 +83,7 @@ WHOLE_EVENT = {
 )
 def test_a_span_of_time_is_exported(since_h: int, until_h: int, expected: Any) -> None:
     ids = told(*(DAY + hour * HOUR for hour in range(10)))
-    pages = list(events.between(DAY + since_h * HOUR, DAY + until_h * HOUR))
+    pages = list(shown_events.between(DAY + since_h * HOUR, DAY + until_h * HOUR))
     assert positions(event for page in pages for event in page) == [ids[number] for number in expected]
 
 
@@ -91,18 +91,18 @@ def test_a_span_of_time_is_exported(since_h: int, until_h: int, expected: Any) -
 def test_an_event_out_of_the_order_of_time_is_exported_too() -> None:
     """Transactions take positions and times in different orders, for as long as they last."""
     first, second, third = told(DAY + timedelta(minutes=50), DAY, DAY + timedelta(minutes=20))
-    found = [event for page in events.between(DAY, DAY + timedelta(minutes=30)) for event in page]
+    found = [event for page in shown_events.between(DAY, DAY + timedelta(minutes=30)) for event in page]
     assert positions(found) == [second, third]
     assert first not in positions(found)
 
 
 @pytest.mark.usefixtures("app")
 def test_pages_join_and_gaps_between_positions_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "PAGE", 3)
+    monkeypatch.setattr(shown_events, "PAGE", 3)
     ids = told(*(DAY + hour * HOUR for hour in range(20)))
     with transaction() as session:
         session.execute(sa.delete(Event).where(Event.id.in_(ids[4:11])))
-    found = [event for page in events.between(DAY + 2 * HOUR, DAY + 15 * HOUR) for event in page]
+    found = [event for page in shown_events.between(DAY + 2 * HOUR, DAY + 15 * HOUR) for event in page]
     assert positions(found) == [*ids[2:4], *ids[11:15]]
 
 
@@ -112,7 +112,7 @@ def test_pages_join_and_gaps_between_positions_do_not_matter(monkeypatch: pytest
 def test_both_formats_hold_what_the_api_shows(run: Run, tmp_path: Path) -> None:
     told(DAY, **WHOLE_EVENT)
     told(DAY + timedelta(milliseconds=7))
-    shown = events.shown(events.read(0, 10).rows)
+    shown = shown_events.shown(events.read(0, 10).rows)
     for form in ("ndjson", "parquet"):
         done = run("--since", "2026-11-20", "--format", form, str(tmp_path / form))
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "2 events.\n")
@@ -128,7 +128,7 @@ def test_both_formats_hold_what_the_api_shows(run: Run, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("app")
 def test_parquet_has_a_column_for_everything_that_the_api_shows() -> None:
     told(DAY, **WHOLE_EVENT)
-    [event] = events.shown(events.read(0, 10).rows)
+    [event] = shown_events.shown(events.read(0, 10).rows)
     assert fields(SCHEMA) == [*event]
     assert fields(SCHEMA.field("data").type) == [*event["data"]]
     assert fields(SCHEMA.field("data").type.field("delivery").type) == [*event["data"]["delivery"]]
@@ -236,12 +236,12 @@ def test_memory_does_not_grow_with_the_number_of_events(writer: Any, tmp_path: P
     at = now()
     with transaction() as session:
         row = {"kind": "delivery.sent", "at": at, "is_test": False}
-        session.execute(sa.insert(Event), [row] * (3 * events.PAGE + 1))
+        session.execute(sa.insert(Event), [row] * (3 * shown_events.PAGE + 1))
     with whole(tmp_path / "file") as out:
         writing = writer(out)
         sizes = []
-        for page in events.between(at, at + HOUR):
+        for page in shown_events.between(at, at + HOUR):
             writing.write(page)
             sizes.append(len(page))
         writing.end()
-    assert sizes == [events.PAGE] * 3 + [1]
+    assert sizes == [shown_events.PAGE] * 3 + [1]
