@@ -6,6 +6,9 @@ ARGS ?=
 LANGUAGES := notifier/ground/languages
 POT := .venv/languages/messages.pot
 
+# The tests start hundreds of processes: each would compile everything again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run setup help test suite browser faults statements lint fuzz bench load smoke languages lock client-support client-types install install-dev assets
 
 # Without the lines that say that all is well, the sign-in stays on the screen; LOG_LEVEL=info shows every step.

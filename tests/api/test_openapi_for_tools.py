@@ -54,7 +54,7 @@ def test_every_code_that_is_raised_is_listed_with_its_status(document: dict[str,
         node.args[0].value
         for file in (ROOT / "notifier").rglob("*.py")
         for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Rejected" and node.args
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Rejected" and node.args
         if isinstance(node.args[0], ast.Constant)
     }
     responses = document["components"]["responses"]
