@@ -1,13 +1,10 @@
 """Several notifications become one: gathered by person, key and window, closed once, nothing lost and nothing twice."""
 
 import os
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +27,7 @@ from notifier.pipeline.intake.expand import expand
 from notifier.pipeline.intake.item import INLINE_LIMIT, Caller, Item
 from notifier.pipeline.upkeep import due, summaries
 from notifier.queries.inbox import page as inbox_page
+from tests.commands import Program
 from tests.pipeline.intake.test_accept_races import at_once
 from tests.stored import rows
 from tests.stored import sent_statements as statements
@@ -464,47 +462,17 @@ def test_a_hundred_events_at_the_same_moment_open_one_digest(fred: str, app: API
     assert (len(rows(Digest)), len(rows(DigestEntry))) == (1, 100)
 
 
-ANOTHER_PROCESS = """
-import os, sys
-from notifier.app import create_app
-from notifier.ground.config import Settings
-from notifier.core.submission import InlineRecipient, Submission
-from notifier.pipeline.intake.accept import accept
-from notifier.pipeline.intake.item import Caller, Item
-
-name = sys.argv[1]
-with create_app(Settings.from_env(os.environ)).app_context():
-    caller = Caller(None, is_test=False, may_be_urgent=False, types=None, request_id=name)
-    items = [
-        Item(caller, Submission("like", (InlineRecipient("fred"),), {"actor": f"{name}-{n}"}, channels=("inapp",)))
-        for n in range(20)
-    ]
-    print("ready", flush=True)
-    sys.stdin.readline()
-    for item in items:
-        print(type(accept([item])[0]).__name__)
-"""
-
-
-def test_processes_that_start_at_the_same_moment_open_one_digest(
-    fred: str, environment: dict[str, str], root: Path
-) -> None:
+def test_processes_that_start_at_the_same_moment_open_one_digest(fred: str, environment: dict[str, str]) -> None:
     if db.engine.dialect.name == "sqlite":
         pytest.skip("SQLite has one writer at a time")
-    names = ["a", "b"]
     given = {**{name: value for name, value in os.environ.items() if name in ("PATH", "HOME")}, **environment}
-    command, pipes = (
-        [sys.executable, "-W", "ignore", "-c", ANOTHER_PROCESS],
-        {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True},
-    )
-    processes = [subprocess.Popen([*command, name], env=given, cwd=root, **pipes) for name in names]
+    processes = [Program([name], given, module="tests.ledgers.gathering", talks=True) for name in ("a", "b")]
     for process in processes:
         assert process.stdout.readline() == "ready\n"
     for process in processes:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    said = [process.communicate()[0] for process in processes]
-    assert [text.count("Accepted") for text in said] == [20] * 2
+        process.say("go")
+    said = [process.rest(60) for process in processes]
+    assert [lines.count("Accepted") for lines in said] == [20] * 2
     assert (len(rows(Digest)), len(rows(DigestEntry))) == (1, 40)
 
 
