@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -94,9 +95,7 @@ def beside(stage: Stage) -> Found:
         if row.status == FINISHED:
             raise RuntimeError("the broadcast was over before the last urgent one: nothing was measured")
         begun_at = row.started_at
-        mine = (Delivery.broadcast_id == key, Delivery.channel == "email", Delivery.sent_at.is_not(None))
-        first_at = db.session.scalar(sa.select(sa.func.min(Delivery.sent_at)).where(*mine))
-        db.session.rollback()
+        first_at = wait_until(lambda: _first_mail_at(key), "its first mail is sent")
         broadcasts.cancel(key)
         ratios = {f"{name}_of_alone": round(meanwhile[name] / alone[name], 2) for name in alone}
         peak = peak_mb(web.process.pid)
@@ -104,13 +103,19 @@ def beside(stage: Stage) -> Found:
         session.execute(sa.update(Broadcast).where(Broadcast.id == key).values(finished_at=sa.func.now()))
     stage.installation.clear_queues()
     assert begun_at is not None
-    assert first_at is not None
     return {
         "first_ms": round((first_at - begun_at).total_seconds() * 1000, 1),
         **{f"{name}_p99_ms": value for name, value in meanwhile.items()},
         **ratios,
         **({"web_peak_mb": peak} if peak else {}),
     }
+
+
+def _first_mail_at(broadcast_id: UUID) -> datetime | None:
+    mine = (Delivery.broadcast_id == broadcast_id, Delivery.channel == "email", Delivery.sent_at.is_not(None))
+    found = db.session.scalar(sa.select(sa.func.min(Delivery.sent_at)).where(*mine))
+    db.session.rollback()
+    return found
 
 
 def _both(stage: Stage, web: Program) -> dict[str, float]:
