@@ -10,10 +10,12 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
-from sqlalchemy.exc import DBAPIError
+from flask import Flask
+from sqlalchemy.exc import DBAPIError, OperationalError
 
+from notifier.ground import database
 from notifier.ground.clock import now
-from notifier.ground.database import named, once_committed, prune, transaction, undone_by
+from notifier.ground.database import look_now, look_often, named, once_committed, prune, transaction, undone_by
 from notifier.ground.extensions import db
 from notifier.models import Flag, Tally
 from tests.stored import sent_statements
@@ -48,6 +50,22 @@ def test_named_rows_hold_what_the_database_said_under_the_names_of_the_columns()
         [row] = named(connection.execute(sa.select(sa.literal(1).label("id"), sa.literal("x").label("count"))))
 
     assert (row.id, row.count, tuple(row)) == (1, "x", (1, "x"))
+
+
+def test_who_only_reads_does_not_wait_again_and_again_for_a_database_that_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(database, "LOOK_S", 1e9)
+    app, looks = Flask(__name__), list[str]()
+
+    def look() -> None:
+        looks.append("away")
+        raise OperationalError("a look", None, Exception())
+
+    look_often(app, look)
+    for _ in range(3):
+        look_now(app)
+    assert looks == ["away"]
 
 
 @pytest.mark.parametrize("ends_well", [True, False])
