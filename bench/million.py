@@ -27,7 +27,7 @@ from bench.stage import micros
 from notifier.core.lifecycle import OPEN
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
-from notifier.models import Delivery
+from notifier.models import BroadcastTally, Delivery
 from notifier.signals.queueing import EXPAND_QUEUE
 
 _MARKS = (1, 2, 5, 10, 20, 50, 100)  # hundredths of the audience
@@ -118,9 +118,9 @@ def _broadcast(installation: Installation, upload_id: UUID, given: argparse.Name
         key = begin(upload_id)
         looker, costs = Looker(installation, key), Costs(installation, programs)
         marks = iter(given.people * mark // 100 for mark in _MARKS)
-        for shown in _looks(looker, lambda shown: shown["expanded"] >= given.people, marks_of=(marks, costs)):
-            last = shown
-        _compare(key, last)
+        for _ in _looks(looker, lambda shown: shown["expanded"] >= given.people, marks_of=(marks, costs)):
+            pass
+        is_right = _compare(key)
         expanding.stop()
         with running(installation.start("bench.worker", "serve")) as sending:
             programs["worker"] = sending
@@ -139,8 +139,7 @@ def _broadcast(installation: Installation, upload_id: UUID, given: argparse.Name
         for shown in _looks(looker, lambda shown: time.monotonic() > until or not _open(shown)):
             last = shown
         costs.line("cancelling", _ended(last) - before)
-        last = looker.look()
-    is_right = _compare(key, last) and not looker.wrong
+        is_right = _compare(key) and is_right and not looker.wrong
     print(json.dumps({"phase": "end", "looks": looker.looks, "wrong": looker.wrong, "is_right": is_right}), flush=True)
     return is_right
 
@@ -171,14 +170,18 @@ def _open(shown: dict[str, Any]) -> int:
     return sum(counts[status] for counts in shown["counts"]["channels"].values() for status in OPEN)
 
 
-def _compare(key: UUID, shown: dict[str, Any]) -> bool:
-    """With a full count, while nothing of it moves but what a scheduler does."""
-    counted = sa.select(Delivery.channel, Delivery.status, sa.func.count()).where(Delivery.broadcast_id == key)
-    found = {(channel, status): n for channel, status, n in db.session.execute(counted.group_by("channel", "status"))}
+def _compare(key: UUID) -> bool:
+    """The counts with a full count, in one statement and so at one moment, whatever moves meanwhile."""
+    told, made = BroadcastTally.__table__.c, Delivery.__table__.c
+    counted = sa.select(told.channel, told.status, told["count"].label("number")).where(told.broadcast_id == key)
+    full = sa.select(made.channel, made.status, -sa.func.count()).where(made.broadcast_id == key)
+    both = sa.union_all(counted, full.group_by(made.channel, made.status)).subquery()
+    total = sa.func.sum(both.c.number)
+    differences = sa.select(both.c.channel, both.c.status, total).group_by(both.c.channel, both.c.status)
+    found = db.session.execute(differences.having(total != 0)).all()
     db.session.rollback()
-    told = {(name, status): n for name, of in shown["counts"]["channels"].items() for status, n in of.items() if n}
-    print(json.dumps({"phase": "count", "same": found == told, "told": {" ".join(k): n for k, n in told.items()}}))
-    return found == told
+    print(json.dumps({"phase": "count", "same": not found, "differences": [list(map(str, row)) for row in found]}))
+    return not found
 
 
 def _bytes(installation: Installation) -> int:
