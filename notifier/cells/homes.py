@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from notifier.cells import client, neighbours
 from notifier.core.errors import Fault, Rejected
+from notifier.core.people import parse_user_id
 from notifier.core.worlds import shown_id
 from notifier.ground.cells import Cells
 from notifier.ground.clock import now
@@ -64,6 +65,20 @@ def remember(found: Mapping[str, str]) -> None:
             statement.on_conflict_do_update(index_elements=["user_id"], set_={"region": statement.excluded["region"]}),
             rows,
         )
+
+
+def known_elsewhere(user_id: str) -> tuple[str, str] | None:
+    """→ the other cell where somebody lives, as far as this one has heard, and its address."""
+    cells = current_settings().region
+    try:
+        parse_user_id(user_id)
+    except ValueError:
+        return None
+    if cells is None or not cells.others:
+        return None
+    region = db.session.scalar(sa.select(Home.region).where(Home.user_id == user_id))
+    url = cells.others.get(region) if region else None
+    return (region, url) if region and url else None
 
 
 def forget(user_ids: Collection[str]) -> None:

@@ -10,6 +10,7 @@ from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
+from notifier.cells import homes
 from notifier.core.errors import Rejected
 from notifier.core.worlds import is_of_tests
 from notifier.ground import tokens
@@ -42,13 +43,19 @@ _PLACES: Mapping[str, Callable[[Section, Row], str]] = {
 def listing() -> ResponseReturnValue:
     text = request.args.get("q", "").strip()
     lines, following = people.page(text, request.args.get("after"))
-    return render_template("admin/users.html", lines=lines, following=following, q=text)
+    home = None if lines else homes.known_elsewhere(text)
+    return render_template("admin/users.html", lines=lines, following=following, q=text, home=home)
 
 
 @pages.get("/<user_id>")
 @allow("viewer")
 def one(user_id: str) -> ResponseReturnValue:
-    return _page(user_id)
+    try:
+        return _page(user_id)
+    except Rejected:
+        if homes.known_elsewhere(user_id):
+            return redirect(url_for(".listing", q=user_id))  # which says where
+        raise
 
 
 def _page(user_id: str, link: str | None = None) -> str:

@@ -2,14 +2,18 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import sqlalchemy as sa
+from apiflask import APIFlask
 from flask import current_app
 
+from notifier.cells import homes
 from notifier.core.submission import InlineRecipient
+from notifier.ground.cells import Cells
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
@@ -46,6 +50,18 @@ def test_somebody_is_found_by_the_beginning_of_their_id_or_a_whole_address(
 ) -> None:
     page = viewer.get("/admin/users", query_string={"q": text}).text
     assert {name for name in cast if f'href="/admin/users/{name}"' in page} == found
+
+
+def test_whoever_lives_in_another_cell_is_looked_for_there(
+    viewer: Visitor, app: APIFlask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = Cells("eu", {"us": "https://us.example.com"}, ("k" * 40,))
+    monkeypatch.setitem(app.extensions, "settings", replace(app.extensions["settings"], region=cells))
+    homes.keep({"ann": "us"})
+    found = viewer.get("/admin/users", query_string={"q": "ann"}).text
+    assert 'href="https://us.example.com/admin/users/ann"' in found
+    assert viewer.get("/admin/users/ann").location == "/admin/users?q=ann"
+    assert "lives in" not in viewer.get("/admin/users", query_string={"q": "nobody"}).text
 
 
 def test_a_person_is_shown_with_masked_addresses_and_their_choices(viewer: Visitor, cast: Any) -> None:
