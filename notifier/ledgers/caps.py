@@ -12,8 +12,8 @@ quiet hours, an outage) keeps its first time.
 After a FLUSHALL the counts are rebuilt from the database, one query per batch, until everything planned before is a
 day old. (Deliveries that a mute has delayed by more than a day are missed.) While Redis is down everything passes
 uncounted: a cap prevents too many messages, and losing one that somebody waits for is worse. If a process is killed
-between counting and committing, or between committing and recounting, the counts are too high until a day after the
-deliveries were due.
+between counting and committing, whoever expands that submission again counts the same; what was submitted by a call
+that nobody repeats, and what was not recounted, counts until a day after the deliveries were due.
 """
 
 import json
@@ -46,9 +46,9 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A notification and what is planned for it so far."""
+    """A person's notification of a submission, and what is planned for it so far."""
 
-    notification_id: UUID
+    submission_id: UUID
     is_test: bool  # those of a test key are counted apart
     facts: Facts
     plan: Plan
@@ -68,7 +68,7 @@ class _Question:
     @property
     def as_json(self) -> list[Any]:
         limits = [(limit.scope, limit.window_s * 1000, limit.maximum) for limit in self.limits]
-        return [self.planned.notification_id.hex, list(self.due.items()), limits]
+        return [self.planned.submission_id.hex, list(self.due.items()), limits]
 
 
 def count(planned: Sequence[Planned], now: datetime, *, is_rehearsal: bool) -> dict[int, Mapping[str, Limit]]:
@@ -172,7 +172,7 @@ def _give_back(counted: Sequence[tuple[_Question, Collection[str]]]) -> None:
     try:
         with redis_store.client.pipeline(transaction=False) as pipe:
             for question, channels in counted:
-                members = (member_of(question.planned.notification_id, channel) for channel in channels)
+                members = (member_of(question.planned.submission_id, channel) for channel in channels)
                 pipe.zrem(key_of(question.set), *members)
             pipe.execute()
     except redis.RedisError as error:

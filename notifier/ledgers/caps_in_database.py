@@ -17,9 +17,9 @@ from notifier.ground.ids import first_at
 from notifier.ledgers.caps_in_redis import KEPT, CapSet, member_of, ms_of
 from notifier.models import Delivery, EventType, Notification
 
-_COLUMNS = (Notification.is_test, Notification.category, Notification.user_id, Notification.id, Notification.created_at)
+_notification = (Notification.is_test, Notification.category, Notification.user_id, Notification.submission_id)
 _LIMITED = (
-    sa.select(*_COLUMNS, Delivery.channel, Delivery.status, Delivery.due_at)
+    sa.select(*_notification, Notification.created_at, Delivery.channel, Delivery.status, Delivery.due_at)
     .join(Delivery, Delivery.notification_id == Notification.id)
     .join(EventType, EventType.key == Notification.type)
     .where(Notification.category.in_(LIMITED), Notification.priority != "urgent")
@@ -54,7 +54,7 @@ def _as_counted(rows: Iterable[Any]) -> dict[CapSet, list[tuple[int | None, str]
     for row in rows:
         at = None if row.status in lifecycle.LEFT_OUT else ms_of(max(row.created_at, row.due_at or row.created_at))
         members = found.setdefault((row.is_test, row.category, row.user_id), {})
-        member = member_of(row.id, row.channel)
+        member = member_of(row.submission_id, row.channel)
         members[member] = min((time for time in (at, members.get(member)) if time is not None), default=None)
     return {set_: [(at, member) for member, at in members.items()] for set_, members in found.items()}
 

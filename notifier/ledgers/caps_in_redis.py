@@ -8,15 +8,17 @@ from uuid import UUID
 
 from notifier.core.limits import WINDOWS_S
 
-ASKED_UNTIL = "notifier:caps:asked_until"  # until when (ms) the database may know of what a FLUSHALL took
+# The first release counted by notification, under `notifier:caps:`; such counts would come on top of ours.
+ASKED_UNTIL = "notifier:caps2:asked_until"  # until when (ms) the database may know of what a FLUSHALL took
 KEPT = timedelta(seconds=max(WINDOWS_S.values()))
 KEPT_MS = int(KEPT.total_seconds() * 1000)
 
 CapSet = tuple[bool, str, str]  # is it a test key's, category, user
 
-# A sorted set for each person and category: a member `id channel` for each channel of a notification, by the time (ms)
-# it is due, and the member `` (at -1) where it is known that nothing is missing. It is kept for a day after the last
-# one.
+# A sorted set for each person and category: a member `submission channel` for each channel of a notification, by the
+# time (ms) it is due, and the member `` (at -1) where it is known that nothing is missing. It is kept for a day after
+# the last one. A person gets one notification of a submission, and it has this id before it is stored: whoever
+# expands a submission again, since the one before was killed, counts the same members.
 _KEEP = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -29,8 +31,8 @@ end
 """
 # KEYS: ASKED_UNTIL, then the sets.
 # ARGV: how long all is kept; does it only look; notifications
-# [[set, id, [[channel, due]…], [[scope, window, maximum]…]]…]; what the database knows {set: [[time, member]…]}, and
-# until when it is to be asked (0: not known yet).
+# [[set, submission, [[channel, due]…], [[scope, window, maximum]…]]…]; what the database knows
+# {set: [[time, member]…]}, and until when it is to be asked (0: not known yet).
 # → {unknown: [set…], is_new: …}: the database is to be asked first; or {over: [{channel: number of the limit}…]}.
 COUNT = (
     _KEEP
@@ -67,16 +69,16 @@ for i = 2, #KEYS do
 end
 if #unknown > 0 then return cjson.encode({unknown = unknown, is_new = is_new}) end
 
--- [[time, id]…] of what is counted by a channel (`*`: by whichever) less than a window before or after a time,
--- in order.
-local function near(i, scope, at, window)
+-- [[time, submission]…] of what is counted of others by a channel (`*`: by whichever) less than a window before or
+-- after a time, in order.
+local function near(i, own, scope, at, window)
   local from, to = at - window, at + window
   local range = {string.format('(%.0f', from), string.format('(%.0f', to)}
   local flat = redis.call('ZRANGEBYSCORE', KEYS[i], range[1], range[2], 'WITHSCORES')
   local rows = {}
   local function take(time, member)
     local id, channel = string.match(member, '^(%S+) (.*)$')
-    if id and (scope == '*' or scope == channel) then table.insert(rows, {time, id}) end
+    if id and id ~= own and (scope == '*' or scope == channel) then table.insert(rows, {time, id}) end
   end
   for n = 1, #flat, 2 do take(tonumber(flat[n + 1]), flat[n]) end
   for _, row in ipairs(seen[i]) do
@@ -87,8 +89,8 @@ local function near(i, scope, at, window)
 end
 
 -- The most notifications that any window holds which contains this time.
-local function fullest(i, scope, at, window)
-  local rows, first, times, n, most = near(i, scope, at, window), 1, {}, 0, 0
+local function fullest(i, own, scope, at, window)
+  local rows, first, times, n, most = near(i, own, scope, at, window), 1, {}, 0, 0
   for _, row in ipairs(rows) do
     while rows[first][1] <= row[1] - window do
       local left = rows[first][2]
@@ -112,8 +114,8 @@ for n, one in ipairs(asked) do
     local channel, at = due[1], math.max(due[2], now)
     for number, limit in ipairs(one[4]) do
       local scope, window, maximum = limit[1], limit[2], limit[3]
-      local concerns = not over[n][channel] and (scope == '*' or scope == channel)
-      if concerns and size >= maximum and fullest(i, scope, at, window) >= maximum then over[n][channel] = number end
+      local concerns = not over[n][channel] and (scope == '*' or scope == channel) and size >= maximum
+      if concerns and fullest(i, id, scope, at, window) >= maximum then over[n][channel] = number end
     end
     if not over[n][channel] then table.insert(left, {at, id .. ' ' .. channel}) end
   end
@@ -146,11 +148,11 @@ end
 
 def key_of(set_: CapSet) -> str:
     is_test, category, user_id = set_
-    return f"notifier:caps:{'test-' if is_test else ''}{category}:{user_id}"
+    return f"notifier:caps2:{'test-' if is_test else ''}{category}:{user_id}"
 
 
-def member_of(notification_id: UUID, channel: str) -> str:
-    return f"{notification_id.hex} {channel}"
+def member_of(submission_id: UUID, channel: str) -> str:
+    return f"{submission_id.hex} {channel}"
 
 
 def ms_of(at: datetime) -> int:

@@ -79,7 +79,7 @@ def send(caller: Caller, cast: dict[str, str]) -> Submit:
 def pass_time(seconds: int) -> None:
     """Moves all that was counted into the past: Redis's own clock cannot be turned."""
     client = redis_store.client
-    for key in client.scan_iter("notifier:caps:*:*"):
+    for key in client.scan_iter("notifier:caps2:*:*"):
         for member, at in client.zrange(key, 0, -1, withscores=True):
             if member:
                 client.zadd(key, {member: at - seconds * 1000})
@@ -94,7 +94,7 @@ def counted(user_id: str = "alice", category: str = "marketing") -> int:
     return len(
         {
             member.split()[0]
-            for member in redis_store.client.zrange(f"notifier:caps:{category}:{user_id}", 0, -1)
+            for member in redis_store.client.zrange(f"notifier:caps2:{category}:{user_id}", 0, -1)
             if member
         }
     )
@@ -155,7 +155,7 @@ def test_no_hour_and_no_day_ever_sees_more_than_the_caps(
 ) -> None:
     """Whatever is submitted when, and for when."""
     redis_store.client.set(ASKED_UNTIL, 1)
-    redis_store.client.delete("notifier:caps:marketing:dave")
+    redis_store.client.delete("notifier:caps2:marketing:dave")
     at, sent = 0, list[int]()
     for pause, ahead in steps:
         pass_time(pause)
@@ -275,7 +275,7 @@ def test_one_channel_of_two_gives_back_its_own_count(
 
 def by_mail(user_id: str = "alice") -> int:
     return sum(
-        member.endswith(b" email") for member in redis_store.client.zrange(f"notifier:caps:marketing:{user_id}", 0, -1)
+        member.endswith(b" email") for member in redis_store.client.zrange(f"notifier:caps2:marketing:{user_id}", 0, -1)
     )
 
 
@@ -336,7 +336,7 @@ def test_nothing_is_counted_for_somebody_who_was_erased(send: Submit) -> None:
     send("alice")
     send("alice", send_at=later(3 * DAY))
     profiles.erase("alice")
-    assert not [key for key in redis_store.client.keys("notifier:caps:*") if key.endswith(b":alice")]
+    assert not [key for key in redis_store.client.keys("notifier:caps2:*") if key.endswith(b":alice")]
 
 
 def test_what_no_cap_concerned_is_not_counted_when_it_ends(cast: dict[str, str], submit: Submit) -> None:
@@ -348,7 +348,7 @@ def test_what_no_cap_concerned_is_not_counted_when_it_ends(cast: dict[str, str],
         submit("alice", channels=("email", "sms"), **fields)
     passed(status="queued")
     deliver([row.id for row in deliveries()])
-    assert redis_store.client.keys("notifier:caps:*") == []
+    assert redis_store.client.keys("notifier:caps2:*") == []
 
 
 def test_a_batch_gives_back_with_one_statement_and_one_round_trip(cast: dict[str, str], caller: Caller) -> None:
@@ -358,7 +358,7 @@ def test_a_batch_gives_back_with_one_statement_and_one_round_trip(cast: dict[str
             profiles.upsert([profiles.InlineRecipient(name, {"email": f"{name}@example.test"}) for name in names])
         accept([Item(caller, offer(name, channels=("email",), send_at=later(DAY))) for name in names])
         passed(status="waiting")
-        with questions("notifier:caps:") as asked, statements() as sent:
+        with questions("notifier:caps2:") as asked, statements() as sent:
             assert due.ring_due() == size
         assert [counted(name) for name in names] == [0] * size
         return len(asked), sum("JOIN event_type" in statement for statement in sent)
@@ -406,7 +406,7 @@ def test_some_are_neither_counted_nor_limited(send: Submit, case: str, fields: d
         source="test",
     )
     assert all(send("alice", **fields) for _ in range(12))
-    assert redis_store.client.keys("notifier:caps:*") == []
+    assert redis_store.client.keys("notifier:caps2:*") == []
 
 
 @ON_ONE_DATABASE
@@ -612,7 +612,7 @@ def test_a_dry_run_looks_and_counts_nothing(send: Submit, caller: Caller) -> Non
     assert traces() == []
     send("alice")
     send("alice")
-    redis_store.client.delete(ASKED_UNTIL, "notifier:caps:marketing:alice")
+    redis_store.client.delete(ASKED_UNTIL, "notifier:caps2:marketing:alice")
     before = traces()
     second = dry_run([item])[0]["notifications"]
     assert traces() == before
@@ -758,7 +758,7 @@ def test_the_database_is_asked_once_for_each_person(send: Submit) -> None:
 def test_once_redis_has_counted_for_a_day_the_database_is_not_asked(send: Submit) -> None:
     send("alice")
     redis_store.client.decrby(ASKED_UNTIL, DAY * 1000 + 1)
-    redis_store.client.delete("notifier:caps:marketing:bob")
+    redis_store.client.delete("notifier:caps2:marketing:bob")
     with statements() as sent:
         send("bob")
     assert not any("JOIN event_type" in statement for statement in sent)
@@ -775,4 +775,4 @@ def test_the_database_is_asked_until_all_is_over_that_was_planned_before_a_flush
 def test_what_is_counted_is_forgotten_a_day_after_the_last_is_due(send: Submit, ahead: int) -> None:
     send("alice", send_at=later(ahead))
     send("alice")
-    assert ahead + DAY - 60 < redis_store.client.ttl("notifier:caps:marketing:alice") <= ahead + DAY
+    assert ahead + DAY - 60 < redis_store.client.ttl("notifier:caps2:marketing:alice") <= ahead + DAY

@@ -77,7 +77,7 @@ def _facts(ids: Sequence[UUID], targets: Sequence[Target]) -> list[Facts]:
 
 
 def _planned(decided: Sequence[Decided]) -> list[Planned]:
-    return [Planned(one.notification_id, one.target.is_test, one.facts, one.plan) for one in decided]
+    return [Planned(one.target.submission_id, one.target.is_test, one.facts, one.plan) for one in decided]
 
 
 def _again(one: Decided, now: datetime, **changes: Any) -> None:

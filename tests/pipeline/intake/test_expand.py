@@ -88,7 +88,7 @@ def test_what_broke_off_goes_on_where_it_stopped(large: Submission, crash_in_chu
 def test_what_a_killed_worker_left_is_rung_by_the_sweep_and_finished_by_another(
     large: Submission, environment: dict[str, str]
 ) -> None:
-    dying = Program([str(large.id)], {**os.environ, **environment}, module="tests.pipeline.intake.dying")
+    dying = Program([str(large.id), "2"], {**os.environ, **environment}, module="tests.pipeline.intake.dying")
     assert dying.wait(300) == -signal.SIGKILL
     assert progress() == ("expanding", CHUNK)
     redis_store.client.delete(queue(EXPAND_QUEUE).key)
