@@ -38,7 +38,9 @@ def lasting_memory(app: APIFlask) -> Iterator[None]:
     """
     remembered = app.extensions
     remembered["kept"] = _Ageless({kind: _AgelessKind(known) for kind, known in remembered.get("kept", {}).items()})
-    ages = {name: remembered[name].at for name in ("providers", "limited_types") if name in remembered}
+    ages = {
+        name: remembered[name].at for name in ("providers", "limited_types", "producer_limits") if name in remembered
+    }
     for name in ages:
         remembered[name].at = math.inf
     looks = [(look, look.due_at) for look in remembered.get("looks", ())]

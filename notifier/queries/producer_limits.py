@@ -3,16 +3,15 @@
 The producers' own limits are read all at once and remembered for CACHED_S: few producers have any, and every send asks.
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from flask import current_app
 
-from notifier.ground.clock import now
 from notifier.ground.config import current_settings
 from notifier.ground.extensions import db
 from notifier.ground.phone_countries import country_of
@@ -34,20 +33,20 @@ class Own:
 
 @dataclass(slots=True)
 class _Known:
-    read_at: datetime | None = None
+    at: float = float("-inf")
     by_producer: Mapping[UUID, Own] = field(default_factory=dict)
 
 
 def own_limits() -> Mapping[UUID, Own]:
     """Of the producers that have any. At most one query every CACHED_S."""
     known: _Known = current_app.extensions.setdefault("producer_limits", _Known())
-    at = now()
-    if known.read_at is None or abs(at - known.read_at) >= timedelta(seconds=CACHED_S):
+    at = time.monotonic()
+    if at - known.at >= CACHED_S:
         columns = Producer.webhook_targets, Producer.phone_countries, Producer.daily_spend
         has_any = sa.or_(*(column.is_not(None) for column in columns))
         rows = db.session.execute(sa.select(Producer.id, Producer.name, *columns).where(has_any))
         known.by_producer = {row.id: _own(row) for row in rows}
-        known.read_at = at
+        known.at = at
     return known.by_producer
 
 
