@@ -56,7 +56,9 @@ class Kafka:
         self.send(queue, [])
 
     def send(self, queue: str, bodies: Sequence[bytes], *, key: str | None = None) -> None:
-        producer = Producer({"bootstrap.servers": self.brokers, "message.max.bytes": 100_000_000})
+        """Without a key each goes to any partition: of its own accord, a producer stays with one for a moment."""
+        options = {"bootstrap.servers": self.brokers, "message.max.bytes": 100_000_000}
+        producer = Producer({**options, "sticky.partitioning.linger.ms": 0})
         producer.list_topics(queue, timeout=30)  # the mock cluster makes a topic when it is asked for
         for body in bodies:
             producer.produce(queue, body, key)

@@ -14,7 +14,7 @@ from notifier.programs.arguments import read
 from tests.running import ROOT
 
 COMMAND = "$ python -m notifier capacity "
-_SHOWN = re.findall(r"```text.*\n\$ (.+)\n((?:.*\n)+?)```", (ROOT / "docs" / "capacity.md").read_text())
+_SHOWN = re.findall(r"```text by=.*\n\$ (.+)\n((?:.*\n)+?)```", (ROOT / "docs" / "capacity.md").read_text())
 
 
 def test_its_constants_are_those_of_the_bench_and_of_nobody_else() -> None:
