@@ -314,6 +314,25 @@ export interface components {
                 [key: string]: string;
             }[];
         };
+        /** @description What became of the part of a submission that is for people of one region. */
+        RegionalPart: {
+            region: string;
+            /**
+             * @description `held`: the cell gives no answer at the moment, and is told as soon as it does.
+             * @enum {string}
+             */
+            status: "accepted" | "held" | "refused";
+            recipients: number;
+            /** @default null */
+            id?: string | null;
+            /**
+             * @description A problem, as a call there would have been answered.
+             * @default null
+             */
+            error?: {
+                [key: string]: unknown;
+            } | null;
+        };
         ScheduleOut: {
             id: string;
             cron: string;
@@ -326,6 +345,11 @@ export interface components {
             last_submission: string | null;
             last_fault: string | null;
             created_at: string;
+            /**
+             * @description When it was made for people of several cells: each runs it for its own.
+             * @default null
+             */
+            regions?: components["schemas"]["RegionalPart"][] | null;
         };
         /** @description How phones present it. */
         PushIn: {
@@ -1053,25 +1077,6 @@ export interface components {
             id: string;
             user: string;
             deliveries: components["schemas"]["DeliveryOut"][];
-        };
-        /** @description What became of the part of a submission that is for people of one region. */
-        RegionalPart: {
-            region: string;
-            /**
-             * @description `held`: the cell gives no answer at the moment, and is told as soon as it does.
-             * @enum {string}
-             */
-            status: "accepted" | "held" | "refused";
-            recipients: number;
-            /** @default null */
-            id?: string | null;
-            /**
-             * @description A problem, as a call there would have been answered.
-             * @default null
-             */
-            error?: {
-                [key: string]: unknown;
-            } | null;
         };
         SubmissionOut: {
             id: string;

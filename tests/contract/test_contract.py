@@ -90,16 +90,16 @@ NOTHING = {
         }
     },
 }
-# A program with a client made by openapi-generator: its arguments are the installation's URL and a key
+# A program with a client made by openapi-generator: its arguments are the installation's URL and a key. Not of the type
+# of the document's examples, whose calls change it
 ONE_CALL = """
 import sys
 from openapi_client import ApiClient, Configuration, NotificationsApi, SubmissionIn
 
-said = {"type": "order_shipped", "recipients": [{"id": "made", "email": "made@example.test"}],
-        "data": {"order_id": "A1", "tracking_url": "https://example.test/A1"}}
+said = {"type": "order_packed", "recipients": [{"id": "made", "email": "made@example.test"}], "data": {"order_id": "A1"}}
 with ApiClient(Configuration(host=sys.argv[1], access_token=sys.argv[2])) as client:
     accepted = NotificationsApi(client).submit_notification(SubmissionIn.from_dict(said))
-print(accepted.status, sorted(delivery.channel for delivery in accepted.notifications[0].deliveries))
+print(accepted.status, accepted.notifications[0].user)
 """
 
 
@@ -132,7 +132,7 @@ def test_openapi_generator_makes_clients_without_a_warning_that_compile_and_call
     assert tsc("typescript-fetch/index.ts") == ""
     command = [sys.executable, "-c", ONE_CALL, f"http://127.0.0.1:{up.port}", KEY]
     told = subprocess.run(command, cwd=tmp_path / "python", capture_output=True, text=True, check=False)
-    assert (told.stdout, told.stderr) == ("accepted ['email', 'inapp', 'push', 'sms']\n", "")
+    assert (told.stdout, told.stderr) == ("accepted made\n", "")
 
 
 def test_the_types_of_the_javascript_client_are_those_of_the_document(up: Up) -> None:
