@@ -25,6 +25,17 @@ _PROCESSES.set_forkserver_preload([__name__])
 _End = str | Connection  # the path of a file, or a pipe
 
 
+def run_here(words: Sequence[str]) -> int:
+    """`python -m notifier WORDS…` in this process, which keeps its umask: a database server that a later test starts
+    would have files that nobody else may read.
+    """
+    mask = os.umask(0o077)
+    try:
+        return main(words)
+    finally:
+        os.umask(mask)
+
+
 class Program:
     """`python -m MODULE WORDS…` as it runs, with no other environment than this: much of `subprocess.Popen`.
 

@@ -96,7 +96,8 @@ ONE_CALL = """
 import sys
 from openapi_client import ApiClient, Configuration, NotificationsApi, SubmissionIn
 
-said = {"type": "order_packed", "recipients": [{"id": "made", "email": "made@example.test"}], "data": {"order_id": "A1"}}
+made = {"id": "made", "email": "made@example.test"}
+said = {"type": "order_packed", "recipients": [made], "data": {"order_id": "A1"}}
 with ApiClient(Configuration(host=sys.argv[1], access_token=sys.argv[2])) as client:
     accepted = NotificationsApi(client).submit_notification(SubmissionIn.from_dict(said))
 print(accepted.status, accepted.notifications[0].user)

@@ -11,13 +11,12 @@ import sqlalchemy as sa
 from apiflask import APIFlask
 from pytest_flask.live_server import LiveServer
 
-from notifier.__main__ import main
 from notifier.ground.clock import now
 from notifier.ground.extensions import db
 from notifier.models import Notification, Producer
 from notifier.programs.arguments import read
 from notifier.programs.send import BadWords, body_of
-from tests.commands import run_command
+from tests.commands import run_command, run_here
 from tests.running import free_port
 from tests.wire import AGAIN, CLOSED, LOST, Wire
 
@@ -95,7 +94,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tm
     def _call(*words: str, **changes: str) -> tuple[int, str, str]:
         for name, value in changes.items():
             monkeypatch.setenv(name, value)
-        code = main(["send", *words])
+        code = run_here(["send", *words])
         assert not (tmp_path / "none").exists()
         return (code, *capsys.readouterr())
 

@@ -3,7 +3,6 @@ this process.
 """
 
 import json
-import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,10 +13,10 @@ from apiflask import APIFlask
 from pytest_flask.live_server import LiveServer
 from werkzeug.serving import make_server
 
-from notifier.__main__ import main
 from notifier.batchworker import BatchWorker
 from notifier.programs.worker import source
 from notifier.signals import liveness, queueing
+from tests.commands import run_here
 
 PASSWORD = "hunter2-is-secret"
 
@@ -85,11 +84,7 @@ def doctor(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys:
     def call(*checks: str, **changes: str | None) -> Told:
         for name, value in {**environment, **changes}.items():
             monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
-        mask = os.umask(0o077)
-        try:
-            code = main(["doctor", "--json", *checks])
-        finally:
-            os.umask(mask)
+        code = run_here(["doctor", "--json", *checks])
         text = capsys.readouterr().out
         assert PASSWORD not in text
         document = json.loads(text)
