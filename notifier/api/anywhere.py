@@ -37,25 +37,34 @@ def submit(item: Item) -> Accepted:
 
 
 def dry_run(items: Sequence[Item]) -> list[dict[str, Any] | Rejected]:
-    """As `pipeline.intake.dry_run`, with what the other cells say of theirs."""
-    return [one if isinstance(one, Rejected) else _rehearsed(one) for one in sharing.share_out(items)]
+    """As `pipeline.intake.dry_run`, with what the other cells say of theirs. What is for people of this cell is decided
+    together.
+    """
+    shared = sharing.share_out(items)
+    here = sharing.of_this_cell(shared)
+    answers = iter(rehearsing.dry_run(here) if here else ())
+    return [
+        one if isinstance(one, Rejected) else _rehearsed(one, next(answers) if one.here is not None else None)
+        for one in shared
+    ]
 
 
-def _rehearsed(shared: Shared) -> dict[str, Any] | Rejected:
-    results: list[dict[str, Any] | Rejected] = [*rehearsing.dry_run([shared.here])] if shared.here is not None else []
+def _rehearsed(shared: Shared, here: dict[str, Any] | Rejected | None) -> dict[str, Any] | Rejected:
+    """`here`: what this cell says; None: none of them live here."""
+    if isinstance(here, Rejected) or (here is not None and not shared.others):
+        return here
+    answers = [] if here is None else [here]
     cells = current_settings().region
+    assert cells is not None, "there are no other cells"
     db.session.rollback()
     for region, call in shared.others:
-        assert cells is not None
         try:
             answered = ask(cells, region, replace(call, path=f"{call.path}?dry_run=true"))
-            results.append(answered.body if answered.status < 400 else _refused(answered))
         except Rejected as refused:
-            results.append(refused)
-    for one in results:
-        if isinstance(one, Rejected):
-            return one
-    answers = [one for one in results if not isinstance(one, Rejected)]
+            return refused
+        if answered.status >= 400:
+            return _refused(answered)
+        answers.append(answered.body)
     return {**answers[0], "notifications": _together(answers)}
 
 

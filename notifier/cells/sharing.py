@@ -61,11 +61,15 @@ def share_out(items: Sequence[Item]) -> list[Shared | Rejected]:
 
 def accepted(shared: Sequence[Shared | Rejected], take: Take) -> list[Accepted | Rejected]:
     """As `take` answers for the people who live here, in their order. An item without any is answered as held."""
-    here = [one.here for one in shared if isinstance(one, Shared) and one.here is not None]
+    here = of_this_cell(shared)
     answers = iter(take(here) if here else ())
-    return [
-        one if isinstance(one, Rejected) else next(answers) if one.here is not None else _held(one) for one in shared
-    ]
+    others = iter(_held([one for one in shared if isinstance(one, Shared) and one.here is None]))
+    return [one if isinstance(one, Rejected) else next(answers if one.here is not None else others) for one in shared]
+
+
+def of_this_cell(shared: Sequence[Shared | Rejected]) -> list[Item]:
+    """The parts that are for people of this cell, in their order."""
+    return [one.here for one in shared if isinstance(one, Shared) and one.here is not None]
 
 
 def say(shared: Shared) -> list[Answer | Held]:
@@ -79,27 +83,22 @@ def say(shared: Shared) -> list[Answer | Held]:
 
 def pass_on(shared: Collection[Shared]) -> None:
     """Stores what the other cells are to be told; the scheduler tells them."""
-    if new := {user_id: region for one in shared for user_id, region in one.new.items()}:
-        homes.keep(new)
-    if calls := [call for one in shared for call in one.others]:
-        forwards.hold(calls, is_said_now=False)
+    homes.keep({user_id: region for one in shared for user_id, region in one.new.items()})
+    forwards.hold([call for one in shared for call in one.others], is_said_now=False)
 
 
 def accept(items: Sequence[Item], take: Take = accepting.accept) -> list[Accepted | Rejected]:
     """As `pipeline.intake.accept`, for people of all cells."""
     shared = share_out(items)
     answers = accepted(shared, take)
-    pass_on([one for one, answer in zip(shared, answers, strict=True) if isinstance(one, Shared) and _is_in(answer)])
+    pairs = zip(shared, answers, strict=True)
+    pass_on([one for one, answer in pairs if isinstance(one, Shared) and isinstance(answer, Accepted)])
     return answers
 
 
 def accept_part(items: Sequence[Item]) -> list[Accepted | Rejected]:
     """As `pipeline.intake.accept.accept_part`, for people of all cells."""
     return accept(items, accepting.accept_part)
-
-
-def _is_in(answer: Accepted | Rejected) -> bool:
-    return isinstance(answer, Accepted)
 
 
 def _shared(cells: Cells, items: Sequence[Item]) -> list[Shared | Rejected]:
@@ -161,15 +160,14 @@ def held(shared: Shared) -> dict[str, Any]:
     return {"id": f"fwd_{shared.others[0][1].id}", "status": HELD, "notifications": None}
 
 
-def _held(one: Shared) -> Accepted | Rejected:
-    """Takes its key here as well: whoever guesses keys is told that it was used."""
-    answer = held(one)
-    once = one.item.submission.idempotency
-    if once is None:
-        return Accepted(answer)
+def _held(shared: Sequence[Shared]) -> list[Accepted | Rejected]:
+    """Takes their keys here as well, in one transaction: whoever guesses keys is told that they were used."""
+    if not shared:
+        return []
+    answers = [held(one) for one in shared]
     try:
         with transaction():
-            first = idempotency_keys.take(one.item.caller, *once, answer)
+            first = idempotency_keys.take_each([one.item for one in shared], answers)
     except Rejected as refused:
-        return refused
-    return Accepted(first, replayed=first != answer)
+        return [refused] * len(shared)
+    return [first.get(index, Accepted(answer)) for index, answer in enumerate(answers)]

@@ -42,7 +42,7 @@ _MOST_DEADLOCKS = 2
 _UNDO, _AFTER, _COMMITTED = "undo", "after", "committed"
 _CLOCK_DUE, _CLOCK_LOOK_S = "clock_due", 5.0
 _LOOKS, LOOK_S = "looks", 5.0
-_AWAY_UNTIL = "looks_away_until"
+_NOT_BEFORE = "looks_not_before"
 
 
 def retried(work: Callable[P, T]) -> Callable[P, T]:
@@ -109,15 +109,13 @@ def look_often(app: Flask, work: Callable[[], None]) -> None:
 
 def look_now(app: Flask) -> None:
     """For whoever reads in a process that has not written for LOOK_S: calls what `look_often` was given, in a session
-    of its own. A database that is away is not asked again for as long.
+    of its own. Of many that read at once one looks, and a database that is away is not asked again for LOOK_S.
     """
     at = time.monotonic()
-    if at >= app.extensions.get(_AWAY_UNTIL, at) and any(at >= look.due_at for look in app.extensions.get(_LOOKS, ())):
-        try:
-            with app.app_context():
-                _look_at_the_rest()
-        except UNAVAILABLE:
-            app.extensions[_AWAY_UNTIL] = time.monotonic() + LOOK_S
+    if at >= app.extensions.get(_NOT_BEFORE, at) and any(at >= look.due_at for look in app.extensions.get(_LOOKS, ())):
+        app.extensions[_NOT_BEFORE] = at + LOOK_S
+        with contextlib.suppress(*UNAVAILABLE), app.app_context():
+            _look_at_the_rest()
 
 
 def _look_at_the_rest() -> None:

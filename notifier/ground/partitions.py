@@ -94,9 +94,9 @@ def _time(key: int) -> datetime:
 # ---- those of times -------------------------------------------------------------------------------------------------
 
 
-def days_ahead(table: sa.Table) -> float:
-    """For how many days from now on there are partitions; below 0, rows go into the rest. One query."""
-    return (_time(_end_of(of(table), first_at(_today()).int)) - now()) / DAY
+def ahead(table: sa.Table) -> timedelta:
+    """For how long from now on there are partitions; below 0, rows go into the rest. One query."""
+    return _time(_end_of(of(table), first_at(_today()).int)) - now()
 
 
 def lay(key: "sa.Column[Any]", kept: timedelta | None) -> list[str]:
@@ -152,10 +152,10 @@ def drop(key: "sa.Column[Any]", oldest: datetime) -> int:
 # ---- those of positions ---------------------------------------------------------------------------------------------
 
 
-def days_of_positions(key: "sa.Column[Any]") -> int:
-    """How many partitions there are beyond the one in use: each takes a day, at least. Two queries."""
+def ahead_of_positions(key: "sa.Column[Any]") -> timedelta:
+    """A day for each partition beyond the one in use: it takes that, at least. Two queries."""
     cell = _given(key) // POSITIONS
-    return _end_of(of(key.table), cell * POSITIONS) // POSITIONS - 1 - cell
+    return (_end_of(of(key.table), cell * POSITIONS) // POSITIONS - 1 - cell) * DAY
 
 
 def lay_positions(key: "sa.Column[Any]") -> list[str]:

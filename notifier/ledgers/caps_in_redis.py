@@ -8,7 +8,7 @@ from uuid import UUID
 
 from notifier.core.limits import WINDOWS_S
 
-# The first release counted by notification, under `notifier:caps:`; such counts would come on top of ours.
+# Processes of an earlier version count by notification, under `notifier:caps:`; that would come on top of ours
 ASKED_UNTIL = "notifier:caps2:asked_until"  # until when (ms) the database may know of what a FLUSHALL took
 KEPT = timedelta(seconds=max(WINDOWS_S.values()))
 KEPT_MS = int(KEPT.total_seconds() * 1000)

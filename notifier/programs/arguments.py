@@ -25,9 +25,8 @@ def arguments() -> argparse.ArgumentParser:
         sub.set_defaults(program=program)
         return sub
 
-    for add in (_processes, _accounts, _producers, _providers, _flags, _files, _keys, _send, _capacity):
+    for add in (_processes, _installation, _accounts, _producers, _providers, _flags, _files, _keys, _send, _capacity):
         add(command)
-    command("demo", "notifier.programs.cli:demo", "add a demo person and a handful of notifications")
     return parser
 
 
@@ -79,11 +78,22 @@ def _processes(command: _Command) -> None:
         measured.add_argument("--metrics-fd", type=int, help=argparse.SUPPRESS)
 
 
-def _accounts(command: _Command) -> None:
+def _installation(command: _Command) -> None:
     migrate = command(
         "migrate", "notifier.programs.cli:migrate", "bring the database up to date; running it again changes nothing"
     )
     migrate.add_argument("--first-start", action="store_true", help=argparse.SUPPRESS)
+    doctor = command(
+        "doctor",
+        "",
+        "check the installation and say what to do; changes nothing, and ends with 1 when there is a fault",
+    )
+    doctor.add_argument("checks", nargs="*", metavar="CHECK", help="only these, such as 'redis clocks' (all)")
+    doctor.add_argument("--json", action="store_true", help="for machines")
+    command("demo", "notifier.programs.cli:demo", "add a demo person and a handful of notifications")
+
+
+def _accounts(command: _Command) -> None:
     admin = command(
         "create-admin",
         "notifier.programs.cli:create_admin",
@@ -96,6 +106,12 @@ def _accounts(command: _Command) -> None:
         "give somebody a new password; asks for it, or generates one when there is no terminal",
     )
     reset.add_argument("email", metavar="EMAIL")
+    lost = command(
+        "remove-second-factor",
+        "notifier.programs.cli:remove_second_factor",
+        "for somebody who has lost theirs: they sign in without one, and set up another",
+    )
+    lost.add_argument("email", metavar="EMAIL")
 
 
 def _producers(command: _Command) -> None:
@@ -199,13 +215,6 @@ def _files(command: _Command) -> None:
         action.add_argument("folder", metavar="DIR", help="with a file such as order_shipped.toml for each")
         if name == "push":
             action.add_argument("--publish", action="store_true", help="publish what differs, each file as a whole")
-    doctor = command(
-        "doctor",
-        "",
-        "check the installation and say what to do; changes nothing, and ends with 1 when there is a fault",
-    )
-    doctor.add_argument("checks", nargs="*", metavar="CHECK", help="only these, such as 'redis clocks' (all)")
-    doctor.add_argument("--json", action="store_true", help="for machines")
     export = command("export", "notifier.programs.export:run", "write the events of a span of time to a file")
     export.add_argument(
         "--since", required=True, metavar="T", help="a date or time, 2026-11-29 or 2026-11-29T08:30:00Z (UTC)"
@@ -216,12 +225,6 @@ def _files(command: _Command) -> None:
 
 
 def _keys(command: _Command) -> None:
-    lost = command(
-        "remove-second-factor",
-        "notifier.programs.cli:remove_second_factor",
-        "for somebody who has lost theirs: they sign in without one, and set up another",
-    )
-    lost.add_argument("email", metavar="EMAIL")
     command(
         "replace-signing-keys",
         "notifier.programs.cli:replace_signing_keys",

@@ -113,6 +113,21 @@ def test_notify_bulk_answers_as_bulk_does(people: Any) -> None:
     )
 
 
+def test_a_dry_run_decides_all_together(people: Any) -> None:
+    """As the real call does: the third is one more than a person gets of marketing in an hour."""
+    offers = [
+        {"userId": "123", "type": "INAPP", "template": "promotional_offer", "data": {"title": f"Offer {number}"}}
+        for number in range(3)
+    ]
+    results = people.post("/notify/bulk?dry_run=true", {"notifications": offers}).json["results"]
+    planned = [result["notifications"][0]["deliveries"][0] for result in results]
+    assert [(one["status"], one["reason"]) for one in planned] == [
+        ("queued", None),
+        ("queued", None),
+        ("skipped", "frequency_cap"),
+    ]
+
+
 # ---- GET /notify/status/{id} ----------------------------------------------------------------------------------------
 
 

@@ -132,13 +132,15 @@ def test_a_batch_of_any_size_asks_as_many_questions(us: Cell, key: tuple[Caller,
             db.session.add_all([User(id=f"{region}{number}") for number in range(20)])
             db.session.commit()
     asked = []
-    for size in (2, 20):
-        batch = [Item(key[0], submission(f"eu{number}", f"us{number}")) for number in range(size)]
+    for size in (1, 2, 20):  # the first finds what is remembered from then on
+        batch = [submission(f"eu{number}", f"us{number}") for number in range(size)]
+        batch += [submission(f"us{number}", idempotency=(f"{number} of {size}", "0" * 64)) for number in range(size)]
         with statements() as sent:
-            sharing.pass_on([one for one in sharing.share_out(batch) if isinstance(one, sharing.Shared)])
+            answers = accepted(key[0], *batch)
         asked.append(len(sent))
-    assert asked[0] == asked[1]
-    assert len(rows(Forward)) == 22
+        assert [type(one) for one in answers] == [Accepted] * 2 * size
+    assert asked[1] == asked[2]
+    assert len(rows(Forward)) == 46
 
 
 def test_a_run_of_a_schedule_goes_home_with_people_who_live_elsewhere_by_now(

@@ -79,7 +79,7 @@ DAYS = [f"p2026120{number}" for number in range(1, 9)]
 def test_there_is_one_for_each_day_of_the_next_week_and_each_is_made_once(clock: time_machine.Traveller) -> None:
     assert partitions.lay(LOG.c.id, 30 * DAY) == [f"log_{day}" for day in DAYS]
     assert partitions.lay(LOG.c.id, 30 * DAY) == []
-    assert partitions.days_ahead(LOG) == 7.5
+    assert partitions.ahead(LOG) == timedelta(days=7.5)
     clock.shift(DAY)
     assert partitions.lay(LOG.c.id, 30 * DAY) == ["log_p20261209"]
     add(BEGIN, BEGIN + DAY - timedelta(milliseconds=1), BEGIN + DAY)
@@ -89,15 +89,15 @@ def test_there_is_one_for_each_day_of_the_next_week_and_each_is_made_once(clock:
 def test_they_begin_with_today_where_there_are_none() -> None:
     with transaction() as session:
         session.execute(sa.text("DROP TABLE log_before, stream_before"))
-    assert partitions.days_ahead(LOG) == -0.5
-    assert partitions.days_of_positions(STREAM.c.id) == -1
+    assert partitions.ahead(LOG) == timedelta(days=-0.5)
+    assert partitions.ahead_of_positions(STREAM.c.id) == timedelta(days=-1)
     assert partitions.lay(LOG.c.id, 30 * DAY) == [f"log_{day}" for day in DAYS]
     assert partitions.lay_positions(STREAM.c.id)[0] == "stream_p000000"
 
 
 def test_what_is_kept_for_long_has_months() -> None:
     assert partitions.lay(LOG.c.id, None) == ["log_p20261201"]
-    assert partitions.days_ahead(LOG) == 30.5
+    assert partitions.ahead(LOG) == timedelta(days=30.5)
 
 
 def test_while_one_process_makes_them_another_makes_none() -> None:
@@ -119,7 +119,7 @@ def test_rows_are_taken_in_without_a_partition_and_get_it_later(clock: time_mach
         )
     add(late, BEGIN, BEGIN + DAY, BEGIN + 9 * DAY)
     assert places() == {"log_rest": 4}
-    assert partitions.days_ahead(LOG) < 0
+    assert partitions.ahead(LOG) < timedelta()
     partitions.lay(LOG.c.id, 30 * DAY)
     assert places() == {"log_p20261201": 1, "log_p20261202": 1, "log_rest": 2}
     clock.shift(5 * DAY)
@@ -246,7 +246,7 @@ def test_positions_go_on_in_another_partition_every_day(clock: time_machine.Trav
     size = partitions.POSITIONS
     partitions.lay_positions(STREAM.c.id)
     assert names(STREAM) == ["before", "p000001", "p000002", "p000003"]
-    assert partitions.days_of_positions(STREAM.c.id) == 3
+    assert partitions.ahead_of_positions(STREAM.c.id) == timedelta(days=3)
     assert say(BEGIN, BEGIN) == [1, 2]
     partitions.lay_positions(STREAM.c.id)
     assert say(BEGIN) == [3]
@@ -270,7 +270,7 @@ def test_positions_go_on_in_the_same_partition_while_there_is_no_other(clock: ti
     for _ in range(2):
         with pytest.raises(ProgrammingError, match="already exists"):
             partitions.lay_positions(STREAM.c.id)
-        assert partitions.days_of_positions(STREAM.c.id) == 0
+        assert partitions.ahead_of_positions(STREAM.c.id) == timedelta(days=0)
     assert say(BEGIN + DAY) == [2]
     with transaction() as session:
         session.execute(sa.text("DROP TABLE stream_p000002"))
@@ -280,9 +280,9 @@ def test_positions_without_a_partition_are_taken_in_and_get_it_later() -> None:
     with transaction() as session:
         session.execute(sa.text("SELECT setval('stream_id_seq', :last)"), {"last": 5 * partitions.POSITIONS})
     say(BEGIN)
-    assert (places(STREAM), partitions.days_of_positions(STREAM.c.id)) == ({"stream_rest": 1}, -5)
+    assert (places(STREAM), partitions.ahead_of_positions(STREAM.c.id)) == ({"stream_rest": 1}, timedelta(days=-5))
     partitions.lay_positions(STREAM.c.id)
-    assert (places(STREAM), partitions.days_of_positions(STREAM.c.id)) == ({"stream_p000005": 1}, 3)
+    assert (places(STREAM), partitions.ahead_of_positions(STREAM.c.id)) == ({"stream_p000005": 1}, timedelta(days=3))
 
 
 def test_a_full_partition_of_positions_goes_on_in_the_next() -> None:

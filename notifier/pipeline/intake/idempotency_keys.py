@@ -10,6 +10,7 @@ two calls at once store each item once. `upkeep.due` deletes these keys after a 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -50,19 +51,45 @@ def take(caller: Caller, key: str, digest: str, answer: dict[str, Any]) -> dict[
     Raises Rejected, as `claim`.
     """
     wanted = bytes.fromhex(digest)
-    row = {"body_digest": wanted, "submission_id": None, "answer": answer, "created_at": now()}
-    try:
-        bound_the_wait()
-        db.session.execute(insert(_keys).on_conflict_do_nothing(), [{**_names(caller, key), **row}])
-        stored = db.session.execute(sa.select(_keys.c.body_digest, _keys.c.answer).where(_is(caller, key))).one()
-    except UNAVAILABLE as error:
-        if sqlstate(error) == LOCK_NOT_AVAILABLE:
-            raise in_progress() from None
-        raise
+    _add([{**_names(caller, key), "body_digest": wanted, "answer": answer}])
+    stored = db.session.execute(sa.select(_keys.c.body_digest, _keys.c.answer).where(_is(caller, key))).one()
     if bytes(stored.body_digest) != wanted:
         raise mismatch()
     first: dict[str, Any] = stored.answer
     return first
+
+
+def take_each(batch: Sequence[Item], answers: Sequence[dict[str, Any]]) -> dict[int, Accepted | Rejected]:
+    """As `take`, for those that have a key: by index. A constant number of statements. `answers`: one each, all
+    different. Raises Rejected while one of the keys is in use.
+    """
+    pairs = zip(batch, answers, strict=True)
+    rows = [
+        {**_names(item.caller, key[1]), "body_digest": body_digest(item), "answer": answer}
+        for item, answer in pairs
+        if (key := key_of(item))
+    ]
+    if not rows:
+        return {}
+    _add(sorted(rows, key=lambda row: (str(row["producer_id"]), row["key"])))  # two processes lock in one order
+    return {
+        index: replace(first, replayed=first.answer != answers[index]) if isinstance(first, Accepted) else first
+        for index, first in first_answers(batch).items()
+    }
+
+
+def _add(rows: Sequence[dict[str, Any]]) -> None:
+    """Those that are not there. Raises Rejected while another call has one of them in hand."""
+    try:
+        bound_the_wait()
+        db.session.execute(
+            insert(_keys).on_conflict_do_nothing(),
+            [{**row, "submission_id": None, "created_at": now()} for row in rows],
+        )
+    except UNAVAILABLE as error:
+        if sqlstate(error) == LOCK_NOT_AVAILABLE:
+            raise in_progress() from None
+        raise
 
 
 def settle(caller: Caller, key: str, results: Sequence[dict[str, Any]]) -> None:

@@ -5,6 +5,7 @@ hold unique (docs/decisions.md).
 """
 
 import contextlib
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,8 +17,6 @@ from notifier.ground.config import current_settings
 from notifier.ground.database import UNAVAILABLE, sqlstate, transaction
 from notifier.models import Attempt, Capture, Event, SubscriptionAttempt
 
-_DAY_S = 86_400
-
 # The key → the name in `RETENTION`
 BY_TIME: "dict[sa.Column[Any], str]" = {
     Capture.__table__.c.id: "captures",
@@ -25,7 +24,7 @@ BY_TIME: "dict[sa.Column[Any], str]" = {
     Attempt.__table__.c.delivery_id: "calls",
 }
 BY_POSITION: "sa.Column[Any]" = Event.__table__.c.id
-LEAST_AHEAD = 2  # days
+LEAST_AHEAD = timedelta(days=2)
 REMEDY = (
     "Rows are stored as before, but cannot be dropped by the day. If a right is missing, let the user of DATABASE_URL "
     "own the tables and create in their schema; if a table stands in the way, rename it. Tried again every minute."
@@ -55,14 +54,14 @@ def keep() -> int:
             if new:
                 log.info("partitions.made", table=name, partitions=new)
                 _analyze(name)
-        metrics.series(metrics.partition_ahead, name).set(days_ahead(key) * _DAY_S)
+        metrics.series(metrics.partition_ahead, name).set(ahead(key).total_seconds())
     if failed:
         raise failed[0]
     return made
 
 
-def days_ahead(key: "sa.Column[Any]") -> float:
-    return partitions.days_of_positions(key) if key is BY_POSITION else partitions.days_ahead(key.table)
+def ahead(key: "sa.Column[Any]") -> timedelta:
+    return partitions.ahead_of_positions(key) if key is BY_POSITION else partitions.ahead(key.table)
 
 
 def _analyze(table: str) -> None:

@@ -111,8 +111,8 @@ def _ask(url: str, question: sa.TextClause) -> tuple[Any, ...]:
 
 def partitions_ahead() -> Iterator[Finding]:
     if db.engine.dialect.name == "postgresql":
-        ahead = {key.table.name: partitions.days_ahead(key) for key in (*partitions.BY_TIME, partitions.BY_POSITION)}
-        if few := [name for name, days in ahead.items() if days < partitions.LEAST_AHEAD]:
+        ahead = {key.table.name: partitions.ahead(key) for key in (*partitions.BY_TIME, partitions.BY_POSITION)}
+        if few := [name for name, left in ahead.items() if left < partitions.LEAST_AHEAD]:
             yield warning(
                 f"there are no partitions for the coming days: {', '.join(few)}",
                 "A running scheduler makes them; if it does, its log says why it cannot (partitions.not_made).",

@@ -42,14 +42,15 @@ def send(submit: Callable[..., Any], *names: str) -> None:
     deliver(db.session.scalars(sa.select(Delivery.id).where(Delivery.status == "queued")).all())
 
 
-def days(table: str) -> float:
-    return (metrics.REGISTRY.get_sample_value("notifier_partition_ahead_seconds", {"table": table}) or 0) / 86_400
+def ahead(table: str) -> timedelta:
+    found = metrics.REGISTRY.get_sample_value("notifier_partition_ahead_seconds", {"table": table})
+    return timedelta(seconds=found or 0)
 
 
 def test_all_that_grow_have_partitions_for_the_coming_days() -> None:
     assert upkeep.keep() > 0
     assert upkeep.keep() == 0
-    assert all(days(table) > upkeep.LEAST_AHEAD for table in TABLES)
+    assert all(ahead(table) > upkeep.LEAST_AHEAD for table in TABLES)
 
 
 def test_one_that_cannot_be_made_is_told_with_what_to_do_and_rows_are_stored_all_the_same(
@@ -65,7 +66,7 @@ def test_one_that_cannot_be_made_is_told_with_what_to_do_and_rows_are_stored_all
     [told] = [line for line in logs if line["event"] == "partitions.not_made"]
     assert (told["table"], told["remedy"]) == ("capture", upkeep.REMEDY)
     assert "already exists" in told["error"]
-    assert days("capture") < 4 < days("attempt")
+    assert ahead("capture") < timedelta(days=4) < ahead("attempt")
     send(submit, "erin")
     assert len(rows(Capture)) == len(rows(Attempt)) == 1
     with transaction() as session:
