@@ -1,8 +1,9 @@
 """What share of its yardstick each measurement reaches: by rate, and by CPU time.
 
 A yardstick is measured just before each round of what it judges, or in turns with it, so that a machine whose speed
-changes changes both. `judged` compares shares of CPU time, which other work on the machine hardly moves, with those in
-`shares.toml`.
+changes changes both. `judged` compares shares of CPU time with those in `shares.toml`. Other work on the machine, or on
+the one that it is a part of, can only make an operation dearer (caches are shared), and a large program more than a
+small loop: so a share of CPU is that of the cheapest rounds, as Python's `timeit` advises.
 """
 
 import statistics
@@ -45,13 +46,14 @@ def measured(stage: Stage, name: str, rounds: int = 1, *, is_alone: bool = False
     yardstick = None if is_alone else YARDSTICK_OF.get(name)
     if yardstick is None:
         return _medians([measure_of(name)(stage) for _ in range(rounds)]), None
-    pairs = []
+    bares, ours = [], []
     for _ in range(rounds):
-        bare, ours = (
+        bare, found = (
             _IN_TURN[name](stage) if name in _IN_TURN else (YARDSTICKS[yardstick](stage), MEASURES[name](stage))
         )
-        pairs.append((bare, {**ours, "share": rate_of(ours) / rate_of(bare), **_cpu_share(ours, bare)}))
-    return _medians([ours for _, ours in pairs]), _medians([bare for bare, _ in pairs])
+        bares.append(bare)
+        ours.append({**found, "share": rate_of(found) / rate_of(bare)})
+    return {**_medians(ours), **cpu_share(ours, bares)}, _medians(bares)
 
 
 def measure_of(name: str) -> Callable[[Stage], Found]:
@@ -63,8 +65,11 @@ def rate_of(found: Found) -> float:
     return next((value for figure, value in found.items() if figure.endswith("/s")), 0.0)
 
 
-def _cpu_share(ours: Found, bare: Found) -> Found:
-    return {"cpu_share": all_cpu_us(bare) / all_cpu_us(ours)} if "cpu_us" in ours else {}
+def cpu_share(ours: list[Found], bares: list[Found]) -> Found:
+    """Of the cheapest rounds."""
+    if "cpu_us" not in ours[0]:
+        return {}
+    return {"cpu_share": min(map(all_cpu_us, bares)) / min(map(all_cpu_us, ours))}
 
 
 def _medians(rounds: list[Found]) -> Found:
