@@ -58,21 +58,26 @@ def add_own(user_id: str, channel: str, value: str, *, label: str | None) -> Add
     if label is not None and len(label) > LONGEST_LABEL:
         raise refused(Fault("/label", "too_long", f"A name can have at most {LONGEST_LABEL} characters."))
     address = keep_own(user_id, channel, value, label=label)
-    if not works(address):
+    if needs_code(address):
         send_code(user_id, address.id)
     return address
 
 
+def needs_code(address: Address) -> bool:
+    """Whether a code does anything: it is switched off, not confirmed, or in use only because somebody else gave it."""
+    return not works(address) or address.confirmed_at is None
+
+
 def send_code(user_id: str, address_id: UUID) -> None:
-    """A new code for an address that is not confirmed, or was switched off. Raises Rejected if it is not theirs, or for
-    too many codes lately.
+    """A new code for an address that needs one. What somebody else gave stays in use meanwhile. Raises Rejected if it
+    is not theirs, is confirmed, or for too many codes lately.
 
     An address to which others have had too many codes sent gets none either, but the caller does not learn this.
     """
     with transaction() as session:
         address = find_own(session, user_id, address_id)
     carrier = _carrier(address.channel)
-    if works(address):
+    if not needs_code(address):
         raise Rejected("conflict", N_("This address is already confirmed."))
     if carrier is None:
         raise Rejected("conflict", N_("No code can be sent there at the moment."))
@@ -86,10 +91,11 @@ def send_code(user_id: str, address_id: UUID) -> None:
     }
     with transaction() as session:
         address = find_own(session, user_id, address_id)
-        if works(address):  # confirmed meanwhile
+        if not needs_code(address):  # confirmed meanwhile
             return
-        address.verified_at = address.confirmed_at = address.disabled_at = address.disabled_reason = None
-        forget_bounces([address.digest])
+        if not works(address):
+            address.verified_at = address.confirmed_at = address.disabled_at = address.disabled_reason = None
+            forget_bounces([address.digest])
         session.execute(
             insert(AddressCode)
             .values(address_id=address.id, **row)
@@ -127,11 +133,13 @@ def confirm(user_id: str, address_id: UUID, code: str) -> Address:
         is_right = counted is not None and bytes(counted.digest) in vault.forms(given)
         if is_right:
             session.execute(sa.delete(AddressCode).where(AddressCode.address_id == address_id))
+            had_worked = works(address)
             address.verified_at = address.confirmed_at = now()
             address.disabled_at = address.disabled_reason = None
             redigesting.settle([address.digest])
-            lifted = (Suppression.digest == vault.newest(address.digest), Suppression.reason == UNSUBSCRIBED)
-            session.execute(sa.delete(Suppression).where(*lifted))
+            if not had_worked:  # one in use is only shown to be theirs: what they unsubscribed it from stays so
+                lifted = (Suppression.digest == vault.newest(address.digest), Suppression.reason == UNSUBSCRIBED)
+                session.execute(sa.delete(Suppression).where(*lifted))
             tell(session, address, f"{address.masked} (not confirmed)", address.masked)
             current = primary_of(session, user_id, address.channel)
             if current is None or not works(current):

@@ -19,7 +19,8 @@ from notifier.queries.users import ADDRESS
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One address. `shown` is in full where that tells it apart, and masked where it is a secret. `state`: confirmed,
-    waiting, off. `is_left_out`: by the installation's list of webhook targets, so that nothing is sent there.
+    given (by somebody else, and in use), waiting, off. `is_left_out`: by the installation's list of webhook targets, so
+    that nothing is sent there.
 
     `code_until`: a code is on its way, and may be entered until then. `secret`: a webhook's, while it is being set up.
     `fingerprint`: the SHA-256 of a browser's endpoint, by which that browser knows itself in the list.
@@ -87,9 +88,9 @@ def _is_typed(channel: str) -> bool:
 
 def _entry(row: Address, code_until: datetime | None) -> Entry:
     channel = CHANNELS[row.channel]
-    state = "off" if row.disabled_at else "confirmed" if row.verified_at else "waiting"
     kind = channel.address
     is_device = kind is not None and not kind.is_typed
+    state = _state(row, is_device=is_device)
     is_secret = is_device or (kind is not None and kind.url is not None)
     url = kind.url(row.value) if is_device and kind and kind.url else None
     return Entry(
@@ -100,8 +101,8 @@ def _entry(row: Address, code_until: datetime | None) -> Entry:
         state=state,
         off_because=row.disabled_reason,
         is_main=row.is_primary and not channel.every_address,
-        may_be_main=state == "confirmed" and not row.is_primary and not channel.every_address,
-        code_until=code_until if state == "waiting" else None,
+        may_be_main=state in ("confirmed", "given") and not row.is_primary and not channel.every_address,
+        code_until=code_until if state in ("waiting", "given") else None,
         secret=row.secret if state == "waiting" else None,
         since=row.verified_at or row.created_at,
         fingerprint=sha256(url.encode()).hexdigest() if url else None,
@@ -109,3 +110,11 @@ def _entry(row: Address, code_until: datetime | None) -> Entry:
         app=row.app,
         is_left_out=webhook_targets.left_out_by(row.channel, row.value, None) is not None,
     )
+
+
+def _state(row: Address, *, is_device: bool) -> str:
+    if row.disabled_at:
+        return "off"
+    if row.verified_at is None:
+        return "waiting"
+    return "confirmed" if row.confirmed_at or is_device else "given"

@@ -59,7 +59,9 @@ class AddressLine:
     platform: str | None
     app: str | None
     is_main: bool
+    is_device: bool
     verified_at: datetime | None
+    confirmed_at: datetime | None
     disabled_at: datetime | None
     disabled_reason: str | None
     held: Sequence[Held]
@@ -166,7 +168,9 @@ def one(user_id: str) -> Person:
             platform=row.platform,
             app=row.app,
             is_main=row.is_primary and not (row.channel in CHANNELS and CHANNELS[row.channel].every_address),
+            is_device=row.is_device,
             verified_at=row.verified_at,
+            confirmed_at=row.confirmed_at,
             disabled_at=row.disabled_at,
             disabled_reason=row.disabled_reason,
             held=held.get(row.digest, []),

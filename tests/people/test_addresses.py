@@ -25,6 +25,7 @@ from notifier.ground.extensions import db
 from notifier.models import Address, AddressCode, ConsentEvent, Delivery, Notification, Suppression
 from notifier.people import addresses, profiles
 from notifier.people.addresses import MOST_ADDRESSES
+from notifier.people.suppressions import UNSUBSCRIBED
 from notifier.pipeline.delivery.deliver import deliver
 from notifier.queries import preferences, users
 from tests.channels.conftest import Authority, Sink
@@ -288,11 +289,23 @@ def test_a_name_has_a_length() -> None:
 
 
 def test_an_address_that_is_confirmed_already_gets_no_code() -> None:
-    assert address_codes.add_own("alice", "email", "alice@example.test", label="Home").label == "Home"
-    assert codes() == []
-    assert refused(address_codes.send_code, "alice", rows(Address, user_id="alice", channel="email")[0].id) == [
-        ("", "conflict")
-    ]
+    key = add_confirmed()
+    assert address_codes.add_own("alice", "email", NEW, label="Home").label == "Home"
+    assert len(codes()) == 1
+    assert refused(address_codes.send_code, "alice", key) == [("", "conflict")]
+
+
+def test_what_somebody_else_gave_stays_in_use_while_its_owner_confirms_it(submit: Any) -> None:
+    [address] = rows(Address, user_id="alice", channel="email")
+    with transaction() as session:
+        session.add(Suppression(digest=address.digest, scope="marketing", channel="email", reason=UNSUBSCRIBED))
+    assert address_codes.add_own("alice", "email", "alice@example.test", label=None).id == address.id
+    submit("alice", channels=("email",))
+    assert deliveries()[-1].status == "queued"
+    assert read(address.id).confirmed_at is None
+    address_codes.confirm("alice", address.id, codes()[0])
+    assert read(address.id).confirmed_at is not None
+    assert [row.scope for row in rows(Suppression)] == ["marketing"]  # to own it is not to want it
 
 
 def test_an_address_that_somebody_else_has_may_be_added_and_tells_nothing() -> None:

@@ -110,7 +110,7 @@ def add() -> ResponseReturnValue:
         return _refused(error, "add")
     return _done(
         _sent_to(address)
-        if address.verified_at is None or address.disabled_at
+        if address_codes.needs_code(address)
         else gettext("%(address)s is already one of your addresses.", address=address.masked)
     )
 

@@ -130,7 +130,9 @@ def test_their_link_is_sent_to_the_e_mail_they_have_confirmed_and_shown_to_nobod
     assert "no confirmed e-mail" in refused
     with transaction():
         profiles.upsert([InlineRecipient("dave", {"email": "dave@example.test"})])
-    assert "no confirmed e-mail" in operator.get("/admin/users/dave").text  # anybody may have given it
+    page = operator.get("/admin/users/dave").text
+    assert "no confirmed e-mail" in page  # anybody may have given it
+    assert "its owner has not confirmed it" in page
     with transaction() as session:
         session.execute(sa.update(Address).where(Address.user_id == "dave").values(confirmed_at=now()))
     answer = operator.post("/admin/users/dave/preference-link/send", follow_redirects=True)
