@@ -275,6 +275,10 @@ def test_an_account_of_the_environment_is_shown_and_tested_but_not_changed(admin
     answer = admin.post("/admin/providers/webhook/test", {"to": "https://127.0.0.1:1/hook"})
     assert answer.status_code == 303
     assert admin.post("/admin/providers/webhook", FORM).status_code == 404
+    assert "It works without settings; the environment may have some (SLACK_BOT_TOKEN" in " ".join(
+        admin.get("/admin/providers/slack").text.split()
+    )
+    assert "set by the environment" not in admin.get("/admin/providers").text
 
 
 @pytest.mark.parametrize(
