@@ -23,10 +23,12 @@ SHARES = (
     "rq:shares:"  # + a digest of the queues: what their classes are owed, for all workers that take from the same ones
 )
 _SHARES_KEPT_S = 3_600
+PRESSING = "rq:pressing"  # there as long as a job of the most pressing class was taken within PRESSING_S
+PRESSING_S = 2
 
-# KEYS: for each queue its list, its wip set and its wake list; at last what the classes are owed.
-# ARGV: now, lease, execution, worker, free, others' budget, behind, kept, number of classes, number of groups,
-#       share of each class, room of each group, then for each queue its class and its group (from 1).
+# KEYS: for each queue its list, its wip set and its wake list; at last what the classes are owed, and PRESSING.
+# ARGV: now, lease, execution, worker, free, others' budget, behind, kept, pressing, number of classes, number of
+#       groups, share of each class, room of each group, then for each queue its class and its group (from 1).
 # → for each job taken (none while `rq suspend` holds): index of its queue, id, data, whether it has failed before
 # (ended_at is set).
 #
@@ -37,16 +39,16 @@ _SCRIPT = """
 local at, lease, execution, worker = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if redis.call('EXISTS', 'rq:suspended') == 1 then return {} end
 local free, others, behind = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local classes, groups = tonumber(ARGV[9]), tonumber(ARGV[10])
-local shares = KEYS[#KEYS]
+local classes, groups = tonumber(ARGV[10]), tonumber(ARGV[11])
+local shares, pressing = KEYS[#KEYS - 1], KEYS[#KEYS]
 local share, room, queues, turn, taken = {}, {}, {}, {}, {}
-local n = 10
+local n = 11
 for c = 1, classes do share[c], queues[c], turn[c] = tonumber(ARGV[n + c]), {}, 1 end
 n = n + classes
 for g = 1, groups do room[g] = tonumber(ARGV[n + g]) end
 n = n + groups
 local waiting = 0
-for q = 1, (#KEYS - 1) / 3 do
+for q = 1, (#KEYS - 2) / 3 do
   local length = redis.call('LLEN', KEYS[3 * q - 2])
   if length > 0 then
     waiting = waiting + length
@@ -124,6 +126,7 @@ local function pop(queue, class)
   -- Jobs that are gone (cancelled) have used up nothing.
   room[queue.group] = room[queue.group] + queue.planned - got
   if class > 1 then others = others + queue.planned - got end
+  if class == 1 and got > 0 then redis.call('SET', pressing, 1, 'EX', ARGV[9]) end
   queue.planned = 0
   return got
 end
@@ -190,6 +193,7 @@ class Taker:
         self._keys = [
             *(prefix + source.name for source in self._sources for prefix in (QUEUE, WIP, WAKE)),
             SHARES + digest,
+            PRESSING,
         ]
         places = {group: index + 1 for index, group in enumerate(self._groups)}
         self._places = [number for source in self._sources for number in (source.rank + 1, places[source.group])]
@@ -201,7 +205,7 @@ class Taker:
         """
         execution = uuid4().hex
         rooms = [max(0, room[group]) for group in self._groups]
-        counts = [free, others, BEHIND, _SHARES_KEPT_S, len(self._shares), len(rooms)]
+        counts = [free, others, BEHIND, _SHARES_KEPT_S, PRESSING_S, len(self._shares), len(rooms)]
         arguments: list[Any] = [
             utcformat(now()),
             lease,

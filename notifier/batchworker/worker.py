@@ -22,11 +22,14 @@ from notifier.batchworker.contract import BatchHandler, Ended, Job
 from notifier.batchworker.lanes import Lanes
 from notifier.batchworker.plain import PlainJobs
 from notifier.batchworker.shares import WEIGHTS, ceiling, kept_for_urgent
-from notifier.batchworker.take import Raw, Source, Taker
+from notifier.batchworker.take import PRESSING_S, Raw, Source, Taker
 
 MOMENT_S = 0.002  # after which nothing more is expected to finish with the others
 LONGEST_BATCH_WAIT_S = 0.02  # finished jobs are recorded after this long at the latest
 MOST_TAKEN = 200
+# Of other jobs at once, while there are a few pressing ones now and then: the next of those is not to wait until two
+# hundred are begun and recorded. A flood of pressing ones has its share, as the others have theirs.
+MOST_BESIDE_PRESSING = 16
 LEASE_S = 120.0  # after which RQ calls a job abandoned whose worker says nothing
 BEAT_S = 5.0
 PAUSE_S = 1.0  # after the database or Redis failed
@@ -82,6 +85,7 @@ class BatchWorker(BaseWorker):
         self._latest_came_at = 0.0
         self._beat_at = 0.0
         self._paused_until = 0.0
+        self._pressing_until = 0.0
         self._is_busy = False
 
     @property
@@ -167,6 +171,13 @@ class BatchWorker(BaseWorker):
             return max(0.0, self._record_at() - time.monotonic())
         return min(PAUSE_S, BEAT_S)
 
+    def _presses(self, job: Job) -> bool:
+        return self._ranks[job.queue] == 0
+
+    @property
+    def _is_pressing(self) -> bool:
+        return time.monotonic() < self._pressing_until
+
     @property
     def _is_paused(self) -> bool:
         return time.monotonic() < self._paused_until
@@ -183,8 +194,10 @@ class BatchWorker(BaseWorker):
         if free <= 0 or self._is_paused:
             return 0
         held = self._held_by_group()
-        pressing = sum(1 for job in self._running if self._ranks[job.queue] == 0)
+        pressing = sum(map(self._presses, self._running))
         others = self.lane_count - kept_for_urgent(self.lane_count) - (len(self._running) - pressing)
+        if self._is_pressing:
+            others = min(others, MOST_BESIDE_PRESSING)
         try:
             raws = self._taker.take(
                 free=free,
@@ -209,6 +222,10 @@ class BatchWorker(BaseWorker):
     def _begin(self, raws: Sequence[Raw]) -> None:
         fresh = [raw.decode() for raw in raws if not raw.failed_before]
         stale = [raw for raw in raws if raw.failed_before]
+        pressing = sum(self._presses(job) for _, job in fresh)
+        if pressing:
+            is_flood = pressing > MOST_BESIDE_PRESSING
+            self._pressing_until = 0.0 if is_flood else time.monotonic() + PRESSING_S
         for handler, jobs in _grouped((self._handlers.get(function, self._plain), job) for function, job in fresh):
             self._begin_with(handler, jobs)
         if stale:
@@ -275,9 +292,16 @@ class BatchWorker(BaseWorker):
             return
         if self._is_paused:
             return
-        for handler, jobs in _grouped((self._running[job], job) for job in self._run_through):
+        for handler, jobs in _grouped((self._running[job], job) for job in self._in_this_batch()):
             self._finish_with(handler, jobs)
         self._run_through = [job for job in self._run_through if job in self._running]
+
+    def _in_this_batch(self) -> list[Job]:
+        """Of the jobs that have run: the pressing ones, and as many others as may be beside them."""
+        if not self._is_pressing:
+            return self._run_through
+        in_order = sorted(self._run_through, key=lambda job: not self._presses(job))
+        return in_order[: MOST_BESIDE_PRESSING + sum(map(self._presses, in_order))]
 
     def _finish_with(self, handler: BatchHandler, jobs: Sequence[Job]) -> None:
         try:

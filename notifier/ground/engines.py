@@ -1,7 +1,7 @@
 """How the engines of both databases are set up. Called by `create_app`, `ground.replica`, and by what only looks.
 
 SQLite: WAL, foreign keys, and `BEGIN IMMEDIATE` for writers. Waiting for its lock inside the C library would freeze a
-green-threaded web process, so the busy timeout is short and this module waits and retries.
+green-threaded web process, so this module waits for it, and the busy timeout of all else is short.
 """
 
 import re
@@ -19,6 +19,7 @@ from notifier.ground.fast_json import decoded, encoded_text
 
 _DATA_EXCEPTION, _TRANSACTION_ROLLBACK = "22", "40"  # classes of SQLSTATE
 _BUSY_TIMEOUT_S = 0.02
+_BUSY_TIMEOUT = f"PRAGMA busy_timeout={_BUSY_TIMEOUT_S * 1000:.0f}"
 _LOCK_WAIT_S = 10.0
 _LOOK_S = 3
 # Errors end up in the log, and the values of a statement are addresses, names, messages
@@ -126,12 +127,17 @@ def _begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN")
         return
     deadline = time.monotonic() + _LOCK_WAIT_S
-    while True:
-        try:
-            # The driver's cursor, not SQLAlchemy's: a busy lock is no error worth invalidating anything for.
-            connection.connection.cursor().execute("BEGIN IMMEDIATE")
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise OperationalError("BEGIN IMMEDIATE", None, error) from error
-            time.sleep(0.002)
+    # The driver's cursor, not SQLAlchemy's: a busy lock is no error worth invalidating anything for.
+    cursor = connection.connection.cursor()
+    cursor.execute("PRAGMA busy_timeout=0")
+    try:
+        while True:
+            try:
+                cursor.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise OperationalError("BEGIN IMMEDIATE", None, error) from error
+                time.sleep(0.002)
+    finally:
+        cursor.execute(_BUSY_TIMEOUT)

@@ -13,7 +13,7 @@ from rq.job import Job as RqJob
 
 from notifier.batchworker import Source
 from notifier.batchworker.shares import WEIGHTS, ceiling, kept_for_urgent
-from notifier.batchworker.take import QUEUE, SHARES, Taker
+from notifier.batchworker.take import PRESSING, QUEUE, SHARES, Taker
 
 CLASSES = ("urgent", "high", "medium", "low")
 CHANNELS = ("mail", "text")
@@ -155,6 +155,15 @@ def test_urgent_work_that_comes_to_a_long_backlog_is_taken_first(connection: red
         trial.fill(f"text.{name}", 500)
     trial.fill("text.urgent", 20)
     assert trial.take(20) == ["urgent"] * 20
+
+
+@pytest.mark.parametrize(("name", "presses"), [("mail.urgent", True), ("mail.high", False), ("mail.low", False)])
+def test_only_urgent_work_that_is_taken_presses(connection: redis.Redis, name: str, presses: bool) -> None:
+    trial = Trial(connection)
+    trial.fill(name, 1)
+    assert not connection.exists(PRESSING)
+    trial.take(1)
+    assert bool(connection.exists(PRESSING)) is presses
 
 
 def test_nobody_waits_for_classes_that_have_nothing(connection: redis.Redis) -> None:

@@ -185,6 +185,14 @@ def test_urgent_jobs_pass_a_backlog(connection: redis.Redis, echo: Echo) -> None
     assert set(echo.ran) == {*low, *urgent}
 
 
+def test_beside_a_little_urgent_work_the_rest_is_begun_a_few_at_a_time(connection: redis.Redis, echo: Echo) -> None:
+    low = enqueue(connection, "mail.low", *["fine"] * 100)
+    urgent = enqueue(connection, "text.urgent", "fine")
+    burst(connection, echo, lanes=64)
+    assert (echo.batches[0], max(echo.batches[1:])) == (1 + 32, module.MOST_BESIDE_PRESSING)
+    assert sorted(echo.ran) == sorted([*low, *urgent])
+
+
 def test_low_moves_under_a_flood_of_urgent_jobs(connection: redis.Redis, echo: Echo) -> None:
     enqueue(connection, "mail.urgent", *["fine"] * 300)
     low = set(enqueue(connection, "text.low", *["fine"] * 10))

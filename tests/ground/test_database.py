@@ -1,5 +1,6 @@
 """What the database may tell the log, and what a transaction takes back."""
 
+import sqlite3
 import traceback
 from collections.abc import Collection
 from contextlib import suppress
@@ -122,6 +123,20 @@ def test_old_rows_go_in_batches_of_a_thousand_and_the_others_stay(app: APIFlask,
         assert prune(Tally.__table__, Tally.at < at) == many
     assert sum(text.startswith("DELETE") for text in sent) == -(-many // 1_000)
     assert [row.channel for row in db.session.scalars(sa.select(Tally))] == ["sms"]
+
+
+def test_whoever_waits_to_write_does_so_outside_of_sqlite_which_would_freeze_green_threads(app: APIFlask) -> None:
+    if db.engine.dialect.name == "postgresql":
+        pytest.skip("the server does the waiting")
+    said = list[str]()
+    with db.engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        driver.set_trace_callback(said.append)
+        with connection.execution_options(writes=True).begin():
+            pass
+        driver.set_trace_callback(None)
+    assert said[:3] == ["PRAGMA busy_timeout=0", "BEGIN IMMEDIATE", "PRAGMA busy_timeout=20"]
 
 
 def test_what_another_transaction_holds_is_left_for_the_next_time(app: APIFlask) -> None:

@@ -34,10 +34,15 @@ from notifier.pipeline.planning import pacing
 from notifier.pipeline.planning.beforehand import SHOWN_BY_US, Beforehand
 from notifier.pipeline.planning.orders import Order, Target
 from notifier.pipeline.planning.store import Stored, announce, store
+from notifier.signals.queueing import has_pressing
 from notifier.words.compose import Wanted
 
 # Recipients in one transaction. SQLite has one writer at a time, and larger chunks would keep the others waiting.
 CHUNK = 250
+# While there are urgent deliveries, which would wait for the end of a chunk; then come the others' turns, as long as
+# the chunk took
+CHUNK_BESIDE_PRESSING = 50
+_LONGEST_WAY_GIVEN_S = 1.0
 _TURN_S = 60.0  # of one submission, in a worker that has others to expand; a job may take three minutes
 _LONGEST_PACE = timedelta(seconds=2)  # between two turns of a broadcast
 
@@ -65,15 +70,20 @@ def expand(submission_id: UUID) -> int:
     while the others have their turn, and the scheduler rings for the rest.
     """
     made, begun = 0, time.monotonic()
-    while (chunk := next_chunk(submission_id)) is not None:
-        stored = store_chunk(chunk)
-        if stored is None:  # another worker has done this one, and goes on
+    while True:
+        gives_way, chunk_begun = has_pressing(), time.monotonic()
+        chunk = next_chunk(submission_id, gives_way=gives_way)
+        stored = None if chunk is None else store_chunk(chunk)
+        if stored is None:  # done; or another worker has done this one, and goes on
             break
         announce(stored)
         made += len(stored.made)
+        took_s = time.monotonic() - chunk_begun
         if time.monotonic() - begun > _TURN_S:
             _leave(submission_id)
             break
+        if gives_way:
+            time.sleep(min(took_s, _LONGEST_WAY_GIVEN_S))
     return made
 
 
@@ -85,10 +95,11 @@ def _leave(submission_id: UUID) -> None:
         session.execute(at_work.values(wake_at=now).execution_options(synchronize_session=False))
 
 
-def next_chunk(submission_id: UUID) -> Chunk | None:
+def next_chunk(submission_id: UUID, *, gives_way: bool = False) -> Chunk | None:
     """None: all have had their turn, or nobody else is to have one. Outside the transaction that stores it, since
-    templates are people's programs.
+    templates are people's programs. `gives_way`: a small one.
     """
+    most = CHUNK_BESIDE_PRESSING if gives_way else CHUNK
     row = db.session.get(Submission, submission_id, populate_existing=True)
     if row is None or row.status != "expanding":
         db.session.close()
@@ -99,9 +110,9 @@ def next_chunk(submission_id: UUID) -> Chunk | None:
             _stop(row.id, reason)
             return None
         given: dict[str, Given] = body.get("given", {})
-        recipients, turn, flooded = body["recipients"][:CHUNK], None, body["flooded"]
+        recipients, turn, flooded = body["recipients"][:most], None, body["flooded"]
     else:
-        given, turn = {}, broadcasts.next_turn(row.id, CHUNK)
+        given, turn = {}, broadcasts.next_turn(row.id, most)
         if turn is None:
             return None
         recipients = turn.user_ids

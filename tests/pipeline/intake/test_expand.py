@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from apiflask import APIFlask
 
 from notifier.access import keys
+from notifier.batchworker.take import PRESSING
 from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
@@ -21,12 +22,12 @@ from notifier.ground.ids import parse
 from notifier.models import ApiKey, AuditEntry, InboxItem, Notification, Submission
 from notifier.people import profiles
 from notifier.pipeline.intake.broadcasts import KEY_REVOKED, SWITCHED_OFF
-from notifier.pipeline.intake.expand import CHUNK, expand, next_chunk, store_chunk
+from notifier.pipeline.intake.expand import CHUNK, CHUNK_BESIDE_PRESSING, expand, next_chunk, store_chunk
 from notifier.pipeline.intake.item import Caller
 from notifier.pipeline.planning import pacing
 from notifier.pipeline.upkeep import due, lost
 from notifier.queries.overview import held_back
-from notifier.signals.queueing import EXPAND_QUEUE, queue
+from notifier.signals.queueing import EXPAND_QUEUE, has_pressing, queue
 from tests.commands import Program
 from tests.stored import row_counts, rows
 
@@ -82,6 +83,15 @@ def test_what_broke_off_goes_on_where_it_stopped(large: Submission, crash_in_chu
     assert progress() == ("expanded", len(CROWD))
     assert stored() == Counter(CROWD)
     assert Counter(row.user_id for row in rows(InboxItem)) == Counter(CROWD)
+
+
+def test_while_urgent_work_is_done_chunks_are_small(large: Submission, crash_in_chunk: Callable[[int], None]) -> None:
+    redis_store.client.set(PRESSING, 1)
+    crash_in_chunk(3)
+    with pytest.raises(Crash):
+        expand(large.id)
+    assert progress() == ("expanding", 2 * CHUNK_BESIDE_PRESSING)
+    assert has_pressing()
 
 
 @pytest.mark.processes
