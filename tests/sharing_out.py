@@ -13,8 +13,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 _DATABASE = re.compile(r"[\[-](sqlite|postgresql)(?=[]-])")
 _TURNS = {"sqlite": 1, "postgresql": 2, "": 3}
-# Files and tests that PostgreSQL sees nothing new in, by `tests/statements.py`. `--everywhere` leaves none out.
-_ON_SQLITE = frozenset(Path(__file__).with_name("on_sqlite.txt").read_text().split())
+# Files, functions and rows that PostgreSQL sees nothing new in (`tests/statements.py`). `--everywhere` leaves none out.
+_ON_SQLITE = frozenset(Path(__file__).with_name("on_sqlite.txt").read_text().splitlines())
 _LONGEST = ("tests/programs/test_up.py", "tests/browser/test_pages.py")
 
 
@@ -32,7 +32,7 @@ def turn_of(nodeid: str) -> int:
 
 def is_left_out(nodeid: str) -> bool:
     path, database = share_of(nodeid)
-    return database == "postgresql" and not _ON_SQLITE.isdisjoint((path, nodeid.partition("[")[0]))
+    return database == "postgresql" and not _ON_SQLITE.isdisjoint((path, nodeid.partition("[")[0], nodeid))
 
 
 class ByFileAndDatabase(LoadScopeScheduling):

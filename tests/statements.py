@@ -1,5 +1,5 @@
 """What each test has PostgreSQL do: `pytest --statements FOLDER`; from that, `python -m tests.statements FOLDER` finds
-which tests need SQLite only, and writes their list, `tests/on_sqlite.txt`.
+which tests need SQLite only, and writes their list, `tests/on_sqlite.txt`: functions, or single rows of their tables.
 
 A statement is told from others by its text, without the number of values and rows. Of each, these count, and whatever
 some test does stays: that it is sent; that it finds or changes rows; each kind of value of each parameter; and each
@@ -27,8 +27,8 @@ from notifier.ground.config import ROOT
 LIST = Path(__file__).with_name("on_sqlite.txt")
 # In the name of a file, or the source of a test: what the two databases differ in whatever the statement
 _APART = re.compile(
-    r"thread|concurren|deadlock|(?<![a-z])(races?|lock(s|ed|ing)?)(?![a-z])|postgres|sqlite|dialect|migration"
-    r"|query_plan|explain|savepoint|popen|subprocess|run_command|\\0|\\x00|\\u[0d]",
+    r"thread|concurren|deadlock|(?<![a-z])(races?|lock(s|ed|ing)?)(?![a-z])|postgres|sqlite|dialect|migrat|partition"
+    r"|query_plan|explain|savepoint|search|popen|subprocess|run_command|\\0|\\x00|\\u[0d]",
     re.IGNORECASE,
 )
 _PARAMETER = re.compile(r"%\((\w+)\)s")
@@ -117,19 +117,21 @@ def _kinds(row: Any) -> Iterator[str]:
 
 
 def proposed(folder: Path) -> tuple[list[str], list[str]]:
-    """→ the test functions that are to stay on PostgreSQL, as cheap together as can be found, and those that may go."""
+    """→ the tests that are to stay on PostgreSQL, as cheap together as can be found, and those that may go: the names
+    of functions of which no row stays, and the full names of rows of others.
+    """
     deeds, seconds, failed = defaultdict[str, set[str]](set), defaultdict[str, float](float), set[str]()
     for file in folder.glob("*.jsonl"):
         for line in file.read_text().splitlines():
             entry = json.loads(line)
-            if "postgresql" in entry["test"]:
-                name = entry["test"].partition("[")[0]
+            if "postgresql" in (name := entry["test"]):
                 deeds[name].update(entry.get("deeds", ()))
                 seconds[name] += entry.get("seconds", 0)
                 failed |= {name} if entry.get("failed") else set()
     for name in failed:  # nothing is known of the rest of them
         del deeds[name]
-    staying = {name for name in deeds if stands_apart(name)}
+    apart = {function for function in map(function_of, deeds) if stands_apart(function)}
+    staying = {name for name in deeds if function_of(name) in apart}
     covered = {deed for name in staying for deed in deeds[name]}
     left = {name: rest for name, found in deeds.items() if (rest := found - covered)}
     while left:
@@ -137,7 +139,13 @@ def proposed(folder: Path) -> tuple[list[str], list[str]]:
         staying.add(best)
         found = left.pop(best)
         left = {name: rest for name, old in left.items() if (rest := old - found)}
-    return sorted(staying), sorted(deeds.keys() - staying)
+    kept = {function_of(name) for name in staying | failed}
+    going = {name if function_of(name) in kept else function_of(name) for name in deeds.keys() - staying}
+    return sorted(staying), sorted(going)
+
+
+def function_of(name: str) -> str:
+    return name.partition("[")[0]
 
 
 def stands_apart(name: str) -> bool:
@@ -156,4 +164,4 @@ def stands_apart(name: str) -> bool:
 if __name__ == "__main__":
     stay, go = proposed(Path(sys.argv[1]))
     LIST.write_text("".join(f"{name}\n" for name in go))
-    sys.stdout.write(f"{len(stay)} test functions stay on PostgreSQL, {len(go)} do not ({LIST})\n")
+    sys.stdout.write(f"{len(stay)} tests stay on PostgreSQL; functions and rows that do not: {len(go)} ({LIST})\n")
