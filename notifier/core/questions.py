@@ -267,7 +267,7 @@ def decide(case: Case) -> list[Route | Skip]:
             case.tell(no.rule, "skip", no.reason, no.detail)
             return [Skip(name, no.address, no.reason, no.detail, no.summary)]
     due_at, reason = case.due_at, case.reason
-    detail = {"until": timestamp(due_at)} if due_at else {}
+    detail = {"until": timestamp(due_at)} if due_at else NO_DETAIL
     routes = [Route(name, a, due_at, reason, detail, case.start.step, case.expires_at) for a in case.addresses]
     unserved = [Skip(name, address, "no_provider", _of_platform(address)) for address in case.unserved]
     flooded = [Skip(name, address, "recipient_limit") for address in case.flooded]

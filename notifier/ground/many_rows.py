@@ -23,20 +23,26 @@ _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # not a backslash and "u0000"
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """`bind` None: values go as they are. `is_shared`: many rows have the same value, which is bound once."""
+    """`bind` None: values go as they are. `shared_by`: what of a value tells that it is that of another row, too, and
+    so has been bound already; None: each row has its own.
+    """
 
     name: str
     bind: Bind | None
-    is_shared: bool
+    shared_by: Callable[[Any], Any] | None
 
     def bound(self, values: list[Any]) -> list[Any]:
-        bind = self.bind
+        bind, shared_by = self.bind, self.shared_by
         if bind is None:
             return values
-        if not self.is_shared:
+        if shared_by is None:
             return [None if value is None else bind(value) for value in values]
-        known: dict[Any, Any] = {None: None}
-        return [known[value] if value in known else known.setdefault(value, bind(value)) for value in values]
+        known: dict[Any, Any] = {shared_by(None): None}
+        keys = list(map(shared_by, values))
+        for key, value in zip(keys, values, strict=True):
+            if key not in known:
+                known[key] = bind(value)
+        return [known[key] for key in keys]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +84,7 @@ def _insert(table: sa.Table, given: tuple[str, ...], dialect: sa.Dialect) -> _In
     }
     bind = _as_driver_takes_it if dialect.name == "sqlite" else _as_json
     columns = tuple(
-        _Column(name, bind(table.c[name].type, dialect), isinstance(_plain(table.c[name].type), sa.DateTime))
-        for name in given
+        _Column(name, bind(table.c[name].type, dialect), _shared_by(_plain(table.c[name].type))) for name in given
     )
     quote = dialect.identifier_preparer.quote
     names = ", ".join(quote(name) for name in (*given, *defaults))
@@ -90,6 +95,19 @@ def _insert(table: sa.Table, given: tuple[str, ...], dialect: sa.Dialect) -> _In
         f"{quote(name)} {table.c[name].type.dialect_impl(dialect).compile(dialect)}" for name in (*given, *defaults)
     )
     return _Insert(f"{into} SELECT {names} FROM json_to_recordset(%(rows)s) AS given ({types})", columns, defaults)
+
+
+def _shared_by(type_: sa.types.TypeEngine[Any]) -> Callable[[Any], Any] | None:
+    """Times are compared. Documents and what is encrypted are the same where they are one object: what is said to a
+    whole audience is written, and encrypted, once.
+    """
+    if isinstance(type_, sa.DateTime):
+        return _itself
+    return id if isinstance(type_, sa.JSON | sa.LargeBinary) else None
+
+
+def _itself(value: Any) -> Any:
+    return value
 
 
 def _plain(type_: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:

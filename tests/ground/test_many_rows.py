@@ -126,6 +126,22 @@ def _stored(table: sa.Table) -> tuple[list[Any], list[Any]]:
     )
 
 
+def test_what_many_rows_say_is_encrypted_once_and_what_only_looks_alike_by_itself(app: APIFlask) -> None:
+    said = [DATA, DATA, dict(DATA), None]
+    rows = [
+        {**_A_NOTIFICATION, "id": new_id(), "user_id": name, "data": data, "created_at": AT}
+        for name, data in zip("abcd", said, strict=True)
+    ]
+    with transaction() as session:
+        session.execute(sa.insert(Submission).values(id=SUBMISSION, created_at=AT, **_A_SUBMISSION))
+        insert_rows(Notification.__table__, rows)
+
+    stored = sa.type_coerce(Notification.data, sa.LargeBinary)
+    first, second, third, none = db.session.scalars(sa.select(stored).order_by(Notification.user_id)).all()
+    assert (first == second, first == third, none) == (True, False, None)
+    assert db.session.scalars(sa.select(Notification.data).order_by(Notification.user_id)).all() == said
+
+
 def test_rows_of_one_batch_are_one_statement(app: APIFlask) -> None:
     rows = [{"id": new_id(), "created_at": AT, **_A_SUBMISSION} for _ in range(3000)]
     with sent_statements() as sent, transaction():

@@ -4,6 +4,7 @@ Called by `planning.store`, which may still change a draft before it stores the 
 """
 
 import operator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -36,7 +37,7 @@ class DeliveryDraft:
     status: str
     reason: str | None
     step: int
-    detail: dict[str, Any]
+    detail: Mapping[str, Any]
     due_at: datetime | None
     wake_at: datetime | None
     expires_at: datetime | None
@@ -101,7 +102,7 @@ def drafts_of(decided: Decided, now: datetime) -> list[DeliveryDraft]:
                 status=status,
                 reason=decision.reason,
                 step=decision.step if isinstance(decision, Route) else 0,
-                detail={**decision.detail, **only},
+                detail={**decision.detail, **only} if only else decision.detail,
                 due_at=due_at,
                 wake_at=wake_at,
                 expires_at=_expiry(decision, target),

@@ -156,7 +156,7 @@ class Order:
             "priority": self.priority,
             "template_id": wording.template_id,
             "variant_id": wording.variant_id,
-            "data": dict(self.data),
+            "data": self.data,  # one object for all: `many_rows` encrypts it once
             "routing": self.routing,
             "collapse_key": self.collapse_key,
             "sequence": self.sequence,

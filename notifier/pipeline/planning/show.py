@@ -46,7 +46,7 @@ class Showing:
         if isinstance(self.content, str):
             return left_out("template_error", {"message": self.content})
         times = {"wake_at": None, "sent_at": now, "delivered_at": now}
-        return lifecycle.DELIVERED, {"reason": None, "detail": dict(self.detail), "provider": self.channel, **times}
+        return lifecycle.DELIVERED, {"reason": None, "detail": self.detail, "provider": self.channel, **times}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,6 @@ def _row(one: Showing, content: Content, now: datetime) -> dict[str, Any]:
         "secondary_label": content.secondary_label,
         "secondary_url": content.secondary_url,
         "image": content.image,
-        "data": dict(one.data),
+        "data": one.data,
         "created_at": now,
     }
