@@ -2,7 +2,8 @@
 taken as before.
 
 `last_release.txt` is how PostgreSQL described the tables when that was released, and the words that stood in them and
-in Redis (CONTRIBUTING.md, "Commits and releases"): `PIN_SCHEMA=1` writes it.
+in Redis (CONTRIBUTING.md, "Commits and releases"): `PIN_SCHEMA=1` writes it. `last_release.py` names the release, whose
+processes tests/faults/test_last_release.py starts.
 """
 
 import os
