@@ -28,7 +28,7 @@ from notifier.core.bus_messages import DeadLetter, Message
 from notifier.ground.bus_urls import RabbitBus
 from notifier.ground.config import NotReady
 
-PREFETCH = 1_000
+PREFETCH = 2_000  # two batches: the next is taken while one is being stored
 _HEARTBEAT_S = 60
 _LARGEST_LETTER = 16 * 1024 * 1024  # that of RabbitMQ 4; a larger one would end the connection
 _LAG_KEPT_S = 5.0

@@ -31,7 +31,7 @@ class RedisSource:
         self._target = target
         self._me = new_hex()
         self._client: Any = None  # its types know what every version and every option may answer
-        self._in_hand: list[Message] = []
+        self._in_hand: set[str] = set()  # ids
         self._look_at = self._show_life_at = 0.0
         self._lag: tuple[float, int | None] | None = None
 
@@ -72,13 +72,15 @@ class RedisSource:
 
     def take(self, most: int, idle_s: float, more_s: float) -> list[Message]:
         """Those that another has left come first."""
-        self._in_hand = self._left_by_others(most)
+        found = self._left_by_others(most)
+        if not found:
+            found = self._read(most, idle_s)
+            if 0 < len(found) < most:
+                found += self._read(most - len(found), more_s)
         if not self._in_hand:
-            self._in_hand = self._read(most, idle_s)
-            if 0 < len(self._in_hand) < most:
-                self._in_hand += self._read(most - len(self._in_hand), more_s)
-        self._show_life_at = time.monotonic() + self._target.idle_s / _PARTS_OF_IDLE
-        return list(self._in_hand)
+            self._show_life_at = time.monotonic() + self._target.idle_s / _PARTS_OF_IDLE
+        self._in_hand |= {message.offset for message in found}
+        return found
 
     def _read(self, most: int, wait_s: float) -> list[Message]:
         target = self._target
@@ -100,13 +102,14 @@ class RedisSource:
         )
         if len(entries) < most:
             self._look_at = time.monotonic() + target.idle_s / _PARTS_OF_IDLE
-        return [self._message(*entry) for entry in entries if entry[1] is not None]  # None: it has been trimmed
+        left = [self._message(*entry) for entry in entries if entry[1] is not None]  # None: it has been trimmed
+        return [message for message in left if message.offset not in self._in_hand]
 
     def keep(self) -> None:
         if time.monotonic() < self._show_life_at or not self._in_hand:
             return
         self._show_life_at = time.monotonic() + self._target.idle_s / _PARTS_OF_IDLE
-        ids = [message.offset for message in self._in_hand]
+        ids = list(self._in_hand)
         self._asked(
             lambda client: client.xclaim(
                 self._target.stream, self._target.group, self._me, min_idle_time=0, message_ids=ids, justid=True
@@ -130,7 +133,7 @@ class RedisSource:
         ids = [message.offset for message in messages]
         if ids:
             self._asked(lambda client: client.xack(self._target.stream, self._target.group, *ids))
-        self._in_hand = []
+        self._in_hand -= set(ids)
 
     def lag(self) -> int | None:
         """What the group has not been given yet; None where Redis does not know (before 7.0, or after a deletion)."""

@@ -40,7 +40,7 @@ class Source(Protocol):
 
     def take(self, most: int, idle_s: float, more_s: float) -> list[Message]:
         """About so many messages at most, in their order: waits `idle_s` for the first, and then `more_s` for others.
-        Raises Away.
+        The batch before may not be acknowledged yet. Raises Away.
         """
 
     def keep(self) -> None:

@@ -38,7 +38,7 @@ class SqsSource:
         self._client: Any = None
         self._urls: dict[str, str] = {}
         self._threads: ThreadPoolExecutor | None = None
-        self._in_hand: list[Message] = []
+        self._in_hand: dict[str, Message] = {}  # by receipt
         self._hide_again_at = 0.0
         self._lag: tuple[float, int] | None = None
 
@@ -100,17 +100,17 @@ class SqsSource:
     def take(self, most: int, idle_s: float, more_s: float) -> list[Message]:
         """One call that waits; when it comes back full, several at once, until there is no more."""
         self._opened()
-        self._in_hand = []
-        found = self._receive(int(max(1, idle_s)))
+        found = self._receive(int(max(1, idle_s)) if idle_s else 0)
         ends_at = time.monotonic() + more_s
-        self._hide_again_at = ends_at + self._target.idle_s / _PARTS_OF_IDLE
+        if not self._in_hand:
+            self._hide_again_at = ends_at + self._target.idle_s / _PARTS_OF_IDLE
         is_full = len(found) == _A_CALL
         while is_full and len(found) + _CALLS * _A_CALL <= most and sum(len(one.body) for one in found) < MOST_BYTES:
             assert self._threads is not None
             rounds = list(self._threads.map(self._receive, [0] * _CALLS))
             found += [message for came in rounds for message in came]
             is_full = any(len(came) == _A_CALL for came in rounds) and time.monotonic() < ends_at
-        self._in_hand = list(found)
+        self._in_hand |= {message.handle: message for message in found}
         return found
 
     def _receive(self, wait_s: int) -> list[Message]:
@@ -141,7 +141,7 @@ class SqsSource:
         if time.monotonic() < self._hide_again_at:
             return
         self._hide_again_at = time.monotonic() + self._target.idle_s / _PARTS_OF_IDLE
-        for part in _calls(self._in_hand):
+        for part in _calls(list(self._in_hand.values())):
             entries = [{**one, "VisibilityTimeout": self._target.idle_s} for one in _entries(part)]
             self._ask("change_message_visibility_batch", QueueUrl=self._urls["queue"], Entries=entries)
 
@@ -174,7 +174,8 @@ class SqsSource:
         for answer in self._threads.map(self._delete, _calls(messages)):
             if failed := answer.get("Failed"):
                 log.warning("consume.not_acknowledged", bus=self._target.name, code=failed[0].get("Code"))
-        self._in_hand = []
+        for message in messages:
+            self._in_hand.pop(message.handle, None)
 
     def _delete(self, messages: Sequence[Message]) -> Any:
         return self._ask("delete_message_batch", QueueUrl=self._urls["queue"], Entries=_entries(messages))

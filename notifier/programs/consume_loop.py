@@ -4,12 +4,12 @@ Whatever is away, the batch in hand waits: it is kept from other consumers, and 
 the bus has given it to somebody else, or when the process is told to stop; then it is given again.
 """
 
+import contextlib
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Executor, ThreadPoolExecutor
 
-import structlog
 from flask import Flask
 
 from notifier.access.keys import KeyIdentity
@@ -18,39 +18,30 @@ from notifier.api.field_map import FieldMap
 from notifier.bus.source import Away, Source
 from notifier.cells import sharing
 from notifier.cells.sharing import Shared
-from notifier.core.bus_messages import DeadLetter, Message
+from notifier.core.bus_messages import Message
 from notifier.core.errors import Rejected
 from notifier.ground import metrics
 from notifier.ground.clock import now
-from notifier.ground.config import NotReady
+from notifier.ground.config import NotReady, current_settings
 from notifier.ground.database import UNAVAILABLE
 from notifier.ground.extensions import db
 from notifier.pipeline.intake import accept
-from notifier.pipeline.intake.idempotency_keys import IN_PROGRESS
+from notifier.pipeline.intake.accept import Committed
+from notifier.pipeline.intake.ahead import Prepared, prepare
 from notifier.pipeline.intake.item import Accepted, Item
+from notifier.programs.consume_batch import OURS, Batch, Pending
+from notifier.programs.consume_telling import Telling
 
 MOST = 1_000  # messages of a batch; as many people are stored in one transaction
+MANY = 100  # messages: there are more behind so many, and the next are taken while they are being stored
 IDLE_S, MORE_S = 1.0, 0.05  # how long the first message is waited for, and then others
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
 _KEEP_S = 0.5
 _MEASURED_S = 2.0
-_MOST_PEOPLE = 2_000
-_TRIES = 3  # of what fails for a reason of our own
-_LATER = {"unavailable", IN_PROGRESS}
-
-log = structlog.get_logger()
 
 
 class Stopped(Exception):
     """We are to end; the batch in hand is given again."""
-
-
-@dataclass(slots=True)
-class _Pending:
-    message: Message
-    item: Item
-    tries: int = 0
-    has_another_key: bool = False
 
 
 class Consumer:
@@ -65,135 +56,217 @@ class Consumer:
         names: FieldMap | None,
         is_stopping: Callable[[], bool],
     ) -> None:
-        self._app, self._source, self._name, self._key, self._names = app, source, name, key, names
+        self._app, self._source, self._key, self._names = app, source, key, names
         self._is_stopping = is_stopping
-        self._letters: list[DeadLetter] = []
-        self._oldest_at: float | None = None
+        self._in_hand: list[Batch] = []
         self._measure_at = 0.0
-        self._failures = 0
+        self._telling = Telling(name)
         metrics.bus_age.labels(name).set_function(self._age_s)
-        metrics.bus_lag.labels(name)
 
     def work(self) -> None:
         """Until told to stop."""
-        while not self._is_stopping():
-            self._measure()
-            try:
-                batch = self._take()
-                if batch:  # from here on nothing but its acknowledgement may let go of it
-                    self.handle(batch)
-            except Stopped:
-                return
+        before: Batch | None = None
+        with ThreadPoolExecutor(1, "storing") as thread, contextlib.suppress(Stopped):
+            while not self._is_stopping():
+                self._measure()
+                with self._app.app_context():
+                    before = self._take_turn(before, thread)
+            with self._app.app_context():
+                self._finish(before)
 
-    def _take(self) -> list[Message]:
+    def handle(self, taken: Sequence[Message]) -> None:
+        """Until all of them are acknowledged, or somebody else's. Raises Stopped."""
+        with self._app.app_context():
+            batch = self._hold(taken)
+            self._read(batch, self._identity())
+            self._finish(batch)
+
+    def _take_turn(self, before: Batch | None, thread: Executor) -> Batch | None:
+        """Takes a batch and stores it; of a large one only begins to, and finishes it in the next turn. `before`: that
+        of the last turn. → that of this one. Raises Stopped.
+
+        A transaction begins when all of the batch before has been committed: so what that has changed is known, and the
+        order is kept. What was found out earlier is looked at again inside (`accept.commit`).
+        """
+        batch = self._take(IDLE_S if before is None else 0.0)
+        is_ahead = batch is not None and self._read_ahead(batch)
+        if not is_ahead or not _is_stored(before):
+            self._finish(before)
+            before = None
+            if batch is not None:
+                key = self._identity()
+                if is_ahead:  # but that was long ago, perhaps
+                    batch.key, batch.prepared = key, None
+                else:
+                    self._read(batch, key)
+                batch.waiting = self._ours(batch.waiting)
+        if batch is not None and batch.prepared is not None:
+            batch.storing = thread.submit(self._commit, batch.prepared)
+        self._finish(before)
+        if batch is not None and batch.storing is not None:
+            return batch
+        self._finish(batch)
+        return None
+
+    def _take(self, idle_s: float) -> Batch | None:
         """Raises Stopped."""
         try:
-            batch = self._source.take(MOST, IDLE_S, MORE_S)
+            taken = self._source.take(MOST, idle_s, MORE_S)
         except (Away, NotReady) as error:
-            self._tell_away(error)
-            self._pause(self._pause_s())
-            return []
-        if batch:
-            self._works_again()
+            self._telling.bus_away(error)
+            if not self._in_hand:
+                self._pause(self._pause_s())
+            return None
+        if not taken:
+            return None
+        self._telling.works_again()
+        return self._hold(taken)
+
+    def _hold(self, taken: Sequence[Message]) -> Batch:
+        """From here on nothing but its acknowledgement may let go of it."""
+        oldest_at = min((one.at.timestamp() for one in taken if one.at), default=now().timestamp())
+        batch = Batch(taken, oldest_at)
+        self._in_hand.append(batch)
+        metrics.batch_items.labels("bus").observe(len(taken))
         return batch
 
-    def handle(self, batch: Sequence[Message]) -> None:
-        """Until all of it is acknowledged, or somebody else's. Raises Stopped."""
-        self._oldest_at = min((one.at.timestamp() for one in batch if one.at), default=now().timestamp())
-        self._letters = []
-        metrics.batch_items.labels("bus").observe(len(batch))
+    def _read_ahead(self, batch: Batch) -> bool:
+        """Does what can be done while the batch before is being stored; → whether anything could.
+
+        With other cells nothing can: where people live may be what that batch says. With SQLite nothing is gained: it
+        runs in this process, and its one lock would only be held for longer.
+        """
+        cells = current_settings().region
+        is_alone = db.engine.dialect.name == "sqlite" or (cells is not None and cells.others)
+        if len(batch.messages) < MANY or is_alone:
+            return False
         try:
-            with self._app.app_context():
-                self._store(batch)
-            ours = self._source.still_ours(batch)
-            place = {id(message): number for number, message in enumerate(batch)}
-            self._letters.sort(key=lambda letter: place[id(letter.message)])
-            if self._letters:
-                self._confirmed(lambda: self._source.bury(self._letters))
-                self._tell_buried()
-            if ours:
-                self._confirmed(lambda: self._source.acknowledge(self._source.still_ours(batch)))
+            key = self._key_now()
+        except (messages.KeyRefused, *UNAVAILABLE):
+            return False
+        self._read(batch, key)
+        batch.paid, batch.wait_s = self._charge(batch)
+        if first := batch.parts(batch.paid)[:1]:
+            with contextlib.suppress(*UNAVAILABLE):
+                batch.prepared = prepare([one.item for one in first[0]])
+        return True
+
+    def _commit(self, prepared: Prepared) -> Committed:
+        """In a thread of its own."""
+        with self._app.app_context():
+            return accept.commit(prepared)
+
+    def _read(self, batch: Batch, key: KeyIdentity) -> None:
+        batch.key = key
+        found = messages.read(key, batch.messages, self._names)
+        for message, one in zip(batch.messages, found, strict=True):
+            refused = one if isinstance(one, Rejected) else messages.cannot_ever_pass(one)
+            if refused is not None:
+                batch.refuse(message, refused)
+            else:
+                assert isinstance(one, Item)
+                batch.waiting.append(Pending(message, one))
+
+    def _finish(self, batch: Batch | None) -> None:
+        """Raises Stopped."""
+        if batch is None:
+            return
+        try:
+            self._store(batch)
+            self._end(batch)
         finally:
-            self._oldest_at = None
+            self._in_hand.remove(batch)
+
+    def _end(self, batch: Batch) -> None:
+        ours = self._source.still_ours(batch.messages)
+        if batch.letters:
+            letters = batch.letters_in_order()
+            self._confirmed(lambda: self._source.bury(letters))
+            self._telling.buried(letters)
+        if ours:
+            self._confirmed(lambda: self._source.acknowledge(self._source.still_ours(batch.messages)))
 
     # ---- storing
 
-    def _store(self, batch: Sequence[Message]) -> None:
-        key = self._identity()
-        waiting: list[_Pending] = []
-        for message, one in zip(batch, messages.read(key, batch, self._names), strict=True):
-            refused = one if isinstance(one, Rejected) else messages.cannot_ever_pass(one)
-            if refused is not None:
-                self._refuse(message, refused)
-            else:
-                assert isinstance(one, Item)
-                waiting.append(_Pending(message, one))
-        while waiting:
-            paid, wait_s = self._charge(key, waiting)
-            for part in _parts(waiting[:paid]):
-                self._accept(part)
-            waiting = waiting[paid:]
-            if waiting:
-                log.warning("consume.rate_limited", bus=self._name, messages=len(waiting), again_in_s=wait_s)
-                waiting = self._wait(waiting, wait_s)
-                key = self._identity()
+    def _store(self, batch: Batch) -> None:
+        while batch.waiting:
+            if batch.paid is None:
+                batch.paid, batch.wait_s = self._charge(batch)
+            paid, batch.paid = batch.paid, None
+            for part in batch.parts(paid):
+                self._accept(batch, part)
+            batch.waiting = batch.waiting[paid:]
+            if batch.waiting:
+                self._telling.rate_limited(len(batch.waiting), batch.wait_s)
+                batch.waiting = self._wait(batch.waiting, batch.wait_s)
+                batch.key = self._identity()
 
     def _identity(self) -> KeyIdentity:
         """Waits while the key is refused: whoever set it up wrongly shall lose nothing."""
         while True:
             try:
-                found = messages.identity(self._key)
-                db.session.close()
-                return found
+                return self._key_now()
             except messages.KeyRefused as error:
-                log.error("consume.key_refused", bus=self._name, reason=str(error))
+                self._telling.key_refused(error)
                 self._pause(LONGEST_PAUSE_S)
             except UNAVAILABLE as error:
-                self._tell_database_away(error)
+                self._telling.database_away(error)
                 self._pause(self._pause_s())
 
-    def _charge(self, key: KeyIdentity, waiting: Sequence[_Pending]) -> tuple[int, float]:
-        """→ how many of the first may pass, and in how many seconds the others may."""
-        for number, one in enumerate(waiting):
+    def _key_now(self) -> KeyIdentity:
+        """Raises KeyRefused, or one of UNAVAILABLE."""
+        try:
+            return messages.identity(self._key)
+        finally:
+            db.session.close()
+
+    def _charge(self, batch: Batch) -> tuple[int, float]:
+        """→ how many of the first that wait may pass, and in how many seconds the others may."""
+        assert batch.key is not None
+        for number, one in enumerate(batch.waiting):
             try:
-                messages.charge(key, one.item)
+                messages.charge(batch.key, one.item)
             except Rejected as refused:
                 return number, refused.retry_after or 1.0
-        return len(waiting), 0.0
+        return len(batch.waiting), 0.0
 
-    def _accept(self, waiting: list[_Pending]) -> None:
+    def _accept(self, batch: Batch, waiting: list[Pending]) -> None:
         while waiting:
-            at_once: list[_Pending] = []
-            later: list[_Pending] = []
+            at_once: list[Pending] = []
+            later: list[Pending] = []
             done: list[Shared] = []
-            for one, (part, answer) in zip(waiting, self._answers([one.item for one in waiting]), strict=True):
+            for one, (part, answer) in zip(waiting, self._answers(batch, waiting), strict=True):
                 if isinstance(answer, Rejected):
-                    if self._is_for_later(one, answer):
+                    if batch.is_for_later(one, answer):
                         later.append(one)
-                elif answer.replayed and one.message.is_first and not one.has_another_key:
+                elif one.is_another(answer):
                     one.item, one.has_another_key = messages.another_key(one.item), True
                     at_once.append(one)
                 else:
                     done += [part] if part is not None else []
-                    self._count("repeated" if answer.replayed else "accepted")
+                    self._telling.count("repeated" if answer.replayed else "accepted")
             self._pass_on(done)
             if len(later) < len(waiting):
-                self._works_again()
+                self._telling.works_again()
             waiting = at_once + (self._wait(later, self._pause_s()) if later else [])
 
-    def _answers(self, items: Sequence[Item]) -> Sequence[tuple[Shared | None, Accepted | Rejected]]:
+    def _answers(self, batch: Batch, waiting: Sequence[Pending]) -> Sequence[tuple[Shared | None, Accepted | Rejected]]:
         """With what other cells are to be told of each, if it is accepted."""
+        storing, batch.storing = batch.storing, None
         try:
-            shared = sharing.share_out(items)
+            if storing is not None:
+                committed = storing.result()
+                committed.announce()  # while the next one is being stored, perhaps
+                return [(None, answer) for answer in committed.answers]
+            shared = sharing.share_out([one.item for one in waiting])
             parts = [one if isinstance(one, Shared) else None for one in shared]
             return list(zip(parts, sharing.accepted(shared, accept.accept), strict=True))
         except UNAVAILABLE as error:
-            self._tell_database_away(error)
-            return [(None, Rejected("unavailable", ""))] * len(items)
+            self._telling.database_away(error)
+            return [(None, Rejected("unavailable", ""))] * len(waiting)
         except Exception:
-            log.exception("consume.failed", bus=self._name, messages=len(items))
-            refused = Rejected("internal_error", "it could not be stored; the log has the details")
-            return [(None, refused)] * len(items)
+            self._telling.failed(len(waiting))
+            return [(None, Rejected(OURS, "it could not be stored; the log has the details"))] * len(waiting)
         finally:
             db.session.remove()
 
@@ -204,27 +277,19 @@ class Consumer:
                 sharing.pass_on(done)
                 return
             except UNAVAILABLE as error:
-                self._tell_database_away(error)
+                self._telling.database_away(error)
             finally:
                 db.session.remove()
             self._pause(self._pause_s())
 
-    def _is_for_later(self, one: _Pending, refused: Rejected) -> bool:
-        """Whether it may be accepted at another time. If not, it is to be buried."""
-        one.tries += refused.code == "internal_error"
-        if refused.code in _LATER or 0 < one.tries < _TRIES:
-            return True
-        self._refuse(one.message, refused)
-        return False
-
-    def _refuse(self, message: Message, refused: Rejected) -> None:
-        self._letters.append(DeadLetter(message, refused.code, refused.detail))
-
     # ---- waiting
 
-    def _wait(self, waiting: list[_Pending], seconds: float) -> list[_Pending]:
+    def _wait(self, waiting: list[Pending], seconds: float) -> list[Pending]:
         """→ those that are still ours. Raises Stopped."""
         self._pause(seconds)
+        return self._ours(waiting)
+
+    def _ours(self, waiting: list[Pending]) -> list[Pending]:
         ours = {id(one) for one in self._source.still_ours([one.message for one in waiting])}
         return [one for one in waiting if id(one.message) in ours]
 
@@ -234,11 +299,11 @@ class Consumer:
         while True:
             if self._is_stopping():
                 raise Stopped
-            if self._oldest_at is not None:
+            if self._in_hand:
                 try:
                     self._source.keep()
                 except (Away, NotReady) as error:
-                    self._tell_away(error)
+                    self._telling.bus_away(error)
                 self._measure()
             left_s = ends_at - time.monotonic()
             if left_s <= 0:
@@ -250,67 +315,30 @@ class Consumer:
         while True:
             try:
                 call()
-                self._works_again()
+                self._telling.works_again()
                 return
             except (Away, NotReady) as error:
-                self._tell_away(error)
+                self._telling.bus_away(error)
                 self._pause(self._pause_s())
 
     def _pause_s(self) -> float:
-        grown = FIRST_PAUSE_S * 2.0 ** min(max(self._failures - 1, 0), 16)
+        grown = FIRST_PAUSE_S * 2.0 ** min(max(self._telling.failures - 1, 0), 16)
         return min(grown, LONGEST_PAUSE_S) * random.uniform(0.8, 1.2)
 
-    # ---- telling
-
-    def _tell_away(self, error: Away | NotReady) -> None:
-        self._failures += 1
-        code = error.code if isinstance(error, Away) else str(error)
-        log.warning("consume.bus_is_away", bus=self._name, code=code, failures=self._failures)
-
-    def _tell_database_away(self, error: Exception) -> None:
-        self._failures += 1
-        log.warning("consume.database_is_away", bus=self._name, error=type(error).__name__, failures=self._failures)
-
-    def _works_again(self) -> None:
-        if self._failures:
-            log.info("consume.works_again", bus=self._name, failures=self._failures)
-        self._failures = 0
-
-    def _tell_buried(self) -> None:
-        for letter in self._letters:
-            self._count("dead")
-            message = letter.message
-            place = {"topic": message.topic, "partition": message.partition, "offset": message.offset}
-            log.warning("consume.dead_letter", bus=self._name, code=letter.code, **place)
-
-    def _count(self, outcome: str) -> None:
-        metrics.series(metrics.bus_messages, self._name, outcome).inc()
-
     def _age_s(self) -> float:
-        oldest_at = self._oldest_at
+        oldest_at = min((batch.oldest_at for batch in list(self._in_hand)), default=None)
         return 0.0 if oldest_at is None else max(0.0, now().timestamp() - oldest_at)
 
     def _measure(self) -> None:
         if time.monotonic() < self._measure_at:
             return
         self._measure_at = time.monotonic() + _MEASURED_S
-        try:
-            lag = self._source.lag()
-        except (Away, NotReady):
-            return  # whoever takes or keeps will say so
-        if lag is not None:
-            metrics.bus_lag.labels(self._name).set(lag)
+        with contextlib.suppress(Away, NotReady):  # whoever takes or keeps will say so
+            self._telling.lag(self._source.lag())
 
 
-def _parts(waiting: Sequence[_Pending]) -> list[list[_Pending]]:
-    """What is stored in one transaction, so that nobody waits long for a lock."""
-    parts: list[list[_Pending]] = []
-    people = 0
-    for one in waiting:
-        cost = len(one.item.submission.recipients)
-        if not parts or people + cost > _MOST_PEOPLE:
-            parts.append([])
-            people = 0
-        parts[-1].append(one)
-        people += cost
-    return parts
+def _is_stored(batch: Batch | None) -> bool:
+    """Whether nothing of it is left to be stored. Waits for its transaction."""
+    if batch is None or batch.storing is None:
+        return batch is None
+    return batch.storing.exception() is None and batch.is_settled_by(batch.storing.result().answers)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +20,9 @@ from notifier.core.bus_messages import DeadLetter, Message
 from notifier.core.errors import Rejected
 from notifier.ground import metrics
 from notifier.ground.extensions import db
-from notifier.models import ApiKey, Notification, Submission
+from notifier.models import ApiKey, Delivery, Notification, Submission
+from notifier.pipeline.intake.accept import Committed
+from notifier.pipeline.intake.idempotency_keys import IN_PROGRESS
 from notifier.programs import consume_loop
 from notifier.programs.consume_loop import Consumer, Stopped
 
@@ -407,6 +410,108 @@ def test_who_is_told_to_stop_while_it_waits_acknowledges_nothing(
     with pytest.raises(Stopped):
         consuming.handle([said(1, b"bad"), said(2)])
     assert (bus.buried, bus.acknowledged) == ([], [])
+
+
+# ---- one batch while another is being stored ------------------------------------------------------------------------
+
+ON_POSTGRESQL = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+
+
+@pytest.fixture
+def work(app: APIFlask, bus: Bus, producer_key: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Until all these are acknowledged, or lost; three in a batch."""
+    monkeypatch.setattr(consume_loop, "MOST", 3)
+    monkeypatch.setattr(consume_loop, "MANY", 3)
+
+    def call(*messages: Message) -> None:
+        bus.waiting = list(messages)
+        Consumer(
+            app, bus, NAME, producer_key, None, lambda: len(bus.acknowledged) + len(bus.lost) >= len(messages)
+        ).work()
+
+    return call
+
+
+@ON_POSTGRESQL
+def test_the_next_batch_is_taken_while_one_is_being_stored(work: Any, bus: Bus, cast: Any) -> None:
+    taken_twice, waited = threading.Event(), []
+
+    def commit(_connection: Any) -> None:
+        if not waited and threading.current_thread() is not threading.main_thread():
+            waited.append(taken_twice.wait(30))
+
+    def take(*arguments: Any) -> list[Message]:
+        if len(bus.waiting) == 3:
+            taken_twice.set()
+        return Bus.take(bus, *arguments)
+
+    bus.take = take  # type: ignore[method-assign]
+    sa.event.listen(db.engine, "commit", commit)
+    try:
+        work(*(said(number) for number in range(6)))
+    finally:
+        sa.event.remove(db.engine, "commit", commit)
+    assert waited == [True]
+    assert stored() == [f"A{number}" for number in range(6)]
+    assert bus.acknowledged == list("012345")
+
+
+FAILURES = [
+    lambda _: sa.exc.OperationalError("commit", {}, Exception("away")),
+    lambda _: ZeroDivisionError(),
+    lambda items: Committed([Rejected(IN_PROGRESS, "")] * len(items)),
+]
+
+
+@ON_POSTGRESQL
+@pytest.mark.parametrize("failure", FAILURES, ids=["away", "fault", "in_progress"])
+def test_while_one_batch_fails_the_next_does_not_begin(
+    work: Any, bus: Bus, cast: Any, monkeypatch: pytest.MonkeyPatch, failure: Any
+) -> None:
+    real, failed = consume_loop.accept.commit, []
+
+    def commit(prepared: Any) -> Any:
+        if failed:
+            return real(prepared)
+        failed.append(answer := failure(prepared.batch))
+        bus.lost = {"1", "4"}
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(consume_loop.accept, "commit", commit)
+    work(*(said(number) for number in range(6)))
+    assert stored() == ["A0", "A2", "A3", "A5"]
+    assert (bus.acknowledged, bus.buried) == (list("0235"), [])
+
+
+@ON_POSTGRESQL
+def test_what_one_batch_has_changed_is_known_in_the_next(work: Any, bus: Bus, cast: Any) -> None:
+    """Somebody is created, and something said that is not to be repeated."""
+    newcomer = {"recipients": [{"id": "newcomer", "name": "New"}], "channels": ["inapp"]}
+    again = {"dedupe": True, "data": {"order_id": "A1"}}
+    work(said(0), said(1, again), said(2, newcomer), said(3, {**newcomer, "recipients": ["newcomer"]}), said(4, again))
+    assert bus.buried == []
+    assert stored() == ["A0", "A1", "A2", "A3", "A1"]
+    found = db.session.execute(
+        sa.select(Notification.user_id, Delivery.status, Delivery.reason)
+        .join(Delivery, Delivery.notification_id == Notification.id)
+        .where(Delivery.channel == "inapp")
+        .order_by(Notification.id)
+    ).all()
+    assert [tuple(row) for row in found[2:]] == [
+        ("newcomer", "delivered", None),
+        ("newcomer", "delivered", None),
+        ("alice", "skipped", "duplicate"),
+    ]
+
+
+@ON_POSTGRESQL
+def test_a_bad_message_among_others_is_buried_before_its_batch_is_acknowledged(work: Any, bus: Bus, cast: Any) -> None:
+    work(said(0), said(1, b"bad"), said(2), said(3, {"recipients": ["nobody-known"]}), said(4), said(5))
+    assert bus.order == ["bury", "acknowledge"] * 2
+    assert [letter.message.offset for letter in bus.buried] == ["1", "3"]
+    assert stored() == ["A0", "A2", "A4", "A5"]
 
 
 # ---- figures --------------------------------------------------------------------------------------------------------

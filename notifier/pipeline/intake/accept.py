@@ -5,7 +5,7 @@ demo. `judge` checks each item; a bad item never affects the others. User-writte
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,11 +13,8 @@ from uuid import UUID
 import structlog
 from sqlalchemy.exc import IntegrityError
 
-from notifier.catalogue.known import load_types, load_wordings
 from notifier.core.errors import Rejected
-from notifier.core.submission import InlineRecipient
-from notifier.core.worlds import has_inbox
-from notifier.ground import logs, shapes, tracing
+from notifier.ground import logs, shapes
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import (
     DEADLOCK_DETECTED,
@@ -28,24 +25,22 @@ from notifier.ground.database import (
     transaction,
 )
 from notifier.ground.extensions import redis_store
-from notifier.ground.ids import show
 from notifier.ground.many_rows import insert_rows
 from notifier.ledgers import audit, flood
 from notifier.ledgers.flood import Trigger
-from notifier.models import EventType, IdempotencyKey
+from notifier.models import IdempotencyKey
 from notifier.models import Submission as SubmissionRow
-from notifier.people.person import Person, as_reader, load_people, recall_readers
+from notifier.people.person import Person, load_people
+from notifier.pipeline.intake.ahead import Looked, Prepared, look, named, prepare
 from notifier.pipeline.intake.idempotency_keys import body_digest, in_progress
-from notifier.pipeline.intake.item import INLINE_LIMIT, Accepted, Item, Judged, Work, works_in
-from notifier.pipeline.intake.judge import goes_to_admins, judge, template_key
+from notifier.pipeline.intake.item import Accepted, Item, Judged, Work, works_in
+from notifier.pipeline.intake.judge import judge
 from notifier.pipeline.intake.recipients import keep_people, targets_of
-from notifier.pipeline.intake.schema_check import Outdated, check_against_schemas
-from notifier.pipeline.planning.beforehand import SHOWN_BY_US, Beforehand
-from notifier.pipeline.planning.orders import admin_user_ids, template_name, wording_of
+from notifier.pipeline.intake.schema_check import Outdated
+from notifier.pipeline.planning.beforehand import Beforehand
 from notifier.pipeline.planning.store import Stored, announce, store
 from notifier.providers import accounts as providers
 from notifier.signals import queueing
-from notifier.words.compose import Wanted
 
 EXPAND_GRACE = timedelta(seconds=10)
 _TRIES = 3
@@ -59,43 +54,49 @@ class _Overtaken(Exception):
     """
 
 
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """`answers`: one for each item, in order. `following`: what comes after the commit."""
+
+    answers: list[Accepted | Rejected]
+    following: Sequence[Callable[[], None]] = ()
+
+    def announce(self) -> None:
+        """Rings, publishes and writes the log, with no transaction open. Whoever dies before it loses nothing."""
+        for follow in self.following:
+            follow()
+
+
 def accept(batch: Sequence[Item]) -> list[Accepted | Rejected]:
     """One answer for each item, in order. Commits, then rings and publishes. Raises only when the database is away."""
-    if not tracing.is_on():
-        return _accept_all(batch)
-    spans = [tracing.begin("accept", item.caller.traceparent, batch=len(batch), **_named(item)) for item in batch]
+    committed = commit(prepare(batch))
+    committed.announce()
+    return committed.answers
+
+
+def commit(prepared: Prepared) -> Committed:
+    """`accept` without what comes before its transaction, and after it."""
     try:
-        answers = _accept_all(
-            [replace(item, traceparent=span.traceparent) for item, span in zip(batch, spans, strict=True)]
-        )
+        committed = _commit(prepared.batch, prepared.looked)
     except Exception as error:
-        for span in spans:
+        for span in prepared.spans:
             span.end(error=type(error).__name__)
         raise
-    for item, span, answer in zip(batch, spans, answers, strict=True):
-        if isinstance(answer, Rejected):
-            span.end(error=answer.code)
-        else:
-            span.end(submission=answer.answer["id"], type=item.submission.type, replayed=answer.replayed)
-    return answers
+    if prepared.spans:
+        for item, span, answer in zip(prepared.batch, prepared.spans, committed.answers, strict=True):
+            if isinstance(answer, Rejected):
+                span.end(error=answer.code)
+            else:
+                span.end(submission=answer.answer["id"], type=item.submission.type, replayed=answer.replayed)
+    return committed
 
 
-def _named(item: Item) -> dict[str, str | None]:
-    producer_id = item.caller.producer_id
-    return {
-        "request_id": item.caller.request_id,
-        "producer": show("prd", producer_id) if producer_id else None,
-    }
-
-
-def _accept_all(batch: Sequence[Item]) -> list[Accepted | Rejected]:
-    """As `accept`.
-
-    If another process was faster (it stored one of our idempotency keys, erased somebody, or won a deadlock), the batch
-    is decided again. If that fails too, the items are tried one by one.
+def _commit(batch: Sequence[Item], looked: Looked | None) -> Committed:
+    """If another process was faster (it stored one of our idempotency keys, erased somebody, or won a deadlock), the
+    batch is decided again. If that fails too, the items are tried one by one.
     """
     if not batch:
-        return []
+        return Committed([])
     providers.refresh()
     flooded = flood.over_limit(
         [(recipient.id, item.submission.type) for item in batch for recipient in item.submission.recipients]
@@ -103,7 +104,9 @@ def _accept_all(batch: Sequence[Item]) -> list[Accepted | Rejected]:
     redis_store.look()
     for attempt in range(_TRIES):
         try:
-            return _accept(batch, flooded, is_last=attempt == _TRIES - 1)
+            if looked is None:
+                looked = look(batch)
+            return _store_all(batch, looked, flooded, is_last=attempt == _TRIES - 1)
         except (IntegrityError, Outdated, _Overtaken) as error:
             failure: Exception = error
         except UNAVAILABLE as error:
@@ -115,12 +118,27 @@ def _accept_all(batch: Sequence[Item]) -> list[Accepted | Rejected]:
         except Exception as error:
             failure = error
             break
+        looked = None
     if len(batch) > 1:
         log.warning("accept.batch_failed", items=len(batch), exc_info=failure)
-        return [answer for item in batch for answer in _accept_part([item], _accept_all)]
+        return _one_by_one(batch)
     if sqlstate(failure) == LOCK_NOT_AVAILABLE:
-        return [in_progress()]
+        return Committed([in_progress()])
     raise failure
+
+
+def _one_by_one(batch: Sequence[Item]) -> Committed:
+    answers: list[Accepted | Rejected] = []
+    following: list[Callable[[], None]] = []
+
+    def take(items: Sequence[Item]) -> list[Accepted | Rejected]:
+        committed = _commit(items, None)
+        following.extend(committed.following)
+        return committed.answers
+
+    for item in batch:
+        answers += _accept_part([item], take)
+    return Committed(answers, following)
 
 
 def accept_one(item: Item) -> Accepted:
@@ -155,43 +173,45 @@ def _accept_part(
         return [Rejected("internal_error", "this one could not be stored") for _ in batch]
 
 
-def _accept(batch: Sequence[Item], flooded: Collection[Trigger], *, is_last: bool) -> list[Accepted | Rejected]:
+def _store_all(batch: Sequence[Item], looked: Looked, flooded: Collection[Trigger], *, is_last: bool) -> Committed:
     now = clock_now()
-    checked, words = check_against_schemas(batch), _words_of(batch)
     with transaction():
-        judged, known = judge(batch, now, checked)
+        judged, known = judge(batch, now, looked.checked)
         fresh, overtaken = keep_people([work for work in works_in(judged) if work.repeats is None])
         if overtaken:
             raise _Overtaken
         changed = {recipient.id for work in fresh for recipient in work.changed}
         unchanged = {user_id: person for user_id, person in known.items() if user_id not in changed}
-        stored, answers = _store(fresh, unchanged, flooded, words, now)
-        if words.is_surprised and not is_last:
+        stored, answers = _store(fresh, unchanged, flooded, looked.words, now)
+        if looked.words.is_surprised and not is_last:
             raise _Overtaken
         _store_keys(fresh, answers, now)
         audit.write_each(_noted(work.item.noted, answers[work.submission_id]) for work in fresh if work.item.noted)
-    announce(stored)
-    queueing.ring_expand(work.submission_id for work in fresh if work.is_expanded_later)
-    with logs.at_once():
-        for item, one in zip(batch, judged, strict=True):
-            _say(item, one, answers)
-    return [_answered(one, answers) if isinstance(one, Work) else one for one in judged]
+
+    def follow() -> None:
+        announce(stored)
+        queueing.ring_expand(work.submission_id for work in fresh if work.is_expanded_later)
+        with logs.at_once():
+            for item, one in zip(batch, judged, strict=True):
+                _say(item, one, answers)
+
+    return Committed([_answered(one, answers) if isinstance(one, Work) else one for one in judged], [follow])
 
 
 def _say(item: Item, one: Judged, answers: Mapping[UUID, dict[str, Any]]) -> None:
     """Most are for one person: such a line names the notification, too."""
-    named = _named(item)
+    by = named(item)
     if isinstance(one, Rejected):
-        log.info("submission.rejected", **named, code=one.code)
+        log.info("submission.rejected", **by, code=one.code)
         return
     answer = _answered(one, answers) if isinstance(one, Work) else one
     if answer.replayed:
-        log.info("submission.repeated", **named, submission=answer.answer["id"])
+        log.info("submission.repeated", **by, submission=answer.answer["id"])
         return
     notifications = answer.answer["notifications"] or []
     log.info(
         "submission.accepted",
-        **named,
+        **by,
         submission=answer.answer["id"],
         notification=notifications[0]["id"] if len(notifications) == 1 else None,
         type=item.submission.type,
@@ -207,53 +227,6 @@ def _answered(work: Work, answers: Mapping[UUID, dict[str, Any]]) -> Accepted:
 def _noted(entry: audit.Entry, answer: Mapping[str, Any]) -> audit.Entry:
     [notification] = answer["notifications"]
     return entry._replace(after={**(entry.after or {}), "notification": notification["id"]})
-
-
-def _words_of(batch: Sequence[Item]) -> Beforehand:
-    """Renders the items that are to be shown at once, by the facts known now. An item that the transaction finds
-    changed has no text, and waits for the scheduler.
-    """
-    types = load_types(
-        {name for item in batch for name in (item.submission.type, template_key(item.submission.template)) if name}
-    )
-    templates = load_wordings(template_name(item.submission) for item in batch)
-    admins = admin_user_ids() if any(type_.to_admins for type_ in types.values()) else []
-    shown = [
-        (item, type_, _readers_of(item, type_, admins))
-        for item in batch
-        if (type_ := types.get(item.submission.type)) and _is_shown(item, type_)
-    ]
-    known = recall_readers({recipient.id for *_, recipients in shown for recipient in recipients}) if shown else {}
-    words = Beforehand()
-    words.make(
-        Wanted(
-            SHOWN_BY_US,
-            type_,
-            wording_of(item.submission, templates).for_person(recipient.id).template_id,
-            person,
-            item.submission.data,
-        )
-        for item, type_, recipients in shown
-        for recipient in recipients
-        if (person := as_reader(recipient, known.get(recipient.id), may_change=item.caller.may_change_people))
-        is not None
-    )
-    return words
-
-
-def _is_shown(item: Item, type_: EventType) -> bool:
-    submission = item.submission
-    if not all(has_inbox(one.id, is_test=item.caller.is_test) for one in submission.recipients):
-        return False
-    if submission.send_at is not None or len(submission.recipients) > INLINE_LIMIT:
-        return False
-    return SHOWN_BY_US in (submission.channels or type_.channels)
-
-
-def _readers_of(item: Item, type_: EventType, admins: Sequence[str]) -> Sequence[InlineRecipient]:
-    return (
-        [InlineRecipient(user_id) for user_id in admins] if goes_to_admins(item, type_) else item.submission.recipients
-    )
 
 
 # ---- storing --------------------------------------------------------------------------------------------------------
