@@ -1,5 +1,6 @@
 """Runs the migrations inside the app (`python -m notifier migrate`): its engine, its models, a transaction each."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -37,12 +38,17 @@ def run() -> None:
 def alone() -> Iterator[None]:
     """Two machines may migrate at once: the second waits, and then finds nothing left to do. By a connection of its
     own, since the lock ends with a transaction.
+
+    It asks again and again: an index that is made beside writers (`ground/indexes.py`) waits for all statements that
+    have begun before, and so for one that waits for the lock.
     """
     if database.engine.dialect.name == "sqlite":
         yield
         return
     with database.engine.connect() as guard:
-        guard.exec_driver_sql("SELECT pg_advisory_xact_lock(7246001)")
+        while not guard.exec_driver_sql("SELECT pg_try_advisory_xact_lock(7246001)").scalar():
+            guard.rollback()
+            time.sleep(0.2)
         yield
 
 
