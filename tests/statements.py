@@ -154,7 +154,11 @@ def stands_apart(name: str) -> bool:
     if _APART.search(path):
         return True
     source = Path(path).read_text()
-    for node in ast.parse(source).body:
+    nodes = ast.parse(source).body
+    marks = [ast.unparse(node) for node in nodes if isinstance(node, ast.Assign)]
+    if any(mark.startswith("pytestmark") and _APART.search(mark) for mark in marks):
+        return True
+    for node in nodes:
         if isinstance(node, ast.FunctionDef) and node.name == function:
             first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
             return bool(_APART.search("\n".join(source.splitlines()[first - 1 : node.end_lineno])))

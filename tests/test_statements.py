@@ -76,6 +76,7 @@ def test_what_has_failed_is_neither_counted_on_nor_sent_away(tmp_path: Path) -> 
         ('@pytest.mark.skipif("SQLite has one writer at a time")\ndef test_it():\n    pass\n', True),
         ("def test_it():\n    pass\n\n\ndef test_other():\n    with lock():\n        pass\n", False),
         ("def test_it():\n    with locked() as row:\n        pass\n", True),
+        ('pytestmark = only_on("postgresql")\n\n\ndef test_it():\n    pass\n', True),
     ],
 )
 def test_what_is_about_the_databases_themselves_stays(
