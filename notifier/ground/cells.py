@@ -8,7 +8,7 @@ from notifier.core.cells import NAME
 from notifier.ground.variables import Variables
 
 REGION = "REGION"
-# Beside REGION; docs/cells.md has the same table
+# Beside REGION; docs/cells.md has the same table as docs/settings.md
 SETTINGS: Final = {
     "REGIONS": "the addresses of all cells, `eu=https://eu.example.com, us=https://us.example.com`",
     "REGION_KEY": "signs what cells ask of one another: the same secret in all, 32 characters or more",

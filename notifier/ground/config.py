@@ -22,6 +22,7 @@ from notifier.core.retention import Retention
 from notifier.core.segments import Price
 from notifier.core.spend import Ceiling
 from notifier.core.synthetic import Synthetic
+from notifier.ground import cells, openid
 from notifier.ground.bus_urls import BusTarget
 from notifier.ground.cells import Cells, read_cells
 from notifier.ground.encryption import KeyRing
@@ -40,6 +41,7 @@ FORWARDED_HEADER = "Notifier-Forwarded"  # how many addresses X-Forwarded-For na
 GOOGLES_KEYS = "https://www.googleapis.com/oauth2/v3/certs"
 COMMANDED = ("SECRET_KEY", "SECRET_KEY_FALLBACK", "ENCRYPTION_KEYS")  # a command may print them
 UNITS = ("segment", "call")  # that messages are paid for by
+_BESIDE = {openid.ISSUER: openid.SETTINGS, cells.REGION: cells.SETTINGS}  # settings that stand after this one
 
 
 class BadSettings(Exception):
@@ -189,7 +191,7 @@ class Settings:
         "`admin` (nobody)"
     )
     oidc_issuer: OpenIdProvider | None = _setting(
-        "the OpenID provider that people can sign in with; its other settings are in [accounts](accounts.md) (none)"
+        "the OpenID provider that people can sign in with ([details](accounts.md#openid-connect)) (none)"
     )
     local_sign_in: frozenset[str] | None = _setting(
         "`on`, or the e-mails of the accounts that may still sign in without `OIDC_ISSUER` in an emergency (`on`)"
@@ -198,8 +200,7 @@ class Settings:
         "where to report a security problem, `mailto:…` or `https://…`, for `/.well-known/security.txt` (there is none)"
     )
     region: Cells | None = _setting(
-        "name of this cell among several, such as `eu`; the other settings of cells are in [cells](cells.md) (one "
-        "installation serves everybody)"
+        "name of this cell among several, such as `eu` ([details](cells.md)) (one installation serves everybody)"
     )
     metrics_port: int = _setting(
         "port at which `worker`, `scheduler`, `sink` and `consume` serve `/metrics`, and `up` those of all processes "
@@ -303,8 +304,13 @@ def current_settings() -> Settings:
 
 
 def setting_names() -> dict[str, str]:
-    """Environment variable → help text, in the order of docs/settings.md."""
-    return {f.name.upper(): f.metadata["help"] for f in fields(Settings) if "help" in f.metadata}
+    """Environment variable → help text, in the order of docs/settings.md. Those that providers declare are not here."""
+    found: dict[str, str] = {}
+    for field_ in fields(Settings):
+        if "help" in field_.metadata:
+            name = field_.name.upper()
+            found |= {name: field_.metadata["help"], **_BESIDE.get(name, {})}
+    return found
 
 
 class _Reader(Values):

@@ -7,7 +7,7 @@ from notifier.core.roles import RoleRule
 from notifier.ground.variables import Variables, split_url
 
 ISSUER = "OIDC_ISSUER"
-# Beside OIDC_ISSUER; docs/accounts.md has the same table
+# Beside OIDC_ISSUER; docs/accounts.md has the same table as docs/settings.md
 SETTINGS: Final = {
     "OIDC_CLIENT_ID": "the client that Notifier is at the provider",
     "OIDC_CLIENT_SECRET": "its secret (none: a public client)",

@@ -7,7 +7,6 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 
-from notifier.ground import cells, openid
 from notifier.ground.config import COMMANDED, setting_names
 
 _LIKENESS = 0.86  # one letter of seven left out, added or replaced; two of them exchanged
@@ -21,7 +20,7 @@ def unknown_settings(environ: Mapping[str, str], of_providers: Iterable[str]) ->
 
     `of_providers` are the settings that providers declare for themselves.
     """
-    read = {*setting_names(), *openid.SETTINGS, *cells.SETTINGS, *of_providers}
+    read = {*setting_names(), *of_providers}
     read |= {f"{name}_FILE" for name in read} | {f"{name}_COMMAND" for name in COMMANDED}
     found = {}
     for name in sorted(environ.keys() - read):
