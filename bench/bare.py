@@ -1,7 +1,7 @@
 """The yardsticks' clients: the least that a loop can do with the library, the server and the data of the product.
 
-`python -m bench.bare post|mail|rows|pipeline …` prints `{"operations", "seconds", "cpu_s"}`. Nothing of the product is
-imported.
+`python -m bench.bare post|mail|rows|pipeline|json …` prints `{"operations", "seconds", "cpu_s"}`. Nothing of the
+product is imported.
 """
 
 import argparse
@@ -120,9 +120,17 @@ def pipeline(given: argparse.Namespace) -> Loop:
         yield given.size
 
 
+def encoded(given: argparse.Namespace) -> Loop:
+    """Nothing but Python: a webhook's data to JSON and back."""
+    data = {"order_id": "A123", "carrier": "DHL", "tracking_url": "https://track.example/A123"}
+    while True:
+        assert json.loads(json.dumps(data))
+        yield 1
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", choices=("post", "mail", "rows", "pipeline"))
+    parser.add_argument("kind", choices=("post", "mail", "rows", "pipeline", "json"))
     parser.add_argument("--operations", type=int, required=True)
     parser.add_argument("--in-flight", type=int, default=1, help="loops, each in a thread")
     parser.add_argument("--size", type=int, default=1, help="rows or jobs in one step")
@@ -130,7 +138,7 @@ def main() -> None:
     parser.add_argument("--port", type=int)
     parser.add_argument("--mail", help="a file")
     given = parser.parse_args()
-    begin = {"post": post, "mail": mail, "rows": rows, "pipeline": pipeline}[given.kind]
+    begin = {"post": post, "mail": mail, "rows": rows, "pipeline": pipeline, "json": encoded}[given.kind]
     share = -(-given.operations // given.in_flight)
     counts: list[int] = []
     begun: list[float] = []

@@ -113,9 +113,11 @@ def request(path: str, body: Any) -> bytes:
     return head.encode() + encoded
 
 
-def singles(prefix: str, users: int, channels: Sequence[str], priority: str | None = None) -> Iterator[bytes]:
-    """One person each, somebody else every time."""
-    for number in itertools.count():
+def singles(
+    prefix: str, users: int, channels: Sequence[str], priority: str | None = None, start: int = 0
+) -> Iterator[bytes]:
+    """One person each, somebody else every time. `start`: of the first, where others have been sent before."""
+    for number in itertools.count(start):
         body = {"type": TYPE, "recipients": [f"{prefix}{number % users}"], "data": data(number), "channels": channels}
         yield request("/api/v1/notifications", {**body, "priority": priority, "dedupe": False} if priority else body)
 
@@ -160,13 +162,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=math.inf)
     parser.add_argument("--requests", type=int, help="end after so many")
     parser.add_argument("--size", type=int, default=1)
-    parser.add_argument("--start", type=int, default=0, help="the number of the first of `bulks`")
+    parser.add_argument("--start", type=int, default=0, help="the number of the first")
     parser.add_argument("--per-second", type=float)
     parser.add_argument("--priority")
     given = parser.parse_args()
     channels = given.channels.split(",")
     if given.kind == "singles":
-        requests = singles(given.prefix, given.users, channels, given.priority)
+        requests = singles(given.prefix, given.users, channels, given.priority, given.start)
     elif given.kind == "bulks":
         requests = bulks(given.prefix, given.users, channels, given.size, given.start)
     else:

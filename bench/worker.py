@@ -20,7 +20,7 @@ from bench.processes import held_mb
 from notifier import channels, jobs
 from notifier.channels.contract import Adapter
 from notifier.core.message import Message, Receipt, Recipient
-from notifier.ground import lifeline, logs
+from notifier.ground import lifeline, logs, metrics
 from notifier.ground.config import Settings
 from notifier.ground.extensions import db
 from notifier.programs import starting, worker
@@ -86,6 +86,7 @@ def main() -> int:
         )
     took = {"seconds": time.monotonic() - wall, "cpu_s": _cpu_s() - cpu}
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    took["batches"] = metrics.REGISTRY.get_sample_value("notifier_batch_items_count", {"stage": "claim"}) or 0.0
     print(json.dumps({**took, "peak_mb": round(peak / 1024, 1), "left_mb": held_mb(os.getpid())}), flush=True)
     return 0
 
