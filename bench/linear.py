@@ -11,6 +11,7 @@ import itertools
 import re
 import shutil
 import statistics
+import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +32,7 @@ from notifier.ground.extensions import db
 NUMBERS = (1, 2, 4)
 _TURNS = 3
 _CLIENTS = 16  # of a web process that is alone; more of them than it answers in time would be refused
+_IDLE_S = 0.05
 _PARTS = ("cpu_us", "redis_cpu_us", "postgresql_cpu_us", "together")
 
 
@@ -132,15 +134,23 @@ def _loaded(run: _Run, webs: Sequence[Program], ports: Sequence[int], requests: 
             if refused := one.answer()["refused"]:
                 raise RuntimeError(f"a web process refused: {refused}")
 
-    load(clients * 2)  # warms up
+    load(clients * 4)  # warms up
+    pids = [web.process.pid for web in webs]
+    wait_until(partial(_are_idle, pids), "the web processes have started", within_s=120)
     each = run.some(requests)
     total = each * len(ports)
-    pids = [web.process.pid for web in webs]
     before = cpu_s(pids)
     found: Found = {}
     with run.stage.costs(found, lambda: total):
         load(each)
     return {**found, "cpu_us": micros(cpu_s(pids) - before, total)}
+
+
+def _are_idle(pids: Sequence[int]) -> bool:
+    """For a second: what a process does after its first answers is none of the requests' cost."""
+    before = cpu_s(pids)
+    time.sleep(1)
+    return cpu_s(pids) - before < _IDLE_S * len(pids)
 
 
 def _batches(port: int) -> tuple[float, float]:

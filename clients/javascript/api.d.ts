@@ -1725,6 +1725,11 @@ export interface components {
              */
             verified?: boolean;
         };
+        /** @description An experiment in one cell. `status` may also be `away`, `held` or `refused`: then its people are not counted. */
+        RegionalExperiment: {
+            region: string;
+            status: string;
+        };
         VariantOut: {
             name: string;
             weight: number;
@@ -1765,6 +1770,11 @@ export interface components {
             verdict: string;
             /** @example Decide beforehand how many people it is to reach, and look then: whoever looks every day and stops at the first significant figure is wrong far more often than 1 time in 20. */
             note: string;
+            /**
+             * @description With several cells, whose people the figures count together.
+             * @default null
+             */
+            regions?: components["schemas"]["RegionalExperiment"][] | null;
         };
         VariantIn: {
             /** @example b */

@@ -5,7 +5,7 @@ import json
 from functools import partial
 from typing import Any, NoReturn
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, current_app, g, request
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -14,16 +14,18 @@ from notifier.api import limits
 from notifier.api.answers import answer
 from notifier.api.auth import ON_BEHALF, Door, allow, caller, cell
 from notifier.api.errors import problem
-from notifier.cells import answering, homes, lists
+from notifier.cells import answering, brands, claims, homes, lists
 from notifier.cells.client import AT_ONCE, Answer
-from notifier.core.cells import HEADER, Call, NotSigned, digest_of, seal, verify
+from notifier.core.cells import HEADER, NAME, Call, NotSigned, digest_of, seal, verify
 from notifier.core.errors import Rejected
 from notifier.ground.clock import now
 from notifier.ground.config import current_settings
 from notifier.ground.extensions import db
 from notifier.ground.ids import parse
+from notifier.models.types import STORED_USER_ID
 from notifier.people import uploads
 from notifier.people.uploads import Rights
+from notifier.words.brands import INSTALLATION_NAME, set_brand
 
 _MOST_PEOPLE = 2_000
 _LONGEST = 64 * 1024 * 1024  # fifty calls of the largest size
@@ -53,15 +55,18 @@ def carry_out_calls() -> Response:
 @bp.post("/people")
 @cell
 def say_who_lives_here() -> Response:
-    """Which of these people live here
+    """Which of these people live here, and which of others another cell is creating
 
     For the other cells of the installation, which sign the call (docs/cells.md).
     """
-    _, body = _heard()
-    ids = body.get("ids")
-    if not isinstance(ids, list) or len(ids) > _MOST_PEOPLE or not all(isinstance(one, str) for one in ids):
+    sender, body = _heard()
+    ids, wanted = body.get("ids"), body.get("claims", {})
+    if not isinstance(ids, list) or not isinstance(wanted, dict) or len(ids) + len(wanted) > _MOST_PEOPLE:
         raise Rejected("malformed_json", "these are no ids of people")
-    return _sealed({"ids": homes.living_here(ids)})
+    regions = all(isinstance(region, str) and NAME.match(region) for region in wanted.values())
+    if not regions or not all(isinstance(one, str) and len(one) <= STORED_USER_ID for one in (*ids, *wanted)):
+        raise Rejected("malformed_json", "these are no ids of people")
+    return _sealed({"ids": homes.living_here(ids), "claimed": claims.keep(wanted, sender)})
 
 
 @bp.post("/uploads")
@@ -78,6 +83,21 @@ def add_rows() -> Response:
         raise Rejected("malformed_json", "these are no rows of an upload")
     rights = Rights(who.producer_id, who.is_test, who.may_change_people, who.may_change_staff, who.label)
     uploads.add(parse(uploads.KIND, str(body.get("upload"))), lists.unpack(body["rows"]), rights)
+    return answer({})
+
+
+@bp.put("/brands")
+@allow("admin")
+def take_brand() -> Response:
+    """The brand that the console of another cell has stored
+
+    For the other cells of the installation, as one of the calls that they pass on.
+    """
+    if limits.CELL_CALL not in request.environ:
+        raise Rejected("not_found", "this is for other cells alone")
+    brand, is_of_producer = brands.unpack(request.get_json())
+    producer = (caller().producer_id, g.key.producer) if is_of_producer else (None, INSTALLATION_NAME)
+    set_brand(producer[0], brand, subject=producer[1])
     return answer({})
 
 

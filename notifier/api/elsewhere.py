@@ -10,11 +10,10 @@ from typing import Any
 from apiflask import APIFlask
 from flask import Response, g, request
 
-from notifier.api import auth, split_schedules, splitting
+from notifier.api import auth, in_all_cells, split_schedules, splitting
 from notifier.api.cell_calls import ask, body_of_request, call_of, can_be_somebody, shown, without_key
 from notifier.api.cells import carry_out
 from notifier.cells import forwards, homes
-from notifier.cells.client import Answer
 from notifier.core.errors import Rejected
 from notifier.core.worlds import shown_id
 from notifier.ground.cells import Cells
@@ -53,7 +52,8 @@ def _of_person(cells: Cells, stored: str) -> Response | None:
         return None
     body = body_of_request()
     region = body.get("home_region") if isinstance(body, dict) and request.endpoint in _SAYS_WHERE else None
-    found = homes.elsewhere(cells, [stored], {stored: region} if isinstance(region, str) else {})
+    new = [stored] if request.endpoint == _CREATES else []
+    found = homes.elsewhere(cells, [stored], {stored: region} if isinstance(region, str) else {}, new)
     home = found.homes.get(stored)
     if home is None:
         return None
@@ -109,34 +109,14 @@ def _after(response: Response) -> Response:
     return response
 
 
-def _broadcast(cells: Cells) -> Response | None:
-    """With how far it is in the other cells."""
-    here = carry_out(call_of(None), g.key)
-    if here.status != 200:
-        return shown(here)
-    here.body["regions"] = [{"region": cells.name, **_progress(here)}]
-    for region in sorted(cells.others):
-        try:
-            there = ask(cells, region, call_of(None))
-        except Rejected:
-            here.body["regions"].append({"region": region, "status": "away"})
-        else:
-            here.body["regions"].append({"region": region, **_progress(there)})
-    return shown(here)
-
-
-def _progress(answered: Answer) -> dict[str, Any]:
-    if answered.status != 200:
-        return {"status": "held" if answered.status == 404 else "refused"}
-    return {name: answered.body[name] for name in ("status", "audience", "expanded", "counts")}
-
-
-_SAYS_WHERE = ("api_users.put_user", "api_users.patch_user")
+_CREATES = "api_users.put_user"
+_SAYS_WHERE = (_CREATES, "api_users.patch_user")
 _BROADCAST = "api_broadcasts.create_broadcast"
 _FOR_ALL = (
     *("api_types.put_type", "api_templates.create_template", "api_templates.write_template"),
     *("api_templates.publish_template", _BROADCAST, "api_broadcasts.pause_broadcast"),
-    *("api_broadcasts.resume_broadcast", "api_broadcasts.cancel_broadcast"),
+    *("api_broadcasts.resume_broadcast", "api_broadcasts.cancel_broadcast", "api_experiments.add_variant"),
+    *("api_experiments.start_experiment", "api_experiments.stop_experiment"),
 )
 _HANDLERS: Mapping[str, Callable[[Cells], Response | None]] = {
     "api_notifications.submit_notification": splitting.submission,
@@ -144,7 +124,9 @@ _HANDLERS: Mapping[str, Callable[[Cells], Response | None]] = {
     "api_notifications.get_notification": _of_one,
     "api_notifications.cancel_notification": _of_one,
     "api_notifications.get_submission": _of_one,
-    "api_broadcasts.get_broadcast": _broadcast,
+    "api_broadcasts.get_broadcast": in_all_cells.broadcast,
+    "api_broadcasts.retry_failed": in_all_cells.retry,
+    "api_experiments.get_experiment": in_all_cells.experiment,
     "api_schedules.create_schedule": split_schedules.create,
     "api_schedules.get_schedule": _of_one,
     "api_schedules.pause_or_resume": split_schedules.change,

@@ -133,6 +133,7 @@ def homes_of(cells: Cells, bodies: Iterable[Mapping[str, Any]]) -> tuple[dict[st
     """
     given: dict[str, str] = {}
     named: dict[str, str] = {}
+    new: set[str] = set()
     for body in bodies:
         recipients = body.get("recipients")
         for recipient in recipients if isinstance(recipients, list) and len(recipients) <= _MOST else ():
@@ -143,12 +144,14 @@ def homes_of(cells: Cells, bodies: Iterable[Mapping[str, Any]]) -> tuple[dict[st
                 continue
             stored = auth.stored_id(user_id)
             given[stored] = user_id
+            if isinstance(recipient, Mapping) and not is_rehearsal():
+                new.add(stored)
             region = recipient.get("home_region") if isinstance(recipient, Mapping) else None
             if isinstance(region, str):
                 named[stored] = region
     if not given:
         return {}, {}
-    found = homes.elsewhere(cells, list(given), named)
+    found = homes.elsewhere(cells, list(given), named, new)
     db.session.rollback()
     return {given[stored]: region for stored, region in found.homes.items()}, found.new
 

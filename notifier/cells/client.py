@@ -81,6 +81,20 @@ def who_of(cells: Cells, region: str, user_ids: Sequence[str], read_s: float) ->
     return found
 
 
+def claim(cells: Cells, region: str, wanted: Mapping[str, str], read_s: float) -> dict[str, str]:
+    """As `claims.keep` there. A cell of an earlier release keeps none. Raises Away and LeftAlone."""
+    taken: dict[str, str] = {}
+    ids = list(wanted)
+    for start in range(0, len(ids), _PEOPLE_AT_ONCE):
+        some = {user_id: wanted[user_id] for user_id in ids[start : start + _PEOPLE_AT_ONCE]}
+        said = _post(cells, region, PEOPLE, {"ids": [], "claims": some}, read_s)
+        try:
+            taken |= {str(user_id): str(there) for user_id, there in said.get("claimed", {}).items()}
+        except AttributeError:
+            raise Away("it does not answer as a cell does") from None
+    return taken
+
+
 def _post(cells: Cells, region: str, path: str, body: Any, read_s: float) -> Any:
     sent = json.dumps(body, separators=(",", ":")).encode()
     signed = stamp(sent, sender=cells.name, receiver=region, at=int(now().timestamp()), key=cells.keys[0])

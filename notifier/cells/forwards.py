@@ -14,7 +14,7 @@ from uuid import UUID
 import sqlalchemy as sa
 import structlog
 
-from notifier.cells import client, neighbours
+from notifier.cells import claims, client, neighbours
 from notifier.cells.client import Answer, Away
 from notifier.core.cells import Call
 from notifier.ground.cells import Cells
@@ -178,9 +178,10 @@ def _settle(region: str, done: Sequence[UUID], refused: Sequence[tuple[UUID, Ans
 
 
 def prune_old() -> int:
-    """What was carried out a day ago, and what was refused a month ago, is forgotten. Called by the scheduler."""
+    """What was carried out a day ago, and what was refused a month ago, is forgotten; so are claims that have lapsed.
+    Called by the scheduler.
+    """
     at = now()
     forwards, calls = Forward.__table__, CellCall.__table__
-    return prune(calls, calls.c.at < at - KEPT) + prune(
-        forwards, forwards.c.refused.is_not(None), forwards.c.created_at < at - REFUSED_KEPT
-    )
+    pruned = prune(calls, calls.c.at < at - KEPT) + claims.prune_old()
+    return pruned + prune(forwards, forwards.c.refused.is_not(None), forwards.c.created_at < at - REFUSED_KEPT)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from notifier.cells import client, neighbours
+from notifier.cells import claims, client, neighbours
+from notifier.core.cells import keeper_of_claims
 from notifier.core.errors import Fault, Rejected
 from notifier.core.people import parse_user_id
 from notifier.core.worlds import shown_id
@@ -32,11 +33,15 @@ class Elsewhere(NamedTuple):
     new: dict[str, str]
 
 
-def elsewhere(cells: Cells, user_ids: Collection[str], named: Mapping[str, str]) -> Elsewhere:
-    """Who of them lives in another cell. `named`: the `home_region` that came with some.
+def elsewhere(
+    cells: Cells, user_ids: Collection[str], named: Mapping[str, str], may_create: Collection[str] = ()
+) -> Elsewhere:
+    """Who of them lives in another cell. `named`: the `home_region` that came with some. `may_create`: whom the call
+    creates if nobody knows them.
 
-    Whoever is known nowhere lives where the call says, or else here. Raises Rejected if somebody is known under another
-    region, or if a cell that might know somebody whose region was not said gives no answer.
+    Whoever is known nowhere lives where the call says, or else here; if another cell is creating them at this moment,
+    there. Raises Rejected if somebody is known under another region, or if a cell that might know somebody whose region
+    was not said gives no answer.
     """
     here, homes = _known(user_ids)
     unknown = [user_id for user_id in user_ids if user_id not in here and user_id not in homes]
@@ -45,6 +50,10 @@ def elsewhere(cells: Cells, user_ids: Collection[str], named: Mapping[str, str])
     keep(found)
     _check(cells, named, here, {**homes, **found})
     nobody = [user_id for user_id in unknown if user_id not in found]
+    wanted = {user_id: named.get(user_id, cells.name) for user_id in nobody if user_id in may_create}
+    taken = _taken(cells, wanted, named)
+    found |= taken
+    nobody = [user_id for user_id in nobody if user_id not in taken]
     new = {user_id: named[user_id] for user_id in nobody if named.get(user_id, cells.name) != cells.name}
     return Elsewhere({**homes, **found, **new}, new)
 
@@ -153,6 +162,29 @@ def _check(cells: Cells, named: Mapping[str, str], here: Collection[str], homes:
             )
 
 
+def _taken(cells: Cells, wanted: Mapping[str, str], named: Mapping[str, str]) -> dict[str, str]:
+    """Whom another cell is creating at this moment, and which. Raises Rejected."""
+    taken, unsaid = claims.claim(cells, wanted)
+    if first := next((id for id, region in sorted(taken.items()) if id in named or region not in cells.others), None):
+        raise Rejected(
+            "unavailable",
+            f"{shown_id(first)!r} is being created in the region {taken[first]!r} at this moment",
+            retry_after=int(claims.LASTS.total_seconds()),
+        )
+    if missing := [user_id for user_id in unsaid if user_id not in named]:
+        raise _silent(missing[0], keeper_of_claims(missing[0], (cells.name, *cells.others)))
+    return taken
+
+
+def _silent(user_id: str, region: str) -> Rejected:
+    return Rejected(
+        "unavailable",
+        f"{shown_id(user_id)!r} is not known here, and the cell {region} gives no answer; say where new people live by "
+        "`home_region`, or try again",
+        retry_after=neighbours.RETRY_S,
+    )
+
+
 def _ask_around(cells: Cells, user_ids: Collection[str], named: Mapping[str, str]) -> dict[str, str]:
     """Where those live whom other cells know; the one that was named for somebody is not asked, since it will see."""
     found: dict[str, str] = {}
@@ -173,10 +205,5 @@ def _ask_around(cells: Cells, user_ids: Collection[str], named: Mapping[str, str
             silent = region
     missing = [user_id for user_id in user_ids if user_id not in found and user_id not in named]
     if missing and silent is not None:
-        raise Rejected(
-            "unavailable",
-            f"{shown_id(missing[0])!r} is not known here, and the cell {silent} gives no answer; say where new people "
-            "live by `home_region`, or try again",
-            retry_after=neighbours.RETRY_S,
-        )
+        raise _silent(missing[0], silent)
     return found

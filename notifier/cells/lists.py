@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 
 from notifier.cells import forwards, homes
-from notifier.core.cells import Call, OnBehalf
+from notifier.core.cells import CONSOLE, Call, OnBehalf
 from notifier.core.errors import Rejected
 from notifier.core.people import parse_user_id
 from notifier.core.submission import InlineRecipient
@@ -28,7 +28,6 @@ from notifier.people.uploads import Part, ReadRow
 
 PATH = "/cells/uploads"  # the door of `api.cells`
 MOST = 2_000  # rows of a call
-_CONSOLE = "Console"  # the name of whoever has uploaded it there
 
 log = structlog.get_logger()
 
@@ -93,7 +92,7 @@ def _homes(cells: Cells, people: Mapping[str, InlineRecipient]) -> tuple[homes.E
     """→ where they live, and whose region cannot be. Raises Rejected('unavailable')."""
     said = {user_id: str(region) for user_id, row in people.items() if (region := row.changes.get("home_region"))}
     try:
-        return homes.elsewhere(cells, list(people), said), {}
+        return homes.elsewhere(cells, list(people), said, people), {}
     except Rejected as refused:
         if refused.code == "unavailable":
             raise
@@ -111,7 +110,7 @@ def _call(upload: Upload, rows: Sequence[Any]) -> Call:
     producer = db.session.get(Producer, upload.producer_id) if upload.producer_id else None
     may = {"users": upload.may_change_people, "admin": upload.may_change_staff}
     scopes = ("broadcast", *(scope for scope, is_allowed in may.items() if is_allowed))
-    behalf = OnBehalf(producer.name if producer else _CONSOLE, scopes, None, upload.is_test, upload.actor)
+    behalf = OnBehalf(producer.name if producer else CONSOLE, scopes, None, upload.is_test, upload.actor)
     call_id = new_hex()
     body = {"upload": show(uploads.KIND, upload.id), "rows": list(rows)}
     return Call(call_id, "POST", PATH, body, behalf, f"cell:{call_id}")

@@ -105,7 +105,8 @@ def _shared(cells: Cells, items: Sequence[Item]) -> list[Shared | Rejected]:
     """Raises Rejected for one of them."""
     recipients = [recipient for item in items for recipient in item.submission.recipients]
     said = {one.id: region for one in recipients if isinstance(region := one.changes.get("home_region"), str)}
-    found = homes.elsewhere(cells, list(dict.fromkeys(one.id for one in recipients)), said)
+    new = {one.id for one in recipients if one.changes}
+    found = homes.elsewhere(cells, list(dict.fromkeys(one.id for one in recipients)), said, new)
     names = _names(items) if found.homes else {}
     db.session.rollback()
     return [_of(item, found, names) for item in items]

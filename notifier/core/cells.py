@@ -14,9 +14,10 @@ from typing import Any
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 HEADER = "Notifier-Cell"
+CONSOLE = "Console"  # the name of whoever has done something there
 MOST_APART_S = 300  # of the clocks of two cells
 # Of calls with a producer's key, and of what only cells may do in its name
-_PATHS = ("/api/v1/", "/notify", "/notifications/", "/user/preferences/", "/cells/uploads")
+_PATHS = ("/api/v1/", "/notify", "/notifications/", "/user/preferences/", "/cells/uploads", "/cells/brands")
 _STAMP = re.compile(
     r"from=([a-z0-9-]+), to=([a-z0-9-]+), at=([0-9]{1,12}), body=([0-9a-f]{64}), signature=([0-9a-f]{64})\Z"
 )
@@ -132,6 +133,11 @@ def derived_key(key: str) -> str:
     else.
     """
     return f"cell:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def keeper_of_claims(user_id: str, cells: Iterable[str]) -> str:
+    """The cell that says which one may create somebody: the same whoever asks, as long as all know the same cells."""
+    return max(cells, key=lambda cell: hashlib.sha256(f"{cell}\n{user_id}".encode()).digest())
 
 
 def id_of(recipient: Any) -> Any:

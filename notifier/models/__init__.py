@@ -12,7 +12,7 @@ from notifier.models.account import (
     SignInLink,
 )
 from notifier.models.broadcast import Broadcast, BroadcastHour, BroadcastTally
-from notifier.models.cell import CellCall, Forward, Home, Neighbour
+from notifier.models.cell import CellCall, Claim, Forward, Home, Neighbour
 from notifier.models.console import BulkAction, PausedChannel, Tally
 from notifier.models.event import Event, EventReader, EventStream
 from notifier.models.event_type import EventType, Template, TemplateAbout, TemplateContent
@@ -63,6 +63,7 @@ __all__ = [
     "CellCall",
     "ChannelPrior",
     "ChannelScore",
+    "Claim",
     "CollapseHead",
     "ConsentEvent",
     "ConsentText",

@@ -24,6 +24,20 @@ class Home(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 
+class Claim(Base):
+    """Somebody who is about to be created in `region`, as the cell `by` has told the cell that keeps claims. For a
+    moment, no other may.
+    """
+
+    __tablename__ = "claim"
+    __table_args__ = (Index("ix_claim_at", "at"),)
+
+    user_id: Mapped[str] = mapped_column(String(STORED_USER_ID), primary_key=True)
+    region: Mapped[str] = mapped_column(_REGION)
+    by: Mapped[str] = mapped_column(_REGION)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
 class Neighbour(Base):
     """Another cell. `failures`: in a row, the last of them `error`; until `due_at` it is left alone. `lease_until`: a
     process is telling it what was held.

@@ -1,15 +1,18 @@
 """Experiments with templates for the API and the console: their variants, and what their figures say."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from notifier.core import experiments as rules
 from notifier.core.errors import Rejected
-from notifier.core.experiments import CLICKED, Tried
+from notifier.core.experiments import CLICKED, OPENED, Tried
 from notifier.ground.extensions import db
 from notifier.ground.shapes import timestamp
 from notifier.models import Experiment, ExperimentVariant, Template
+
+_FIGURES = ("people", "opened", "clicked")
 
 
 def one(key: str) -> dict[str, Any]:
@@ -35,9 +38,28 @@ def last(key: str) -> dict[str, Any] | None:
     return _shown(rows[0][0], [(variant, version) for _, variant, version in rows]) if rows else None
 
 
+def of_all_cells(shown: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """An experiment as each of several cells shows it → as the first does, with the people of all. Variants go by
+    name.
+    """
+    first = shown[0]
+    variants = []
+    for variant in first["variants"]:
+        same = [other for one in shown for other in one["variants"] if other["name"] == variant["name"]]
+        variants.append({**variant, **{name: sum(other[name] for other in same) for name in _FIGURES}})
+    return {**first, **_judged(first["goal"], variants)}
+
+
 def _shown(row: Experiment, variants: list[tuple[ExperimentVariant, int]]) -> dict[str, Any]:
-    tried = [_tried(row, variant) for variant, _ in variants]
-    verdict = rules.judge(tried)
+    counted = [
+        {
+            "name": variant.name,
+            "weight": variant.weight,
+            "version": version,
+            **{name: getattr(variant, name) for name in _FIGURES},
+        }
+        for variant, version in variants
+    ]
     return {
         "template": row.key,
         "status": row.status,
@@ -46,24 +68,20 @@ def _shown(row: Experiment, variants: list[tuple[ExperimentVariant, int]]) -> di
         "started_at": timestamp(row.started_at),
         "stopped_at": timestamp(row.stopped_at),
         "kept": row.kept,
-        "variants": [
-            {
-                "name": variant.name,
-                "weight": variant.weight,
-                "version": version,
-                "people": variant.people,
-                "opened": variant.opened,
-                "clicked": variant.clicked,
-                "rate": one.rate,
-                "interval": rules.interval(one.successes, one.people),
-            }
-            for (variant, version), one in zip(variants, tried, strict=True)
-        ],
-        "p_value": verdict.p_value,
-        "verdict": verdict.words,
+        **_judged(row.goal, counted),
         "note": rules.NOTE,
     }
 
 
-def _tried(row: Experiment, variant: ExperimentVariant) -> Tried:
-    return Tried(variant.name, variant.people, variant.clicked if row.goal == CLICKED else variant.opened)
+def _judged(goal: str, variants: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """With what their figures say."""
+    tried = [Tried(one["name"], one["people"], one[CLICKED if goal == CLICKED else OPENED]) for one in variants]
+    verdict = rules.judge(tried)
+    return {
+        "variants": [
+            {**variant, "rate": one.rate, "interval": rules.interval(one.successes, one.people)}
+            for variant, one in zip(variants, tried, strict=True)
+        ],
+        "p_value": verdict.p_value,
+        "verdict": verdict.words,
+    }

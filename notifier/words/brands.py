@@ -3,7 +3,7 @@
 Read by `words.compose` for each batch and cached as types are (`ground.kept`); set on a page of the console.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -20,6 +20,7 @@ from notifier.models import Brand as BrandRow
 from notifier.words.clean import many_lines, one_line, web_address
 
 INSTALLATION = UUID(int=0)
+INSTALLATION_NAME = "installation"  # in the audit trail
 _FIELDS = (BrandRow.name, BrandRow.logo, BrandRow.accent, BrandRow.address)
 
 
@@ -83,9 +84,11 @@ def _may_be_logo(logo: str, site_url: str | None) -> bool:
     return (parts.scheme == "https" or is_own) and parts.username is None
 
 
-def set_brand(producer_id: UUID | None, brand: Brand, *, subject: str) -> None:
+def set_brand(
+    producer_id: UUID | None, brand: Brand, *, subject: str, beside: Callable[[], None] = lambda: None
+) -> None:
     """`brand` is `cleaned`; `subject`: whose it is, for the audit trail. Other processes follow within
-    `kept.LIFE_S`.
+    `kept.LIFE_S`. `beside`: what else is stored in the same transaction.
     """
     id = producer_id or INSTALLATION
     with transaction() as session:
@@ -95,4 +98,5 @@ def set_brand(producer_id: UUID | None, brand: Brand, *, subject: str) -> None:
         row.name, row.logo, row.accent, row.address = brand.name, brand.logo, brand.accent, brand.address
         if before != brand:
             audit.write("brand.set", subject, before=asdict(before), after=asdict(brand))
+        beside()
     forget()

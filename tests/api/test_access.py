@@ -173,6 +173,7 @@ CALLS_BY_SCOPE = {
     },
     "alerts": {"POST /api/v1/alerts"},
     "admin": {
+        "PUT /cells/brands",
         "GET /api/v1/sandbox",
         "PATCH /api/v1/producer",
         "GET /api/v1/reencryption",

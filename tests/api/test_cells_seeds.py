@@ -19,12 +19,11 @@ us, us_app, later = celled.us, celled.us_app, celled.later
 
 # Calls with a key that concern the called cell alone: lists, its settings, its measures, what is shown before
 ALONE = {
-    "api_cells": {"add_rows"},  # is one of the calls that are passed on
+    "api_cells": {"add_rows", "take_brand"},  # are among the calls that are passed on
     "api_alerts": {"take_alerts"},
     "api_audiences": {"preview_audience"},
-    "api_broadcasts": {"list_broadcasts", "list_recipients", "retry_failed"},
+    "api_broadcasts": {"list_broadcasts", "list_recipients"},
     "api_events": {"list_events"},
-    "api_experiments": {"get_experiment", "start_experiment", "stop_experiment", "add_variant"},
     "api_images": {"upload_image"},  # its address leads there from everywhere
     "api_notifications": {"list_notifications"},
     "api_producers": {"get_producer", "change_producer"},

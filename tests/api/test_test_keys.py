@@ -140,6 +140,7 @@ CALLS: dict[str, list[Call]] = {
     ],
     "POST /api/v1/uploads": [Call(csv="id,name\nalice,Tess\n", codes=(202,))],
     "POST /cells/uploads": [Call({"rows": []}, (404,))],
+    "PUT /cells/brands": [Call({"brand": {}}, (404,))],
     "GET /api/v1/uploads/<upload_id>": [Call(codes=(404,))],
     "POST /api/v1/broadcasts": [
         Call(BROADCAST, (202, 422)),

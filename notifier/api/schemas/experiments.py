@@ -53,6 +53,13 @@ class VariantOut(Answer):
     )
 
 
+class RegionalExperiment(Answer):
+    """An experiment in one cell. `status` may also be `away`, `held` or `refused`: then its people are not counted."""
+
+    region: str
+    status: str
+
+
 class ExperimentOut(Answer):
     template: str
     status: Literal["draft", "running", "stopped"]
@@ -68,3 +75,6 @@ class ExperimentOut(Answer):
     )
     verdict: str = Field(description="`too early`, `no difference`, or which is better.", examples=["b is better"])
     note: str = Field(examples=[NOTE])
+    regions: list[RegionalExperiment] | None = Field(
+        default=None, description="With several cells, whose people the figures count together."
+    )

@@ -4,6 +4,7 @@ save.
 The preview follows what is typed, in a sandboxed frame, at the widths of a phone and a desktop.
 """
 
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from flask.typing import ResponseReturnValue
 from wtforms import StringField, TextAreaField
 from wtforms.validators import Length
 
+from notifier.cells import brands
 from notifier.core.brand import LONGEST_ADDRESS, LONGEST_LOGO, LONGEST_NAME, NO_BRAND, Brand
 from notifier.core.errors import Rejected
 from notifier.ground.config import current_settings
@@ -21,11 +23,10 @@ from notifier.queries import producers
 from notifier.web.access import allow, page_blueprint
 from notifier.web.console.template_previews import keep
 from notifier.web.forms import ConsoleForm
-from notifier.words.brands import brands_of, cleaned, own_brand, set_brand
+from notifier.words.brands import INSTALLATION_NAME, brands_of, cleaned, own_brand, set_brand
 
 pages = page_blueprint("brand", url_prefix="/admin/brand")
 
-_INSTALLATION = "installation"
 _FIELDS = ("name", "logo", "accent", "address")
 
 
@@ -60,7 +61,9 @@ def save(producer_id: str | None) -> ResponseReturnValue:
         brand = form.brand()
     except Rejected as error:
         return _page(producer_id, form.refuse(error), None), 422
-    set_brand(producer.id if producer else None, brand, subject=producer.name if producer else _INSTALLATION)
+    name = producer.name if producer else None
+    tell_others = partial(brands.tell_others, brand, name)
+    set_brand(producer.id if producer else None, brand, subject=name or INSTALLATION_NAME, beside=tell_others)
     flash("The brand has been saved. Mails that are sent from now on show it.")
     return redirect(url_for("brand.show", producer_id=producer_id), 303)
 

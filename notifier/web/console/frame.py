@@ -70,6 +70,7 @@ def init_app(app: Flask) -> None:
     app.add_template_global(refusal)
     app.add_template_global(here)
     app.add_template_global(replica.lag_shown_s)
+    app.add_template_global(this_cell)
     app.after_request(_note_change)
 
 
@@ -100,6 +101,18 @@ def console_pages() -> list[Group]:
         ]
         groups.append(Group(words, pages))
     return [group for group in groups if group.pages]
+
+
+def this_cell() -> tuple[str, dict[str, str]] | None:
+    """Where there are several: the name of the one that this console belongs to, and of each other the address of the
+    page of the same name.
+    """
+    cells = current_settings().region
+    if cells is None or not cells.others:
+        return None
+    paths = [path for _, entries in _GROUPS for path, _ in entries]
+    path = max((path for path in paths if f"{request.path}/".startswith(f"{path}/")), default="/admin/")
+    return cells.name, {region: f"{url}{path}" for region, url in sorted(cells.others.items())}
 
 
 def may(role: str) -> bool:

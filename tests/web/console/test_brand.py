@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from apiflask import APIFlask
@@ -9,11 +10,14 @@ from apiflask import APIFlask
 from notifier.access.keys import create_producer
 from notifier.core.brand import Brand
 from notifier.ground import tokens
+from notifier.ground.cells import Cells
 from notifier.ground.config import current_settings
 from notifier.ground.ids import new_id, show
 from notifier.ground.tokens import PreferenceLink
+from notifier.models import Forward
 from notifier.words.brands import own_brand, set_brand
 from tests.conftest import subject_of
+from tests.stored import rows
 from tests.web.conftest import Visitor
 
 ACME = {"name": "Acme", "logo": "https://pics.test/l.png", "accent": "#ffd400", "address": "1 Road\nTown"}
@@ -41,6 +45,21 @@ def test_an_admin_sets_the_installations_brand_and_what_a_producer_has_instead(a
     assert (refused.status_code, "Write a colour as # and six digits" in refused.text) == (422, True)
     assert own_brand(shop) == Brand(accent="#b42318")
     assert admin.get(f"/admin/brand/{show('prd', new_id())}").status_code == 404
+
+
+def test_what_is_saved_is_told_to_the_other_cells(
+    app: APIFlask, admin: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = Cells("eu", {"us": "https://us.example.com", "asia": "https://asia.example.com"}, ("k" * 40,))
+    monkeypatch.setitem(app.extensions, "settings", replace(app.extensions["settings"], region=cells))
+    shop = create_producer("Shop").id
+    admin.post("/admin/brand", ACME)
+    admin.post(f"/admin/brand/{show('prd', shop)}", {"accent": "#b42318"})
+    admin.post("/admin/brand", {"accent": "red"})  # refused
+    told = [(row.region, row.call["behalf"]["name"], row.call["body"]["brand"]["accent"]) for row in rows(Forward)]
+    assert sorted(told) == [
+        (region, *what) for region in ("asia", "us") for what in (("Console", "#ffd400"), ("Shop", "#b42318"))
+    ]
 
 
 def test_a_preview_shows_what_is_typed_at_both_widths_and_stores_nothing(app: APIFlask, admin: Visitor) -> None:

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from apiflask import APIFlask
 
+from notifier.ground.cells import Cells
 from tests.web.conftest import Visitor
 from tests.web.test_access import console
 
@@ -54,3 +56,22 @@ def test_words_that_no_database_can_hold_are_nowhere(app: APIFlask, admin: Visit
 def test_the_menu_marks_the_page_under_which_an_address_stands(admin: Visitor, path: str, page: str) -> None:
     menu = admin.get(path).text.partition('aria-label="Admin"')[2].partition("</nav>")[0]
     assert re.findall(r'aria-current="page">\s*(\w+)', menu) == [page]
+
+
+def test_the_console_says_which_cell_it_shows_and_leads_to_the_others(
+    app: APIFlask, admin: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "This is the cell" not in admin.get("/admin/types").text
+    cells = Cells("eu", {"us": "https://us.example.com", "asia": "https://asia.example.com"}, ("k" * 40,))
+    monkeypatch.setitem(app.extensions, "settings", replace(app.extensions["settings"], region=cells))
+    for path, there in {
+        "/admin/": "/admin/",
+        "/admin/types": "/admin/types",
+        "/admin/templates/order_shipped": "/admin/templates",
+    }.items():
+        text = admin.get(path).text
+        assert "This is the cell <strong>eu</strong>." in text
+        assert re.findall(r'href="(https://[^"]+)">(\w+)</a>', text.partition("Other cells:")[2])[:2] == [
+            (f"https://asia.example.com{there}", "asia"),
+            (f"https://us.example.com{there}", "us"),
+        ]
