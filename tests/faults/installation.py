@@ -24,6 +24,8 @@ from notifier.core.lifecycle import OPEN
 from notifier.ground.ids import parse
 from notifier.ground.lifeline import YOUNG_S
 from notifier.ground.redis_clients import connected
+from tests.faults import networks
+from tests.faults.networks import Network
 from tests.faults.sink import Sink
 from tests.running import KEY, ROOT, Redis, eventually, free_port
 from tests.watched_redis import WatchedRedis
@@ -37,7 +39,9 @@ QUEUE = "webhook.high"
 
 
 class Installation:
-    """Web and scheduler run from the beginning; workers are started by the tests. `environment`: further settings."""
+    """Web and scheduler run from the beginning; workers are started by the tests. `environment`: further settings.
+    `network`: that its processes are in, and the test too while it calls them.
+    """
 
     def __init__(
         self,
@@ -48,9 +52,10 @@ class Installation:
         *,
         port: int | None = None,
         users: Sequence[str] = USERS,
+        network: Network | None = None,
         **environment: str,
     ) -> None:
-        self.home, self.redis, self.sink = home, own_redis, sink
+        self.home, self.redis, self.sink, self.network = home, own_redis, sink, network
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.engine = sa.create_engine(database_url, poolclass=sa.NullPool)
@@ -87,7 +92,8 @@ class Installation:
         self, *command: str, clock_off_s: float = 0.0, listener: socket.socket | None = None, **environment: str
     ) -> "Program":
         log = self.home.parent / f"{command[0]}.log"
-        program = Program(command, {**self.environment, **environment}, log, clock_off_s, listener)
+        network = self.network.path if self.network else None
+        program = Program(command, {**self.environment, **environment}, log, clock_off_s, listener, network)
         self._started.append(program)
         return program
 
@@ -212,8 +218,9 @@ class Program:
         log: Path,
         clock_off_s: float,
         listener: socket.socket | None = None,
+        network: str | None = None,
     ) -> None:
-        args = (list(command), environment, str(log), clock_off_s, listener)
+        args = (list(command), environment, str(log), clock_off_s, listener, network)
         self._process = _context.Process(target=_run, args=args, daemon=True)
         self._process.start()
         self.pid = self._process.pid
@@ -250,8 +257,15 @@ _context.set_forkserver_preload(
 
 
 def _run(
-    command: list[str], environment: dict[str, str], log: str, clock_off_s: float, listener: socket.socket | None
+    command: list[str],
+    environment: dict[str, str],
+    log: str,
+    clock_off_s: float,
+    listener: socket.socket | None,
+    network: str | None,
 ) -> None:
+    if network:
+        networks.enter(network)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(ROOT)
