@@ -31,7 +31,7 @@ from tests.running import KEY, ROOT, Redis, eventually, free_port
 from tests.watched_redis import WatchedRedis
 
 USERS = [f"u{n}" for n in range(40)]
-# The short form, as CI has it. The long one: FAULT_KILLS=20 FAULT_PEOPLE=10000 FAULT_ROWS=200000 make faults
+# The short form, as CI has it. The long one: FAULT_KILLS=20 FAULT_PEOPLE=100000 FAULT_ROWS=200000 make faults
 KILLS = int(os.environ.get("FAULT_KILLS", "4"))  # of each test that kills its processes again and again
 PEOPLE = int(os.environ.get("FAULT_PEOPLE", "600"))  # whom a broadcast is for
 ROWS = int(os.environ.get("FAULT_ROWS", "20000"))  # deliveries of a long backlog
