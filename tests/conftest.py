@@ -122,12 +122,14 @@ def pytest_collection() -> Iterator[None]:
         gc.enable()
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+    """Leaves out before anybody chooses (`-k`), and has the last word on the order."""
     if not (config.getoption("everywhere") or config.getoption("statements")):
-        left_out = [item for item in items if sharing_out.is_left_out(item.nodeid)]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not sharing_out.is_left_out(item.nodeid)]
+        left_out = sharing_out.left_out(item.nodeid for item in items)
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid in left_out])
+        items[:] = [item for item in items if item.nodeid not in left_out]
+    yield
     items.sort(key=lambda item: sharing_out.turn_of(item.nodeid))
 
 

@@ -6,6 +6,7 @@ comes before the first PostgreSQL, what needs neither fills up the end, and what
 """
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,22 @@ def turn_of(nodeid: str) -> int:
     return 0 if path in _LONGEST else _TURNS[database]
 
 
-def is_left_out(nodeid: str) -> bool:
+def left_out(nodeids: Iterable[str]) -> set[str]:
+    """Of these tests, those that are asked of SQLite too and show nothing new on PostgreSQL. What the list names by
+    mistake is asked once all the same, and so is what somebody asks for by its full name.
+    """
+    every = set(nodeids)
+    return {nodeid for nodeid in every if _is_listed(nodeid) and _on_sqlite(nodeid) in every}
+
+
+def _is_listed(nodeid: str) -> bool:
     path, database = share_of(nodeid)
     return database == "postgresql" and not _ON_SQLITE.isdisjoint((path, nodeid.partition("[")[0], nodeid))
+
+
+def _on_sqlite(nodeid: str) -> str:
+    path, _, rest = nodeid.partition("::")
+    return f"{path}::{_DATABASE.sub(lambda found: found[0].replace(found[1], 'sqlite'), rest, count=1)}"
 
 
 class ByFileAndDatabase(LoadScopeScheduling):

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from tests import sharing_out
 from tests.statements import LIST, proposed, stands_apart
 
 ROOT = Path(__file__).parents[1]
 FILE = "tests/ledgers/test_tallies.py"
 NAMES = [line.split("(")[0][4:] for line in Path(FILE).read_text().splitlines() if line.startswith("def test_")][:3]
+_LISTED = next(line for line in LIST.read_text().splitlines() if "[postgresql-" in line)
 CHEAP, DEAR, MIDDLE = (f"{FILE}::{name}" for name in NAMES)
 
 
@@ -86,6 +88,18 @@ def test_what_is_about_the_databases_themselves_stays(
     file.write_text(source)
     monkeypatch.chdir(tmp_path)
     assert stands_apart(f"{file.name}::test_it") is is_apart
+
+
+@pytest.mark.parametrize(
+    ("collected", "left_out"),
+    [
+        ([_LISTED, _LISTED.replace("postgresql", "sqlite")], {_LISTED}),
+        ([_LISTED], set()),  # or nobody would ask it
+        ([f"{_LISTED[:-1]}-new]", f"{_LISTED[:-1]}-new]".replace("postgresql", "sqlite")], set()),
+    ],
+)
+def test_a_test_is_left_out_where_its_twin_on_sqlite_runs(collected: list[str], left_out: set[str]) -> None:
+    assert sharing_out.left_out(collected) == left_out
 
 
 def test_the_list_names_files_and_tests_that_are_there() -> None:
