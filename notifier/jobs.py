@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import redis
 import structlog
-from flask import Flask
+from flask import Flask, current_app
 from rq import get_current_job
 
 from notifier.app import create_app
@@ -62,9 +62,12 @@ def tell(subscription_id: str) -> None:
 
 
 class Deliveries:
-    """`deliver` for whole batches: the batch worker's handler. Called inside an app context."""
+    """`deliver` for whole batches: the batch worker's handler. Made, and asked to begin, inside an app context."""
 
     outages: tuple[type[Exception], ...] = (*UNAVAILABLE, redis.RedisError)
+
+    def __init__(self) -> None:
+        self._app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
 
     def begin(self, jobs: Sequence[Job]) -> list[Job]:
         by_id = {}
@@ -82,7 +85,8 @@ class Deliveries:
         delivering.send(job.unit)
 
     def finish(self, jobs: Sequence[Job]) -> list[Ended]:
-        outcomes = {outcome.delivery_id: outcome for outcome in record([job.unit for job in jobs])}
+        with self._app.app_context():
+            outcomes = {outcome.delivery_id: outcome for outcome in record([job.unit for job in jobs])}
         dead = {key: f"DeadLetter: {outcome.explanation}" for key, outcome in outcomes.items() if outcome.is_dead}
         return [Ended(job, failure=dead.get(job.unit.delivery.id)) for job in jobs]
 

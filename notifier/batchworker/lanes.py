@@ -1,4 +1,4 @@
-"""The threads on which jobs run. Ordinary threads: the work is waiting for other machines."""
+"""The threads on which jobs run and are recorded. Ordinary threads: the work is waiting for other machines."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 class Lanes(Generic[T]):
-    """Runs jobs on up to `count` threads, started when needed, and puts finished ones into `done`."""
+    """Runs jobs on up to `count` threads, started when needed, and passes finished ones to `done`."""
 
-    def __init__(self, count: int, run: Callable[[T], None], done: "SimpleQueue[T | None]") -> None:
-        self.count = count
+    def __init__(self, name: str, count: int, run: Callable[[T], None], done: Callable[[T], None]) -> None:
+        self.name, self.count = name, count
         self._run, self._done = run, done
         self._waiting: SimpleQueue[T | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -29,7 +29,7 @@ class Lanes(Generic[T]):
             self._waiting.put(thing)
 
     def collected(self, count: int) -> None:
-        """Called by the one thread that submits, for what it has taken out of `done`."""
+        """Called by the one thread that submits, for what has been passed to `done`."""
         self._in_flight -= count
 
     @property
@@ -43,7 +43,7 @@ class Lanes(Generic[T]):
             self._waiting.put(None)
 
     def _start_one(self) -> None:
-        name = f"lane-{len(self._threads)}"
+        name = f"{self.name}-{len(self._threads)}"
         thread = threading.Thread(
             target=vital.kept(name, self._work, lambda: self._is_stopping), name=name, daemon=True
         )
@@ -55,4 +55,4 @@ class Lanes(Generic[T]):
             try:
                 self._run(thing)
             finally:
-                self._done.put(thing)
+                self._done(thing)

@@ -1,4 +1,5 @@
-"""The worker: one thread that takes, begins, finishes and settles jobs in batches, and lanes that run the slow part.
+"""The worker: one thread that takes, begins and settles jobs in batches, lanes that run the slow part, and one thread
+that records what came of it.
 
 To RQ's tools it is a normal worker: it registers, sends heartbeats, can be suspended, and stops warmly.
 """
@@ -7,7 +8,7 @@ import contextlib
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -21,6 +22,7 @@ from notifier.batchworker.bell import Bell
 from notifier.batchworker.contract import BatchHandler, Ended, Job
 from notifier.batchworker.lanes import Lanes
 from notifier.batchworker.plain import PlainJobs
+from notifier.batchworker.recorder import Batch, grouped, record
 from notifier.batchworker.shares import WEIGHTS, ceiling, kept_for_urgent
 from notifier.batchworker.take import PRESSING_S, Raw, Source, Taker
 
@@ -76,9 +78,12 @@ class BatchWorker(BaseWorker):
         self._plain = PlainJobs(connection, self.default_result_ttl)
         self._taker = Taker(connection, sources, self.name, WEIGHTS)
         self._ceiling = ceiling(lanes, len(set(self._groups.values())))
-        self._inbox: SimpleQueue[Job | None] = SimpleQueue()  # jobs that have run; None wakes the worker up
-        self._lanes: Lanes[Job] = Lanes(lanes, self._run, self._inbox)
+        # Jobs that have run, and batches of them that have been recorded; None wakes the worker up
+        self._inbox: SimpleQueue[Job | Batch | None] = SimpleQueue()
+        self._lanes: Lanes[Job] = Lanes("lane", lanes, self._run, self._inbox.put)
+        self._recorder: Lanes[Batch] = Lanes("recorder", 1, record, self._inbox.put)
         self._running: dict[Job, BatchHandler] = {}
+        self._recording: dict[Job, BatchHandler] = {}
         self._run_through: list[Job] = []  # have run, are to be recorded
         self._recorded: list[Ended] = []  # are to be settled
         self._oldest_waits_since = 0.0
@@ -109,6 +114,7 @@ class BatchWorker(BaseWorker):
         finally:
             bell.stop()
             self._lanes.stop()
+            self._recorder.stop()
             self.teardown()  # type: ignore[no-untyped-call]
 
     def _work(self, bell: Bell, *, burst: bool) -> bool:
@@ -121,7 +127,7 @@ class BatchWorker(BaseWorker):
             self._beat()
             if self._stop_requested:
                 stop_by = stop_by or time.monotonic() + DRAIN_S
-                if not self._running or time.monotonic() > stop_by:
+                if not self._has_some or time.monotonic() > stop_by:
                     return worked
                 self._wait(0.05)
                 continue
@@ -129,7 +135,7 @@ class BatchWorker(BaseWorker):
             worked = worked or taken > 0
             if taken:
                 continue
-            if burst and not self._running and not self._is_paused:
+            if burst and not self._has_some and not self._is_paused:
                 return worked
             if not self._is_paused:
                 bell.arm()
@@ -137,8 +143,12 @@ class BatchWorker(BaseWorker):
 
     @property
     def in_use(self) -> int:
-        """How many jobs it has in hand."""
+        """How many jobs run, or have run and wait to be recorded."""
         return len(self._running)
+
+    @property
+    def _has_some(self) -> bool:
+        return bool(self._running or self._recording)
 
     def stop(self) -> None:
         """Takes nothing more, finishes what is in flight (bounded), and ends. From any thread or signal handler."""
@@ -162,12 +172,12 @@ class BatchWorker(BaseWorker):
         self._inbox.put(None)
 
     def _wait(self, seconds: float) -> None:
-        """Sleeps until something has run, the bell rings, or the time is over."""
+        """Sleeps until something has run or is recorded, the bell rings, or the time is over."""
         with contextlib.suppress(Empty):
             self._arrived(self._inbox.get(timeout=seconds))
 
     def _longest_wait(self) -> float:
-        if self._run_through:
+        if self._run_through and not self._recording:
             return max(0.0, self._record_at() - time.monotonic())
         return min(PAUSE_S, BEAT_S)
 
@@ -226,7 +236,7 @@ class BatchWorker(BaseWorker):
         if pressing:
             is_flood = pressing > MOST_BESIDE_PRESSING
             self._pressing_until = 0.0 if is_flood else time.monotonic() + PRESSING_S
-        for handler, jobs in _grouped((self._handlers.get(function, self._plain), job) for function, job in fresh):
+        for handler, jobs in grouped((self._handlers.get(function, self._plain), job) for function, job in fresh):
             self._begin_with(handler, jobs)
         if stale:
             settling.drop(self.connection, stale)
@@ -263,16 +273,20 @@ class BatchWorker(BaseWorker):
     # ---- finish and settle
 
     def _collect(self) -> None:
-        """Fetches all that has run by now, without waiting."""
+        """Fetches all that has run or is recorded by now, without waiting."""
         while True:
             try:
                 self._arrived(self._inbox.get_nowait())
             except Empty:
                 return
 
-    def _arrived(self, job: Job | None) -> None:
-        if job is None:
-            return
+    def _arrived(self, one: Job | Batch | None) -> None:
+        if isinstance(one, Batch):
+            self._has_recorded(one)
+        elif one is not None:
+            self._has_run(one)
+
+    def _has_run(self, job: Job) -> None:
         self._latest_came_at = time.monotonic()
         if not self._run_through:
             self._oldest_waits_since = self._latest_came_at
@@ -283,18 +297,18 @@ class BatchWorker(BaseWorker):
         return min(self._oldest_waits_since + LONGEST_BATCH_WAIT_S, self._latest_came_at + MOMENT_S)
 
     def _record(self) -> None:
-        """Records finished jobs: when they have waited long enough, when nothing else is running, or when the batch is
-        full.
+        """Has finished jobs recorded: when they have waited long enough, nothing else is running, or there are enough
+        for a batch.
         """
-        if not self._run_through:
+        if not self._run_through or self._recording:
             return
         if time.monotonic() < self._record_at() and self._lanes.in_flight and len(self._run_through) < MOST_TAKEN:
             return
         if self._is_paused:
             return
-        for handler, jobs in _grouped((self._running[job], job) for job in self._in_this_batch()):
-            self._finish_with(handler, jobs)
+        self._recording = {job: self._running.pop(job) for job in self._in_this_batch()}
         self._run_through = [job for job in self._run_through if job in self._running]
+        self._recorder.submit([Batch(self._recording)])
 
     def _in_this_batch(self) -> list[Job]:
         """Of the jobs that have run: the pressing ones, and as many others as may be beside them."""
@@ -303,21 +317,14 @@ class BatchWorker(BaseWorker):
         in_order = sorted(self._run_through, key=lambda job: not self._presses(job))
         return in_order[: MOST_BESIDE_PRESSING + sum(map(self._presses, in_order))]
 
-    def _finish_with(self, handler: BatchHandler, jobs: Sequence[Job]) -> None:
-        try:
-            self._recorded += handler.finish(jobs)
-        except handler.outages as error:
-            self._pause("worker.finish_failed", error)  # sent messages must be recorded: try again later
-            return
-        except Exception:
-            if len(jobs) > 1:
-                for job in jobs:
-                    self._finish_with(handler, [job])
-                return
-            log.exception("worker.job_broke", job=jobs[0].id)
-            self._recorded.append(Ended(jobs[0], failure=traceback.format_exc()))
-        for job in jobs:
-            del self._running[job]
+    def _has_recorded(self, batch: Batch) -> None:
+        self._recorder.collected(1)
+        self._recording = {}
+        self._recorded += batch.ended
+        if batch.outage is not None:
+            self._pause("worker.finish_failed", batch.outage)  # sent messages must be recorded: try again later
+            self._running |= {job: batch.jobs[job] for job in batch.left}
+            self._run_through = batch.left + self._run_through
 
     def _settle(self) -> None:
         if not self._recorded or self._is_paused:
@@ -338,8 +345,8 @@ class BatchWorker(BaseWorker):
         if time.monotonic() < self._beat_at:
             return
         self._beat_at = time.monotonic() + BEAT_S
-        running = list(self._running)
-        for handler, jobs in _grouped((handler, job) for job, handler in self._running.items()):
+        in_hand = self._running | self._recording
+        for handler, jobs in grouped((handler, job) for job, handler in in_hand.items()):
             try:
                 handler.renew(jobs)
             except Exception as error:
@@ -347,9 +354,9 @@ class BatchWorker(BaseWorker):
         try:
             self._register_again()
             self.heartbeat()
-            settling.renew(self.connection, running, self._unix_time() + LEASE_S)
-            self.connection.hset(self.key, mapping=self._figures(len(running)))
-            self._show_state(bool(running))
+            settling.renew(self.connection, list(in_hand), self._unix_time() + LEASE_S)
+            self.connection.hset(self.key, mapping=self._figures(self.in_use))
+            self._show_state(bool(in_hand))
             if self.should_run_maintenance_tasks:
                 self.run_maintenance_tasks()  # type: ignore[no-untyped-call]
         except redis.RedisError as error:
@@ -374,11 +381,3 @@ class BatchWorker(BaseWorker):
         if is_busy != self._is_busy:
             self._is_busy = is_busy
             self.set_state(WorkerStatus.BUSY if is_busy else WorkerStatus.IDLE)
-
-
-def _grouped(pairs: Iterable[tuple[BatchHandler, Job]]) -> list[tuple[BatchHandler, list[Job]]]:
-    """The jobs of each handler together."""
-    groups: dict[int, tuple[BatchHandler, list[Job]]] = {}
-    for handler, job in pairs:
-        groups.setdefault(id(handler), (handler, []))[1].append(job)
-    return list(groups.values())

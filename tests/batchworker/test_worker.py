@@ -43,6 +43,8 @@ class Echo:
         self.lock = threading.Lock()
         self.gate = threading.Event()
         self.gate.set()
+        self.finish_gate = threading.Event()
+        self.finish_gate.set()
         self.failing_begins = self.failing_finishes = 0
         self.renewed: list[str] = []
 
@@ -66,6 +68,7 @@ class Echo:
             self.ran.append(job.id)
 
     def finish(self, jobs: Sequence[Job]) -> list[Ended]:
+        self.finish_gate.wait(30)
         if self.failing_finishes:
             self.failing_finishes -= 1
             raise ConnectionError("no database")
@@ -125,6 +128,7 @@ def running(connection: redis.Redis, echo: Echo) -> Iterator[BatchWorker]:
     eventually(lambda: connection.exists(started.key))
     yield started
     echo.gate.set()
+    echo.finish_gate.set()
     started.stop()
     thread.join(30)
     assert not thread.is_alive()
@@ -260,6 +264,22 @@ def test_what_has_run_is_recorded_however_often_that_fails(
     assert connection.keys("rq:job:*") == []
 
 
+def test_the_next_ones_run_while_the_last_are_recorded(
+    connection: redis.Redis, echo: Echo, running: BatchWorker
+) -> None:
+    echo.finish_gate.clear()
+    first = enqueue(connection, "mail.low", "fine")
+    eventually(lambda: echo.ran == first)
+    later = enqueue(connection, "mail.low", *["fine"] * 20)
+    eventually(lambda: set(later) & set(echo.ran))
+    assert len(echo.ran) <= 1 + 16  # as many wait to be recorded as there are lanes
+    registry = StartedJobRegistry("mail.low", connection=connection, serializer=JSONSerializer)
+    assert first[0] in registry.get_job_ids()
+    echo.finish_gate.set()
+    eventually(lambda: connection.keys("rq:job:*") == [])
+    assert sorted(echo.ran) == sorted(first + later)  # each once
+
+
 @pytest.mark.parametrize("word", ["breaks begin", "breaks finish"])
 def test_one_job_that_breaks_the_handler_fails_alone(connection: redis.Redis, echo: Echo, word: str) -> None:
     fine = enqueue(connection, "mail.low", *["fine"] * 5)
@@ -272,18 +292,21 @@ def test_one_job_that_breaks_the_handler_fails_alone(connection: redis.Redis, ec
     assert "ValueError: a bug" in (latest.exc_string or "")
 
 
-def test_stop_finishes_what_is_in_flight(connection: redis.Redis, echo: Echo) -> None:
+@pytest.mark.parametrize("where", ["run", "finish"])
+def test_stop_finishes_what_is_in_flight(connection: redis.Redis, echo: Echo, where: str) -> None:
     started = worker(connection, echo)
     thread = threading.Thread(target=lambda: started.work(has_signals=False))
-    echo.gate.clear()
+    gate = echo.gate if where == "run" else echo.finish_gate
+    gate.clear()
     [job_id] = enqueue(connection, "mail.high", "hang")
     thread.start()
-    eventually(lambda: echo.now_running == 1)
+    eventually(lambda: echo.now_running == 1 if where == "run" else echo.ran == [job_id])
     started.stop()
     later = enqueue(connection, "mail.high", "fine")
-    echo.gate.set()
+    gate.set()
     thread.join(30)
     assert echo.ran == [job_id]
+    assert connection.keys("rq:wip:*") == []
     assert queue(connection, "mail.high").job_ids == later
     assert connection.scard("rq:workers") == 0
 
@@ -410,8 +433,8 @@ def test_a_bell_or_a_lane_that_ends_is_noticed(connection: redis.Redis) -> None:
     with capture_logs() as lines:
         bell = Bell(connection, ["email.high"], broken)
         bell.arm()
-        done: SimpleQueue[str | None] = SimpleQueue()
-        Lanes(1, broken, done).submit(["a job"])
+        done: SimpleQueue[str] = SimpleQueue()
+        Lanes("lane", 1, broken, done.put).submit(["a job"])
         eventually(lambda: len(lines) == 2)
     assert {(line["event"], line["thread"]) for line in lines} == {
         ("process.thread_lost", "bell"),
