@@ -191,9 +191,9 @@ class Adapter:
         return True
 
     @classmethod
-    def must_be_set_up(cls) -> bool:
-        """Whether it sends nothing before somebody has given it settings."""
-        return any(setting.must_be_given and setting.make is None for setting in cls.settings)
+    def works_unset(cls) -> bool:
+        """Whether it sends without anybody having given it settings."""
+        return not any(setting.must_be_given and setting.make is None for setting in cls.settings)
 
     def send(self, message: Message, to: Recipient) -> Receipt:
         """Hands one message to the provider. Raises a DeliveryError; any other exception is a bug."""

@@ -184,12 +184,12 @@ def test_an_address_that_was_switched_off_says_why_and_can_be_confirmed_anew(ali
 def test_an_address_that_a_producer_gave_is_confirmed_by_its_owner(alice: Visitor) -> None:
     [address] = stored(user_id="alice", channel="email")
     before = alice.get(PAGE).text
-    assert ("In use" in before, "Confirm that this address is yours" in before) == (True, True)
+    assert ("In use" in before, "Confirm that it is yours" in before) == (True, True)
     alice.post(path_of(address, "code"))
     assert "The code we sent is valid until" in alice.get(PAGE).text
     alice.post(path_of(address, "confirm"), {"code": code()})
     page = alice.get(PAGE).text
-    assert (page.count("In use"), "Confirm that this address is yours" in page) == (before.count("In use") - 1, False)
+    assert (page.count("In use"), "Confirm that it is yours" in page) == (before.count("In use") - 1, False)
 
 
 # ---- browsers -------------------------------------------------------------------------------------------------------
