@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from docs.embedding.serve import policy
-from tests.browser.conftest import Person, Tabs
+from tests.browser.conftest import Person, Tabs, becomes_true
 from tests.browser.inbox_page import NewPerson
 from tests.running import ROOT
 
@@ -192,7 +192,7 @@ def test_a_framework_shows_hears_draws_and_lists_the_inbox(
     expect(page.locator(".mine", has_text="Second")).to_be_visible()
     page.locator(".mine", has_text="First").get_by_role("button", name="Done").click()
     expect(page.locator("output")).to_have_text("2 unread of 2")
-    page.wait_for_function("rows === 2")  # what a row held is let go with it
+    assert becomes_true(page, "rows === 2")  # what a row held is let go with it
     page.get_by_role("button", name="Read them all").click()
     expect(page.locator("output")).to_have_text("0 unread of 2")
     heard = page.evaluate("heard")

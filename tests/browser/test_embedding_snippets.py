@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Person, Tabs
+from tests.browser.conftest import Person, Tabs, becomes_true
 from tests.browser.inbox_page import NewPerson
 from tests.running import KEY
 from tests.snippets import blocks_of
@@ -88,9 +88,9 @@ def test_a_page_made_of_the_snippets_works(
     expect(own).to_contain_text("for A17")  # drawn by `renderItem`
     expect(templated.locator("strong")).to_contain_text("A17")
     expect(page.locator("notifier-preferences").get_by_role("heading", name="Social")).to_be_visible()
-    page.wait_for_function("window.drawn?.[1] === 1")  # by `createFeed`
+    assert becomes_true(page, "window.drawn?.[1] === 1")  # by `createFeed`
     alice.receive("order_shipped", order_id="A18")
-    page.wait_for_function("window.drawn?.[1] === 2")
+    assert becomes_true(page, "window.drawn?.[1] === 2")
     own.evaluate("inbox => inbox.setAttribute('token', 'no longer good')")
     expect(own).to_contain_text("for A18")  # by a new token
     assert own.get_attribute("token") != "no longer good"

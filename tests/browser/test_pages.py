@@ -2,16 +2,14 @@
 watch for that).
 """
 
-import contextlib
 import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect
-from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
-from tests.browser.conftest import ADMIN, PASSWORD, Person, Tabs
+from tests.browser.conftest import ADMIN, PASSWORD, Person, Tabs, becomes_true
 from tests.browser.every_page import CONSOLE, FOR_PROGRAMMERS, IDS, PEOPLES, SIGNED_OUT
 from tests.running import ROOT, Up, eventually
 
@@ -140,8 +138,7 @@ def cut_off(page: Page) -> list[str]:
     """What stands beyond an edge, also where a frame around it hides that, and cannot be scrolled to. (A chart takes a
     moment to fit another size.)
     """
-    with contextlib.suppress(PlaywrightTimeoutError):
-        page.wait_for_function(f"() => ({_CUT_OFF})().length === 0")
+    becomes_true(page, f"({_CUT_OFF})().length === 0")
     found: list[str] = page.evaluate(_CUT_OFF)
     return found
 
