@@ -181,14 +181,21 @@ def _kind_of_row(columns: tuple[str, ...]) -> Any:
     return namedtuple("NamedRow", columns)
 
 
-def for_glances() -> Connection:
-    """To be closed. What is asked on it is one statement each; with PostgreSQL a transaction would cost two round trips
-    more, with SQLite another level would make it forget the statements that it has prepared.
+@contextlib.contextmanager
+def for_glances() -> Iterator[Connection]:
+    """What is asked on it is one statement each; with PostgreSQL a transaction would cost two round trips more. The
+    driver is told, and not SQLAlchemy: that sets the level back by statements of its own, and where the server has gone
+    meanwhile, its pool never gets the connection back.
     """
-    connection = db.engine.connect()
-    if db.engine.dialect.name == "postgresql":
-        connection.execution_options(isolation_level="AUTOCOMMIT")
-    return connection
+    with db.engine.connect() as connection:
+        driver: Any = connection.connection.dbapi_connection
+        if db.engine.dialect.name == "postgresql":
+            driver.autocommit = True
+        try:
+            yield connection
+        finally:
+            if db.engine.dialect.name == "postgresql" and not driver.closed:
+                driver.autocommit = False
 
 
 def glance(connection: Connection, statement: str, values: Mapping[str, Any]) -> Any:

@@ -16,7 +16,18 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from notifier.ground import database
 from notifier.ground.clock import now
-from notifier.ground.database import look_now, look_often, named, once_committed, prune, transaction, undone_by
+from notifier.ground.database import (
+    UNAVAILABLE,
+    for_glances,
+    glance,
+    look_now,
+    look_often,
+    named,
+    once_committed,
+    prune,
+    transaction,
+    undone_by,
+)
 from notifier.ground.extensions import db
 from notifier.models import Flag, Tally
 from tests.stored import sent_statements
@@ -149,3 +160,22 @@ def test_what_another_transaction_holds_is_left_for_the_next_time(app: APIFlask)
         other.execute(sa.select(Flag.name).where(Flag.name == "sms").with_for_update())
         assert prune(Flag.__table__, Flag.percentage == 0) == 1
     assert prune(Flag.__table__, Flag.percentage == 0) == 1
+
+
+def test_a_server_that_goes_during_a_glance_leaves_the_pool_whole(app: APIFlask) -> None:
+    if db.engine.dialect.name == "sqlite":
+        pytest.skip("it has no server")
+    before = db.engine.pool.checkedout()  # type: ignore[attr-defined]
+    for _ in range(2):  # a connection that has been used so before
+        with for_glances() as connection:
+            glance(connection, "SELECT 1", {})
+    with suppress(*UNAVAILABLE), for_glances() as connection:
+        [own] = glance(connection, "SELECT pg_backend_pid()", {})
+        with db.engine.connect() as other:
+            other.execute(sa.text("SELECT pg_terminate_backend(:own)"), {"own": own})
+    assert db.engine.pool.checkedout() == before  # type: ignore[attr-defined]
+    with for_glances() as connection:
+        assert glance(connection, "SELECT 1", {}) == (1,)
+        assert connection.connection.dbapi_connection.autocommit  # type: ignore[union-attr]
+    with transaction() as session:
+        assert session.scalar(sa.text("SELECT 1")) == 1
