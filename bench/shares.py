@@ -4,8 +4,8 @@ A yardstick is measured just before each round of what it judges, or in turns wi
 changes changes both. `judged` compares shares of CPU time with those in `shares.toml`. Other work on the machine, or on
 the one that it is a part of, can only make an operation dearer (caches are shared), and a large program more than a
 small loop: so a share of CPU is that of the cheapest rounds, as Python's `timeit` advises. Even so, the same code took
-930 µs for a webhook, and 2,170 half an hour later, on a machine that did nothing else, while its yardstick took 264 and
-304: what is kept lies in the middle of such days, not at their best.
+931 µs for a webhook, and 2,173 a few minutes later with nothing else on the machine, while its yardstick took 231 and
+304: what is kept lies between such spells, not at their best.
 """
 
 import statistics

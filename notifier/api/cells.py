@@ -76,8 +76,7 @@ def add_rows() -> Response:
 
     For the other cells of the installation, as one of the calls that they pass on.
     """
-    if limits.CELL_CALL not in request.environ:
-        raise Rejected("not_found", "this is for other cells alone")
+    _require_cell()
     who, body = caller(), request.get_json()
     if not isinstance(body, dict) or not isinstance(body.get("rows"), list):
         raise Rejected("malformed_json", "these are no rows of an upload")
@@ -93,12 +92,17 @@ def take_brand() -> Response:
 
     For the other cells of the installation, as one of the calls that they pass on.
     """
-    if limits.CELL_CALL not in request.environ:
-        raise Rejected("not_found", "this is for other cells alone")
+    _require_cell()
     brand, is_of_producer = brands.unpack(request.get_json())
     producer = (caller().producer_id, g.key.producer) if is_of_producer else (None, INSTALLATION_NAME)
     set_brand(producer[0], brand, subject=producer[1])
     return answer({})
+
+
+def _require_cell() -> None:
+    """Raises Rejected for what a producer has called itself: only what another cell has passed on is carried out."""
+    if limits.CELL_CALL not in request.environ:
+        raise Rejected("not_found", "this is for other cells alone")
 
 
 def _shown(one: Answer, *, is_brief: bool) -> dict[str, Any]:

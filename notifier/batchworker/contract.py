@@ -33,10 +33,10 @@ class BatchHandler(Protocol):
     """Does the jobs of one function, many at a time.
 
     `begin` runs on the worker's main thread, `run` on one of its lanes, and `finish` on a thread of its own, one batch
-    at a time, while the next ones are begun; `run` must not raise. If `begin`
-    raises one of `outages`, the jobs go back to their queues for a while; if `finish` raises one, it is called again
-    until it succeeds, since sent messages must be recorded. Any other exception is a bug: the batch is taken apart, and
-    the job that causes it ends as failed, with the trace.
+    at a time, while the next ones are begun; `run` must not raise. If `begin` raises one of `outages`, the jobs go back
+    to their queues for a while; if `finish` raises one, it is called again until it succeeds, since sent messages must
+    be recorded. Any other exception is a bug: the batch is taken apart, and the job that causes it ends as failed, with
+    the trace.
     """
 
     outages: tuple[type[Exception], ...]

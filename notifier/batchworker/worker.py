@@ -177,6 +177,8 @@ class BatchWorker(BaseWorker):
             self._arrived(self._inbox.get(timeout=seconds))
 
     def _longest_wait(self) -> float:
+        if self._is_paused:
+            return max(0.0, self._paused_until - time.monotonic())
         if self._run_through and not self._recording:
             return max(0.0, self._record_at() - time.monotonic())
         return min(PAUSE_S, BEAT_S)

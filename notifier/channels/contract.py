@@ -190,11 +190,6 @@ class Adapter:
         """Whether it sends to devices of this platform (`core.message.PLATFORMS`; None: nobody has said which)."""
         return True
 
-    @classmethod
-    def works_unset(cls) -> bool:
-        """Whether it sends without anybody having given it settings."""
-        return not any(setting.must_be_given and setting.make is None for setting in cls.settings)
-
     def send(self, message: Message, to: Recipient) -> Receipt:
         """Hands one message to the provider. Raises a DeliveryError; any other exception is a bug."""
         raise NotImplementedError

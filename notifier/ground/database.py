@@ -188,13 +188,15 @@ def for_glances() -> Iterator[Connection]:
     meanwhile, its pool never gets the connection back.
     """
     with db.engine.connect() as connection:
+        if db.engine.dialect.name != "postgresql":
+            yield connection
+            return
         driver: Any = connection.connection.dbapi_connection
-        if db.engine.dialect.name == "postgresql":
-            driver.autocommit = True
+        driver.autocommit = True
         try:
             yield connection
         finally:
-            if db.engine.dialect.name == "postgresql" and not driver.closed:
+            if not driver.closed:
                 driver.autocommit = False
 
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from notifier.channels import ADAPTERS, CHANNELS, serving
 from notifier.channels.contract import Adapter
 from notifier.core.errors import Rejected
+from notifier.ground.config import current_settings
 from notifier.ground.extensions import db
 from notifier.models import Flag, Provider
 from notifier.queries import hooks
@@ -16,8 +17,8 @@ from notifier.queries import hooks
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """An account. `row` None: it is set by the environment, and cannot be changed here. `lacks`: the settings that its
-    receipts need and that are not given.
+    """An account. `row` None: it cannot be changed here; it is built in, or (`is_of_environment`) set up by environment
+    variables. `lacks`: the settings that its receipts need and that are not given.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Line:
     position: int
     weight: int
     row: Provider | None
+    is_of_environment: bool
     percentage: int
     lacks: Sequence[str]
 
@@ -69,7 +71,9 @@ def _line(
     name: str, adapter: type[Adapter], position: int, weight: int, row: Provider | None, flags: Mapping[str, int]
 ) -> Line:
     percentage = flags.get(serving.flag_of(adapter.channel.name, name), 100)
-    return Line(name, adapter, position, weight, row, percentage, hooks.lacking(name, adapter, row))
+    is_of_environment = row is None and adapter.is_begun(current_settings())
+    lacks = hooks.lacking(name, adapter, row)
+    return Line(name, adapter, position, weight, row, is_of_environment, percentage, lacks)
 
 
 def find(name: str) -> tuple[Provider | None, type[Adapter]]:

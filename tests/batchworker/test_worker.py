@@ -264,6 +264,21 @@ def test_what_has_run_is_recorded_however_often_that_fails(
     assert connection.keys("rq:job:*") == []
 
 
+def test_a_worker_sleeps_through_a_pause_though_something_is_to_be_recorded(
+    connection: redis.Redis, echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PAUSE_S", 0.5)
+    enqueue(connection, "mail.low", "fine")
+    echo.failing_finishes = 1
+    looping = worker(connection, echo)
+    turns: list[None] = []
+    collect = looping._collect
+    monkeypatch.setattr(looping, "_collect", lambda: (turns.append(None), collect()))
+    looping.work(burst=True, has_signals=False)
+    assert echo.failing_finishes == 0
+    assert len(turns) < 100
+
+
 def test_the_next_ones_run_while_the_last_are_recorded(
     connection: redis.Redis, echo: Echo, running: BatchWorker
 ) -> None:

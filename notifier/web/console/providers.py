@@ -324,6 +324,7 @@ def _page(
             "why_no_test": provider_trial.why_not(name, current_user.user_id),
             "hook": hooks.of(name, model, row),
             "is_in_use": row is None or row.is_on,
+            "is_of_environment": row is None and model.is_begun(current_settings()),
             "codes": hooks.codes(name),
         }
     return render_template("admin/provider.html", form=form, adapter=model, name=name, held=held, **of_account)
