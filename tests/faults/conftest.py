@@ -93,12 +93,13 @@ class Trial:
         return worker
 
     def submit(self, *, backlog: int = 1_500) -> Load:
-        """Keeps so many deliveries waiting for a worker until `settle`."""
+        """Keeps so many deliveries waiting for a worker until `settle`; `self.backlog` may be raised meanwhile."""
         sink = self.installation.sink
         received_before = len(sink.received)
+        self.backlog = backlog
 
         def is_wanted(load: Load) -> bool:
-            return len(load.accepted) - (len(sink.received) - received_before) < backlog
+            return len(load.accepted) - (len(sink.received) - received_before) < self.backlog
 
         self.load = Load(self.installation.url, USERS, is_wanted=is_wanted)
         return self.load

@@ -18,6 +18,7 @@ on_postgresql = pytest.mark.parametrize("running", ["postgresql"], indirect=True
 REDIS_AWAY_S = 10
 REDIS_HANGS_S = 8
 POSTGRES_AWAY_S = 3
+MORE = 2_000  # deliveries that producers have to tell while nothing is delivered, however many wait already
 
 
 @both
@@ -53,12 +54,14 @@ def test_redis_away_for_ten_seconds_stops_no_producer(running: Installation, tri
     trial.start_worker()
     load = trial.submit()
     trial.until_delivered(200)
+    trial.backlog += MORE
     running.redis.stop()
     accepted_before = len(load.accepted)
     try:
         time.sleep(REDIS_AWAY_S)
     finally:
         accepted_meanwhile = len(load.accepted) - accepted_before
+        trial.backlog -= MORE
         running.redis.start()
     trial.until_delivered(200)
     trial.settle(told=f"{accepted_meanwhile} accepted meanwhile")
@@ -72,12 +75,14 @@ def test_redis_hanging_stops_no_producer_and_no_worker(running: Installation, tr
     trial.start_worker()
     load = trial.submit()
     trial.until_delivered(200)
+    trial.backlog += MORE
     accepted_before = len(load.accepted)
     running.redis.hang()
     try:
         time.sleep(REDIS_HANGS_S)
     finally:
         accepted_meanwhile = len(load.accepted) - accepted_before
+        trial.backlog -= MORE
         running.redis.wake()
     trial.until_delivered(200)
     trial.settle(told=f"{accepted_meanwhile} accepted meanwhile")
