@@ -292,12 +292,13 @@ def taken_by_name(name: str, forbidden: set[str]) -> list[str]:
 HAS_A_STATUS_OF_ITS_OWN = {
     "notifier.pipeline.intake.expand",
     "notifier.pipeline.intake.broadcasts",
+    "notifier.pipeline.intake.turns",
     "notifier.pipeline.upkeep.broadcasts",
     "notifier.operations.broadcast_retries",
     "notifier.catalogue.templates",
     "notifier.catalogue.experiments",
     "notifier.programs.guard",
-    "notifier.people.uploads",
+    "notifier.people.upload_reading",
 }
 WRITES_A_STATUS = {"notifier.ledgers.moves"}
 STORES_DELIVERIES = {"notifier.pipeline.planning.store"}  # in their first status, which is no move

@@ -23,7 +23,7 @@ from notifier.ground.config import current_settings
 from notifier.ground.extensions import db
 from notifier.ground.ids import parse
 from notifier.models.types import STORED_USER_ID
-from notifier.people import uploads
+from notifier.people import upload_reading, uploads
 from notifier.people.uploads import Rights
 from notifier.words.brands import INSTALLATION_NAME, set_brand
 
@@ -81,7 +81,7 @@ def add_rows() -> Response:
     if not isinstance(body, dict) or not isinstance(body.get("rows"), list):
         raise Rejected("malformed_json", "these are no rows of an upload")
     rights = Rights(who.producer_id, who.is_test, who.may_change_people, who.may_change_staff, who.label)
-    uploads.add(parse(uploads.KIND, str(body.get("upload"))), lists.unpack(body["rows"]), rights)
+    upload_reading.add(parse(uploads.KIND, str(body.get("upload"))), lists.unpack(body["rows"]), rights)
     return answer({})
 
 

@@ -22,9 +22,10 @@ from notifier.ground.config import current_settings
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_hex, show
 from notifier.models import Producer, Upload
-from notifier.people import profiles, uploads
+from notifier.people import profiles, upload_reading
+from notifier.people.upload_reading import Part, ReadRow
 from notifier.people.upload_rows import BadRow
-from notifier.people.uploads import Part, ReadRow
+from notifier.people.uploads import KIND
 
 PATH = "/cells/uploads"  # the door of `api.cells`
 MOST = 2_000  # rows of a call
@@ -33,11 +34,11 @@ log = structlog.get_logger()
 
 
 def read(upload_id: UUID) -> int:
-    """As `uploads.read`. While a cell is silent that might know somebody, the rest waits."""
+    """As `upload_reading.read`. While a cell is silent that might know somebody, the rest waits."""
     try:
-        return uploads.read(upload_id, _share)
+        return upload_reading.read(upload_id, _share)
     except Rejected as refused:
-        log.warning("upload.waits", upload=show(uploads.KIND, upload_id), why=refused.detail)
+        log.warning("upload.waits", upload=show(KIND, upload_id), why=refused.detail)
         return 0
 
 
@@ -112,5 +113,5 @@ def _call(upload: Upload, rows: Sequence[Any]) -> Call:
     scopes = ("broadcast", *(scope for scope, is_allowed in may.items() if is_allowed))
     behalf = OnBehalf(producer.name if producer else CONSOLE, scopes, None, upload.is_test, upload.actor)
     call_id = new_hex()
-    body = {"upload": show(uploads.KIND, upload.id), "rows": list(rows)}
+    body = {"upload": show(KIND, upload.id), "rows": list(rows)}
     return Call(call_id, "POST", PATH, body, behalf, f"cell:{call_id}")

@@ -7,7 +7,7 @@ import pytest
 from notifier.access.keys import create_key, create_producer
 from notifier.channels import CHANNELS
 from notifier.models import Upload
-from notifier.people import audiences, uploads
+from notifier.people import audiences, upload_reading
 from tests.conftest import Api
 from tests.stored import rows
 
@@ -94,5 +94,5 @@ def test_an_upload_is_an_audience_of_its_producer(api: Any) -> None:
 
 def _read_all() -> None:
     for upload in rows(Upload):
-        while uploads.read(upload.id):
+        while upload_reading.read(upload.id):
             pass

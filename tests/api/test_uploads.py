@@ -9,7 +9,7 @@ from notifier.access.keys import create_key, create_producer
 from notifier.api import uploads as door
 from notifier.jobs import read_upload
 from notifier.models import AuditEntry, Upload, User
-from notifier.people import uploads
+from notifier.people import upload_reading
 from tests.conftest import Api
 from tests.stored import rows
 
@@ -26,7 +26,7 @@ def key_with(api: Api, *scopes: str, is_test: bool = False) -> Api:
 
 def read_all() -> None:
     for upload in rows(Upload):
-        while uploads.read(upload.id):
+        while upload_reading.read(upload.id):
             pass
 
 

@@ -19,7 +19,7 @@ from notifier.ground.extensions import db
 from notifier.ground.ids import parse
 from notifier.ledgers import audit
 from notifier.models import Address, AuditEntry, ConsentEvent, Delivery, Notification, Suppression, User
-from notifier.people import consent, preferences, profiles, uploads
+from notifier.people import consent, preferences, profiles, upload_reading
 from notifier.people.person import GIVEN
 from notifier.people.profiles import FIELDS
 from notifier.pipeline.delivery.deliver import deliver
@@ -332,7 +332,7 @@ def test_a_token_needs_no_body(api: Any, cast: Any) -> None:
 
 def test_the_export_holds_everything(api: Any, cast: Any) -> None:
     shown = api.post("/api/v1/uploads", data="id\nalice\n", headers={"Content-Type": "text/csv"}).json["id"]
-    assert uploads.read(parse("upl", shown)) == 1
+    assert upload_reading.read(parse("upl", shown)) == 1
     api.post("/api/v1/notifications", {"type": "order_shipped", "recipients": ["alice"], "data": {"order_id": "A1"}})
 
     document = api.get("/api/v1/users/alice/export").json

@@ -19,8 +19,9 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id, show
 from notifier.models import Account, Address, AuditEntry, Broadcast, Submission, Upload, UploadMember, UploadPart, User
-from notifier.people import profiles, upload_rows, uploads
-from notifier.people.uploads import LONG_PART, MOST_TOLD, PART, Rights
+from notifier.people import profiles, upload_reading, upload_rows, uploads
+from notifier.people.upload_reading import MOST_TOLD
+from notifier.people.uploads import LONG_PART, PART, Rights
 from notifier.signals.queueing import EXPAND_QUEUE, queue
 from tests.conftest import Statements
 from tests.stored import rows
@@ -41,7 +42,7 @@ def vars_of(rights: Rights) -> dict[str, Any]:
 def uploaded(file: str, **rights: bool) -> dict[str, Any]:
     """What its upload has come to."""
     upload_id = sent(file, **rights)
-    while uploads.read(upload_id):
+    while upload_reading.read(upload_id):
         pass
     return told(upload_id)
 
@@ -204,7 +205,7 @@ def test_parts_of_long_rows_have_few_of_them() -> None:
     long = "x" * (LONG_PART // 4)
     upload_id = sent("id,attributes.text\n" + "".join(f"u{n},{long}\n" for n in range(10)))
     assert [len(part.rows) for part in sorted(rows(UploadPart), key=lambda part: part.number)] == [4, 4, 2]
-    while uploads.read(upload_id):
+    while upload_reading.read(upload_id):
         pass
     assert told(upload_id) == finished(rows=10, created=10)
 
@@ -213,13 +214,13 @@ def test_parts_of_long_rows_have_few_of_them() -> None:
 def test_a_list_is_read_in_parts_of_which_each_counts_once() -> None:
     upload_id = sent(LARGE)
     assert queue(EXPAND_QUEUE).job_ids == [show("upl", upload_id)]
-    first = uploads.next_part(upload_id)
+    first = upload_reading.next_part(upload_id)
     assert first is not None
-    assert uploads.store_part(first)
-    assert not uploads.store_part(first)  # a worker that was thought dead
+    assert upload_reading.store_part(first)
+    assert not upload_reading.store_part(first)  # a worker that was thought dead
     assert (told(upload_id)["status"], told(upload_id)["created"]) == ("running", PART)
-    assert uploads.read(upload_id) == 2
-    assert uploads.read(upload_id) == 0
+    assert upload_reading.read(upload_id) == 2
+    assert upload_reading.read(upload_id) == 0
     assert told(upload_id) == finished(rows=2 * PART + 1, created=2 * PART + 1)
     assert (len(members(upload_id)), rows(UploadPart)) == (2 * PART + 1, [])
 
@@ -243,9 +244,9 @@ def a_fault_about(what: str) -> Iterator[None]:
 def test_when_no_row_can_be_stored_none_is_lost() -> None:
     upload_id = sent("id,time_zone\na,Europe/Berlin\nb,Europe/Berlin\n")
     with a_fault_about("Europe/Berlin"), pytest.raises(ValueError, match="a fault of ours"):
-        uploads.read(upload_id)
+        upload_reading.read(upload_id)
     assert told(upload_id) == {**finished(rows=2), "status": "running"}
-    assert uploads.read(upload_id) == 1
+    assert upload_reading.read(upload_id) == 1
     assert told(upload_id) == finished(rows=2, created=2)
 
 
@@ -253,7 +254,7 @@ def test_when_no_row_can_be_stored_none_is_lost() -> None:
 def test_a_row_that_cannot_be_stored_stops_no_others() -> None:
     upload_id = sent("id,time_zone\na,Europe/Berlin\nb,UTC\n")
     with a_fault_about("Europe/Berlin"):
-        assert uploads.read(upload_id) == 1
+        assert upload_reading.read(upload_id) == 1
     found = told(upload_id)
     assert [(bad["line"], bad["code"]) for bad in found["bad"]] == [(2, "internal_error")]
     assert (found["status"], found["created"], members()) == ("finished", 1, ["b"])
@@ -261,7 +262,7 @@ def test_a_row_that_cannot_be_stored_stops_no_others() -> None:
 
 def test_rows_are_read_before_the_transaction_begins(app: APIFlask) -> None:
     upload_id = sent("id,email\nu1,U1@X.test\nu2,nowhere\n")
-    part = uploads.next_part(upload_id)
+    part = upload_reading.next_part(upload_id)
     assert part is not None
     (_, first), (_, second) = part.rows
     assert (first.changes, second.code) == ({"email": "U1@x.test"}, "invalid_email")  # type: ignore[union-attr]
@@ -278,7 +279,7 @@ def test_a_lost_doorbell_is_rung_again() -> None:
     with time_machine.travel(now() + uploads.READ_GRACE * 4, tick=False):
         assert uploads.ring_waiting() == 1
     assert queue(EXPAND_QUEUE).job_ids == [show("upl", upload_id)]  # once, while no worker runs
-    while uploads.read(upload_id):
+    while upload_reading.read(upload_id):
         pass
     with time_machine.travel(now() + uploads.READ_GRACE * 6, tick=False):
         assert uploads.ring_waiting() == 0
@@ -289,10 +290,10 @@ def test_a_part_takes_a_fixed_number_of_statements(statements: Statements) -> No
     counts = []
     for size in (2, 50):
         upload_id = sent("id,email\n" + "".join(f"s{size}-{n},{n}@x.test\n" for n in range(size)))
-        part = uploads.next_part(upload_id)
+        part = upload_reading.next_part(upload_id)
         assert part is not None
         with statements() as asked:
-            uploads.store_part(part)
+            upload_reading.store_part(part)
         counts.append(len(asked))
     assert counts[0] == counts[1]
 
@@ -341,7 +342,7 @@ def test_of_a_request_that_breaks_off_nothing_stays() -> None:
 def test_who_is_erased_does_not_come_back_with_what_is_still_to_be_read() -> None:
     upload_id = sent("id,name\nalice,Alice\nbob,Bob\n")
     assert profiles.erase("alice")
-    while uploads.read(upload_id):
+    while upload_reading.read(upload_id):
         pass
     found = told(upload_id)
     assert [(bad["line"], bad["code"]) for bad in found["bad"]] == [(2, "erased")]
@@ -368,7 +369,7 @@ def test_what_is_still_to_be_read_is_encrypted(app: APIFlask) -> None:
 @pytest.mark.usefixtures("app")
 def test_old_lists_and_broken_requests_are_pruned() -> None:
     old = sent("id\na\n")
-    while uploads.read(old):
+    while upload_reading.read(old):
         pass
     with transaction() as session:
         session.add(
@@ -395,7 +396,7 @@ def test_a_list_stays_while_a_broadcast_is_to_find_people_on_it(
     app: APIFlask, status: str, is_expanded: bool, is_kept: bool
 ) -> None:
     old = sent("id\na\n")
-    while uploads.read(old):
+    while upload_reading.read(old):
         pass
     with transaction() as session:
         key, at = new_id(), now()

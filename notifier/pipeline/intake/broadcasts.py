@@ -1,17 +1,14 @@
 """Broadcasts: one submission for a whole audience, begun, paused, resumed and cancelled here, with an audit entry each.
 
-Called by the API, the console and upkeep. `expand` makes the notifications, a chunk of people at a time, by the same
-deciding and storing as for every other submission. A broadcast and its submission have one id and are locked together,
-the submission first; whoever holds the lock sees the state, so of two that start, pause or expand it one does so.
+Called by the API, the console and upkeep. `expand` makes the notifications, a chunk of people at a time (`turns` says
+whose), by the same deciding and storing as for every other submission.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from functools import cache
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 import structlog
@@ -27,7 +24,7 @@ from notifier.ground.database import retried, transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id, show
 from notifier.ledgers import audit, broadcast_counts, events
-from notifier.models import ApiKey, Broadcast, Producer
+from notifier.models import Broadcast
 from notifier.models import Submission as SubmissionRow
 from notifier.people import audiences
 from notifier.people.audiences import People
@@ -35,12 +32,11 @@ from notifier.pipeline.intake import idempotency_keys
 from notifier.pipeline.intake.item import Caller, Item, Work, refused
 from notifier.pipeline.intake.judge import judge
 from notifier.pipeline.intake.schema_check import Checked, check_against_schemas, judged_anew
-from notifier.pipeline.planning.orders import Order
+from notifier.pipeline.intake.stopped_keys import SWITCHED_OFF, why_stopped
+from notifier.pipeline.intake.turns import forget_people, locked
 from notifier.signals import queueing
 
 KIND = "brd"
-SWITCHED_OFF = "its producer is switched off"
-KEY_REVOKED = "its key was revoked"
 
 log = structlog.get_logger()
 
@@ -67,16 +63,6 @@ class Draft:
 class Made(NamedTuple):
     broadcast_id: UUID
     is_replay: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """People of an audience whose turn it is: those after `after`, by their stored ids. `is_last`: nobody is left."""
-
-    after: str | None
-    user_ids: Sequence[str]
-    is_last: bool
-    local_time: datetime | None
 
 
 # ---- beginning ------------------------------------------------------------------------------------------------------
@@ -205,85 +191,6 @@ def _broadcast(work: Work, draft: Draft, starts_at: datetime, now: datetime) -> 
     )
 
 
-# ---- expanding ------------------------------------------------------------------------------------------------------
-
-
-def next_turn(broadcast_id: UUID, most: int) -> Turn | None:
-    """The people whose turn it is now, `most` at most, outside of any transaction; starts the broadcast if its time has
-    come. None: nobody's.
-    """
-    row = db.session.get(Broadcast, broadcast_id, populate_existing=True)
-    if row is not None and row.status == SCHEDULED and row.starts_at <= clock_now():
-        _start(broadcast_id, People(audiences_in.parse(row.audience), row.is_test, clock_now()))
-        row = db.session.get(Broadcast, broadcast_id, populate_existing=True)
-    if row is None or row.status != RUNNING or row.started_at is None:
-        return None
-    if row.turn_at is not None and row.turn_at > clock_now():
-        return None
-    limit = min(most, row.per_second or most)
-    people = People(audiences_in.parse(row.audience), row.is_test, row.started_at)
-    found = list(db.session.scalars(audiences.ids_after(people, row.cursor, limit)))
-    local_time = datetime.fromisoformat(row.local_time) if row.local_time else None
-    db.session.close()
-    return Turn(row.cursor, found, len(found) < limit, local_time)
-
-
-@retried
-def _start(broadcast_id: UUID, people: People) -> None:
-    """People who come later, if only while these are counted, are not in it. Of several processes the first one starts
-    it.
-    """
-    number = audiences.count(people)
-    with transaction():
-        submission, row = _locked(broadcast_id)
-        if row is None or row.status != SCHEDULED:
-            return
-        row.status, row.started_at, submission.recipients = RUNNING, people.until, number
-        if not row.is_test:
-            audit.write("broadcast.started", show(KIND, broadcast_id), after={"audience": number})
-    log.info("broadcast.started", broadcast=show(KIND, broadcast_id), audience=number)
-
-
-def hold(submission: SubmissionRow, turn: Turn) -> Broadcast | None:
-    """Locks the broadcast of a submission that is locked already. None: this turn is over, or nobody is to have one."""
-    row = db.session.get(Broadcast, submission.id, with_for_update={"key_share": True}, populate_existing=True)
-    return row if row is not None and row.status == RUNNING and row.cursor == turn.after else None
-
-
-def note(submission: SubmissionRow, row: Broadcast, turn: Turn, made: int, now: datetime) -> None:
-    """These have had their turn: in the transaction that has made their notifications."""
-    submission.expanded += made
-    row.cursor = turn.user_ids[-1] if turn.user_ids else row.cursor
-    row.turn_at = rules.next_turn(row.turn_at, now, len(turn.user_ids), row.per_second)
-    if turn.is_last:
-        row.expanded_at = now
-        _forget_people(row)
-
-
-def _forget_people(row: Broadcast) -> None:
-    """Nobody is looked for any more: who is erased from now on is named nowhere but where they are erased from."""
-    row.cursor = None
-    if "users" in row.audience:
-        row.audience = {"users": len(row.audience["users"])}
-
-
-def orders_of(order: Order, expires_in_s: float, turn: Turn, now: datetime) -> Callable[[ZoneInfo], Order]:
-    """→ what is said to somebody in a zone. It expires so long after their own time, or after the start where the
-    producer has set that; else after this turn, which a pause or a slow pace may bring days later.
-    """
-    lasting, local_time = timedelta(seconds=expires_in_s), turn.local_time
-    if local_time is None:
-        at_once = order if order.is_perishable else replace(order, expires_at=now + lasting)
-        return lambda _zone: at_once
-
-    @cache
-    def at_their_time(zone: ZoneInfo) -> Order:
-        at = rules.time_in(zone, local_time)
-        return replace(order, send_at=at, expires_at=at + lasting)
-
-    return at_their_time
-
-
 # ---- stopping and going on ------------------------------------------------------------------------------------------
 
 
@@ -332,40 +239,6 @@ def take_over(row: Broadcast, key_id: UUID | None) -> None:
         raise Rejected("conflict", SWITCHED_OFF)
 
 
-def is_switched_off() -> "sa.ColumnElement[bool]":
-    return Producer.disabled_at.is_not(None)
-
-
-def is_key_revoked() -> "sa.ColumnElement[bool]":
-    """That began it, or has resumed it. One that has expired, as after a rotation, began it while it could: what was
-    accepted is finished. (A run of a schedule is begun anew, and takes a key that is valid then.)
-    """
-    return ApiKey.revoked_at.is_not(None)
-
-
-def with_its_key(chosen: "sa.Select[*tuple[Any, ...]]") -> "sa.Select[*tuple[Any, ...]]":
-    return chosen.outerjoin(Producer, Producer.id == Broadcast.producer_id).outerjoin(
-        ApiKey, ApiKey.id == Broadcast.key_id
-    )
-
-
-def why_stopped(broadcast_id: UUID) -> str | None:
-    """Whoever switches its producer off, or revokes its key, wants to hear no more of it."""
-    asked = with_its_key(sa.select(is_switched_off(), is_key_revoked()).select_from(Broadcast))
-    return _reason(*db.session.execute(asked.where(Broadcast.id == broadcast_id)).one())
-
-
-def why_list_stopped(producer_id: UUID | None, key_id: UUID | None) -> str | None:
-    """The same for a list of recipients, in the name of that key."""
-    is_off = sa.exists().where(Producer.id == producer_id, is_switched_off())
-    is_revoked = sa.exists().where(ApiKey.id == key_id, is_key_revoked())
-    return _reason(*db.session.execute(sa.select(is_off, is_revoked)).one())
-
-
-def _reason(is_off: bool, is_revoked: bool) -> str | None:
-    return SWITCHED_OFF if is_off else KEY_REVOKED if is_revoked else None
-
-
 def cancel(broadcast_id: UUID) -> None:
     """Nothing more of it is made or goes out; what still waits is cancelled by upkeep, some at a time. Raises
     Rejected('conflict') for one that has finished.
@@ -374,7 +247,7 @@ def cancel(broadcast_id: UUID) -> None:
     def change(submission: SubmissionRow, row: Broadcast) -> bool:
         row.status, row.paused_reason, row.retrying = CANCELLED, None, None
         if row.expanded_at is None:
-            _forget_people(row)
+            forget_people(row)
         submission.status, submission.body, submission.wake_at = "expanded", None, None
         return True
 
@@ -391,7 +264,7 @@ def _change(
 ) -> bool:
     """One transaction. False: it was so before; nothing has changed."""
     with transaction() as session:
-        submission, row = _locked(broadcast_id)
+        submission, row = locked(broadcast_id)
         if row is None:
             raise Rejected("not_found", f"there is no {show(KIND, broadcast_id)}")
         if row.status == FINISHED and session.scalar(sa.select(broadcast_counts.has_open(broadcast_id))):
@@ -409,9 +282,3 @@ def _change(
             audit.write(f"broadcast.{becomes}", show(KIND, broadcast_id), before={"status": before}, after=about)
     log.info("broadcast.changed", broadcast=show(KIND, broadcast_id), becomes=becomes)
     return True
-
-
-def _locked(broadcast_id: UUID) -> tuple[Any, Broadcast | None]:
-    submission = db.session.get(SubmissionRow, broadcast_id, with_for_update=True, populate_existing=True)
-    row = db.session.get(Broadcast, broadcast_id, with_for_update={"key_share": True}, populate_existing=True)
-    return submission, row

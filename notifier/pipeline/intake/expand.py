@@ -27,9 +27,10 @@ from notifier.ledgers import audit
 from notifier.ledgers.flood import over_limit
 from notifier.models import Submission
 from notifier.people.person import Given, as_given, load_people, load_readers, reader_as_given
-from notifier.pipeline.intake import broadcasts
+from notifier.pipeline.intake import turns
 from notifier.pipeline.intake.accept import EXPAND_GRACE
-from notifier.pipeline.intake.broadcasts import Turn
+from notifier.pipeline.intake.stopped_keys import why_list_stopped
+from notifier.pipeline.intake.turns import Turn
 from notifier.pipeline.planning import pacing
 from notifier.pipeline.planning.beforehand import SHOWN_BY_US, Beforehand
 from notifier.pipeline.planning.orders import Order, Target
@@ -106,13 +107,13 @@ def next_chunk(submission_id: UUID, *, gives_way: bool = False) -> Chunk | None:
         return None
     body, order = row.body, _order(row)
     if "is_broadcast" not in body:
-        if reason := broadcasts.why_list_stopped(row.producer_id, _key_of(body)):
+        if reason := why_list_stopped(row.producer_id, _key_of(body)):
             _stop(row.id, reason)
             return None
         given: dict[str, Given] = body.get("given", {})
         recipients, turn, flooded = body["recipients"][:most], None, body["flooded"]
     else:
-        given, turn = {}, broadcasts.next_turn(row.id, most)
+        given, turn = {}, turns.next_turn(row.id, most)
         if turn is None:
             return None
         recipients = turn.user_ids
@@ -202,12 +203,12 @@ def _store_listed(row: Submission, chunk: Chunk, now: datetime, room: Mapping[pa
 def _store_turn(
     row: Submission, chunk: Chunk, turn: Turn, now: datetime, room: Mapping[pacing.Lane, int]
 ) -> Stored | None:
-    broadcast = broadcasts.hold(row, turn)
+    broadcast = turns.hold(row, turn)
     if broadcast is None:
         return None
     targets = _targets(row, chunk, now)
     stored = store(targets, now, chunk.words, room) if targets else Stored()
-    broadcasts.note(row, broadcast, turn, len(targets), now)
+    turns.note(row, broadcast, turn, len(targets), now)
     row.wake_at = broadcast.turn_at or now + EXPAND_GRACE
     if turn.is_last:
         _end(row)
@@ -225,7 +226,7 @@ def _targets(row: Submission, chunk: Chunk, now: datetime) -> list[Target]:
     moved: dict[str, list[str]] = body.get("moved", {})
     flooded, turn = set(chunk.flooded), chunk.turn
     persons = load_people(chunk.recipients)
-    order_in = None if turn is None else broadcasts.orders_of(chunk.order, body["expires_in"], turn, now)
+    order_in = None if turn is None else turns.orders_of(chunk.order, body["expires_in"], turn, now)
     here = [user_id for user_id in chunk.recipients if user_id in persons]
     as_they_are = as_given([(persons[user_id], given.get(user_id)) for user_id in here])
     return [

@@ -234,7 +234,7 @@ def _without_missing(running: Sequence[tuple[Schedule, Item]]) -> tuple[list[tup
 
 def _why_stopped(key: ApiKey | None, disabled_at: datetime | None, now: datetime) -> str | None:
     """A run is a new submission, and takes a key that could make it now. What an expired key has begun already, such as
-    a broadcast, is finished (`broadcasts.is_key_revoked`).
+    a broadcast, is finished (`stopped_keys.is_key_revoked`).
     """
     if disabled_at is not None:
         return "stopped: the producer is disabled"

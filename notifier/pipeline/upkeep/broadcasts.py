@@ -23,7 +23,7 @@ from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.ledgers import audit, broadcast_counts, digests, events, moves
 from notifier.models import Broadcast, Delivery, DigestEntry
-from notifier.pipeline.intake import broadcasts
+from notifier.pipeline.intake import broadcasts, stopped_keys
 
 BATCH = 500  # deliveries cancelled in one transaction
 
@@ -34,9 +34,9 @@ def watch() -> int:
     """Pauses and ends those for which it is time. → how many. Two statements whatever their number, and no more where
     nothing is to be done.
     """
-    is_to_stop = sa.or_(broadcasts.is_switched_off(), broadcasts.is_key_revoked())
+    is_to_stop = sa.or_(stopped_keys.is_switched_off(), stopped_keys.is_key_revoked())
     going = (
-        broadcasts.with_its_key(sa.select(Broadcast, is_to_stop))
+        stopped_keys.with_its_key(sa.select(Broadcast, is_to_stop))
         .where(_is_open(), sa.or_(Broadcast.status == RUNNING, sa.and_(Broadcast.status == SCHEDULED, is_to_stop)))
         .options(defer(Broadcast.audience))  # it may name 10,000 people
     )
@@ -73,7 +73,7 @@ def _stop(broadcast_id: UUID) -> bool:
 
     def why(row: Broadcast) -> str | None:
         share = _share(row, broadcast_counts.of([broadcast_id])[broadcast_id]) if row.status == RUNNING else None
-        return share or broadcasts.why_stopped(broadcast_id)
+        return share or stopped_keys.why_stopped(broadcast_id)
 
     return broadcasts.pause(broadcast_id, why)
 

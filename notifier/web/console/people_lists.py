@@ -16,6 +16,7 @@ from notifier.core.errors import Rejected
 from notifier.ground.extensions import csrf
 from notifier.ground.ids import show
 from notifier.people import uploads
+from notifier.people.upload_reading import MOST_TOLD
 from notifier.people.uploads import MOST_BYTES, Rights
 from notifier.queries import uploads as queries
 from notifier.web.access import allow, page_blueprint
@@ -74,4 +75,4 @@ def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
 @pages.get("/<upload_id>")
 @allow("viewer")
 def one(upload_id: str) -> ResponseReturnValue:
-    return render_template("admin/people_list.html", line=queries.one(upload_id), most_told=uploads.MOST_TOLD)
+    return render_template("admin/people_list.html", line=queries.one(upload_id), most_told=MOST_TOLD)

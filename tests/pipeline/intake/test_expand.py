@@ -21,9 +21,9 @@ from notifier.ground.extensions import db, redis_store
 from notifier.ground.ids import parse
 from notifier.models import ApiKey, AuditEntry, InboxItem, Notification, Submission
 from notifier.people import profiles
-from notifier.pipeline.intake.broadcasts import KEY_REVOKED, SWITCHED_OFF
 from notifier.pipeline.intake.expand import CHUNK, CHUNK_BESIDE_PRESSING, expand, next_chunk, store_chunk
 from notifier.pipeline.intake.item import Caller
+from notifier.pipeline.intake.stopped_keys import KEY_REVOKED, SWITCHED_OFF
 from notifier.pipeline.planning import pacing
 from notifier.pipeline.upkeep import due, lost
 from notifier.queries.overview import held_back

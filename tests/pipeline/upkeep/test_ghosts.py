@@ -14,7 +14,7 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import redis_store
 from notifier.ground.ids import show
 from notifier.models import Delivery
-from notifier.people import uploads
+from notifier.people import upload_reading, uploads
 from notifier.pipeline.upkeep import ghosts
 from notifier.signals.queueing import EXPAND_QUEUE, queue
 from tests.stored import deliveries
@@ -48,7 +48,7 @@ def shown(job_id: str) -> dict[str, bool]:
 def test_an_upload_that_is_still_to_be_read_keeps_its_job_and_a_finished_one_does_not(app: APIFlask) -> None:
     rights = uploads.Rights(None, is_test=False, may_change_people=True, may_change_staff=False, actor="Shop")
     ids = [uploads.receive([b"id\nu1\n"], rights) for _ in range(2)]
-    uploads.read(ids[0])
+    upload_reading.read(ids[0])
     jobs = [show("upl", upload_id) for upload_id in ids]
     registry = f"rq:wip:{EXPAND_QUEUE}"
     silent = current_timestamp() + worker.LEASE_S - 60.0

@@ -12,7 +12,7 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.models import AuditEntry, Upload, User
-from notifier.people import profiles, uploads
+from notifier.people import profiles, upload_reading
 from notifier.web.console import people_lists
 from tests.web.conftest import Visitor
 
@@ -40,7 +40,7 @@ def test_a_list_is_taken_in_read_and_written_to(admin: Visitor) -> None:
     (row,) = stored()
     assert page == f"/admin/broadcasts/lists/{show('upl', row.id)}"
     assert "Being read …" in admin.get(page).text
-    uploads.read(row.id)
+    upload_reading.read(row.id)
     text = admin.get(page).text
     assert "<dt>People on the list</dt> <dd>1</dd>" in text
     for line in (3, 4):
@@ -58,7 +58,7 @@ def test_people_who_are_known_change_only_if_asked(admin: Visitor, form: dict[st
     with transaction():
         profiles.upsert([InlineRecipient("anna", {"name": "Before"})])
     send(admin, CSV, **form)
-    uploads.read(stored()[0].id)
+    upload_reading.read(stored()[0].id)
     db.session.rollback()
     assert db.session.get_one(User, "anna").name == name
 
