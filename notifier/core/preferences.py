@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from notifier.core.digest import MORNING
 from notifier.core.quiet_hours import EVERY_DAY, QuietHours
+from notifier.core.timestamps import reckonable
 
 CATEGORIES = ("transactional", "marketing", "social", "system")
 # What a complaint counts for: never what somebody waits for, a code, a receipt, an alarm
@@ -86,7 +87,7 @@ def from_document(document: Mapping[str, Any]) -> Preferences:
             time.fromisoformat(quiet["end"]),
             frozenset(quiet.get("days") or EVERY_DAY),
         ),
-        mute_until=mute_until and datetime.fromisoformat(mute_until),
+        mute_until=mute_until and reckonable(datetime.fromisoformat(mute_until)),
         held=document.get("held", "wait"),
         digest=document.get("digest", {}),
         digest_at=time.fromisoformat(document["digest_at"]) if document.get("digest_at") else MORNING,

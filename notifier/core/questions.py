@@ -17,7 +17,9 @@ from notifier.core.preferences import Answer, has_any_type_on, resolve
 from notifier.core.quiet_hours import quiet_until
 from notifier.core.reasons import DIGESTED
 from notifier.core.routing import ESCALATE, ESCALATION, FALLBACK
-from notifier.core.timestamps import timestamp
+from notifier.core.timestamps import LAST, timestamp
+
+_NEVER = LAST + timedelta(days=36_500)  # later than any mute ends
 
 
 def quiet(facts: Facts, channel: ChannelFacts, because: str, at: datetime) -> tuple[datetime | None, str]:
@@ -53,7 +55,9 @@ def outlived(expires_at: datetime | None, held: timedelta, *, is_perishable: boo
     """When something expires that mute or quiet hours hold for so long. A day by default is a day of trying: being held
     does not count.
     """
-    return expires_at if is_perishable or expires_at is None else expires_at + held
+    if is_perishable or expires_at is None:
+        return expires_at
+    return expires_at + min(held, max(_NEVER - expires_at, timedelta(0)))
 
 
 @dataclass(frozen=True, slots=True)

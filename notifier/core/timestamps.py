@@ -3,6 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+# Nearer to the ends of the calendar, zones and spans lead out of it
+FIRST, LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+
 
 def timestamp(at: datetime, to: Literal["milliseconds", "seconds"] = "milliseconds") -> str:
     """RFC 3339 in UTC, with Z for its offset: `2026-12-01T09:00:00.000Z`. `at` is aware, in any zone."""
@@ -22,3 +25,8 @@ def parse_time(value: Any) -> datetime:
     if at.tzinfo is None:
         raise ValueError("a time needs its offset from UTC: 2026-12-01T09:00:00Z")
     return at
+
+
+def reckonable(at: datetime) -> datetime:
+    """The time, or the nearest that can be reckoned with: 9999-12-31 is written for "never"."""
+    return min(max(at, FIRST), LAST)

@@ -17,7 +17,7 @@ from notifier.core.limits import MOST
 from notifier.core.pointers import pointer_to
 from notifier.core.preferences import CATEGORIES, EVERY_CHANNEL
 from notifier.core.quiet_hours import EVERY_DAY
-from notifier.core.timestamps import timestamp
+from notifier.core.timestamps import reckonable, timestamp
 from notifier.ground.extensions import db
 from notifier.ground.languages import N_
 from notifier.ground.zones import is_zone
@@ -138,7 +138,7 @@ def _moment(value: Any) -> str:
         at = value if isinstance(value, datetime) else datetime.fromisoformat(value)
         if at.tzinfo is None:
             raise ValueError
-        return timestamp(at, "seconds")
+        return timestamp(reckonable(at), "seconds")
     except (ValueError, TypeError, OverflowError):
         raise _Refused("invalid_time", "a time is written with its offset: 2026-12-01T09:00:00Z") from None
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -11,8 +12,8 @@ from notifier.core.decisions import Skip, Wait
 from notifier.core.facts import AddressFacts, ChannelFacts, Facts
 from notifier.core.limits import Limit
 from notifier.core.plan import last_look, plan
-from notifier.core.preferences import Preferences
-from notifier.core.questions import ASKED_AGAIN, QUESTIONS
+from notifier.core.preferences import Preferences, from_document
+from notifier.core.questions import ASKED_AGAIN, QUESTIONS, outlived
 from notifier.core.quiet_hours import QuietHours
 from tests.core.planning import (
     ALERT,
@@ -315,6 +316,23 @@ def test_only_the_time_that_it_is_held_does_not_count() -> None:
     assert (route.due_at, route.expires_at) == (NOON + 3 * DAY, NOON + 4 * DAY)
     [at_once] = plan(facts(expires_at=NOON + DAY), NOON).routes
     assert at_once.expires_at == NOON + DAY
+
+
+@pytest.mark.parametrize("until", ["9999-12-31T23:59:59Z", "9999-12-31T12:00:00+00:00", "9000-01-01T00:00:00Z"])
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Niue"])
+def test_a_mute_for_ever_holds_what_is_planned_and_what_is_under_way(until: str, zone: str) -> None:
+    night = {"start": "22:00", "end": "07:00"}
+    for_ever = from_document({"mute_until": until, "quiet_hours": night})
+    muted = facts(preferences=for_ever, expires_at=NOON + DAY, zone=ZoneInfo(zone))
+    [route] = plan(muted, NOON).routes
+    assert route.due_at is not None
+    assert route.expires_at is not None
+    assert (route.reason, route.due_at.year >= 9000, route.expires_at > route.due_at) == ("muted", True, True)
+    wait = last_look(muted, "email", MAIL.id, NOON)
+    assert isinstance(wait, Wait)
+    again = outlived(route.expires_at, wait.until - NOON, is_perishable=False)
+    assert again is not None
+    assert again > wait.until
 
 
 @pytest.mark.parametrize("routing", ["first", "escalate"])

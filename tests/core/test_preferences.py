@@ -109,3 +109,4 @@ def test_a_stored_document_becomes_choices() -> None:
         do_not_track=True,
     )
     assert from_document({}) == Preferences()
+    assert from_document({"mute_until": "9999-12-31T23:59:59Z"}).mute_until == datetime(9000, 1, 1, tzinfo=UTC)

@@ -91,6 +91,18 @@ def test_a_refused_change_leaves_everything_as_it_was(cast: Any) -> None:
     assert (version("dave"), len(history("dave"))) == (1, 1)
 
 
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        ("9999-12-31T23:59:59-12:00", "9000-01-01T00:00:00Z"),
+        ("0001-01-01T00:00:00+14:00", "2000-01-01T00:00:00Z"),
+        ("8999-12-31T23:59:59Z", "8999-12-31T23:59:59Z"),
+    ],
+)
+def test_a_mute_ends_where_every_zone_has_a_calendar(cast: Any, given: str, stored: str) -> None:
+    assert change("dave", {"mute_until": given}, replace=False, source="api").document == {"mute_until": stored}
+
+
 def test_changes_at_once_are_all_kept(app: APIFlask, cast: Any) -> None:
     channels = ["inapp", "email", "sms", "push", "webpush", "webhook", "slack", "whatsapp"]
     start = threading.Barrier(len(channels))

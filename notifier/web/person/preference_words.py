@@ -15,6 +15,7 @@ from notifier.channels import CHANNELS
 from notifier.core.digest import MORNING
 from notifier.core.preferences import EVERY_CHANNEL, Preferences, resolve
 from notifier.core.quiet_hours import EVERY_DAY
+from notifier.core.timestamps import reckonable
 from notifier.ground.languages import N_
 from notifier.people.consent import Wording
 from notifier.queries.preference_grid import Cell, Grid, Over, Row, Section
@@ -200,7 +201,7 @@ def clock(text: str) -> str:
 
 def moment(at: datetime | str, zone: ZoneInfo) -> str:
     """A time in the person's zone."""
-    return language().moment(datetime.fromisoformat(at) if isinstance(at, str) else at, zone)
+    return language().moment(reckonable(datetime.fromisoformat(at) if isinstance(at, str) else at), zone)
 
 
 # ---- history --------------------------------------------------------------------------------------------------------

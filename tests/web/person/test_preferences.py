@@ -19,7 +19,7 @@ from notifier.ground import tokens
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
-from notifier.models import Account, Address, ConsentEvent, EventType, Notification, User
+from notifier.models import Account, Address, ConsentEvent, EventType, Notification, Preference, User
 from notifier.people import preferences as choosing
 from notifier.people import profiles
 from notifier.queries.notifications import Sight
@@ -588,6 +588,19 @@ def test_the_history_says_what_changed_when_and_by_which_way(signed_in: Callable
         assert line in history
     assert "on this page" in history
     assert "in the settings of the service that notifies you" in history
+
+
+def test_a_mute_to_the_end_of_the_calendar_leaves_the_page_readable(desk: Desk) -> None:
+    """Also one that was stored, or is told in the history, from before such a time was brought nearer."""
+    with transaction() as session:
+        session.add(Preference(user_id="alice", document={"mute_until": "9999-12-31T23:59:59Z"}))
+        change = {"choice": "mute_until", "from": "0001-01-01T00:00:00Z", "to": "9999-12-31T23:59:59Z"}
+        session.add(ConsentEvent(user_id="alice", source="api", change=change, at=now()))
+    for zone, year in (("Pacific/Kiritimati", "9000"), ("Pacific/Niue", "8999")):
+        choosing.change("alice", {"time_zone": zone}, replace=False, source="test")
+        assert year in desk.page()
+    desk.post({"part": "mute", "mute": "date", "mute_date": "9999-12-31"})
+    assert chosen()["mute_until"] == "9000-01-01T00:00:00Z"
 
 
 def test_a_long_history_is_shown_in_full_on_request(alice: Visitor) -> None:
