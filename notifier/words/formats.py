@@ -50,27 +50,27 @@ def number(reader: Reader, value: Any) -> str:
 
 def show_date(reader: Reader, value: Any, length: str = "medium") -> str:
     """`length` is short, medium, long, full, or day (weekday, day and month)."""
-    moment = _moment(value)
+    moment = _moment(reader, value)
     if moment is None:
         return _text(value)
-    day = moment.astimezone(reader.zone).date() if isinstance(moment, datetime) else moment
+    day = moment.date() if isinstance(moment, datetime) else moment
     if length == "day":
         return format_date(day, _DAY_PATTERNS.get(reader.locale.language, "full"), locale=reader.locale)
     return format_date(day, _known(length), locale=reader.locale)
 
 
 def show_datetime(reader: Reader, value: Any, length: str = "medium") -> str:
-    moment = _moment(value)
+    moment = _moment(reader, value)
     if not isinstance(moment, datetime):
         return show_date(reader, value, length)
-    return format_datetime(moment, _known(length), tzinfo=reader.zone, locale=reader.locale)
+    return format_datetime(moment, _known(length), tzinfo=moment.tzinfo, locale=reader.locale)
 
 
 def show_time(reader: Reader, value: Any, length: str = "short") -> str:
-    moment = _moment(value)
+    moment = _moment(reader, value)
     if not isinstance(moment, datetime):
         return _text(value)
-    return format_time(moment, _known(length), tzinfo=reader.zone, locale=reader.locale)
+    return format_time(moment, _known(length), tzinfo=moment.tzinfo, locale=reader.locale)
 
 
 def plural(reader: Reader, count: Any, forms: Mapping[str, Any]) -> str:
@@ -117,8 +117,18 @@ def _number(value: Any) -> Decimal | None:
     return parsed if parsed.is_finite() and abs(parsed.adjusted()) < _LONGEST_NUMBER else None
 
 
-def _moment(value: Any) -> datetime | date | None:
-    """An ISO date, or an ISO time or Unix seconds as an aware datetime; a time without a zone is UTC."""
+def _moment(reader: Reader, value: Any) -> datetime | date | None:
+    """An ISO date, or an ISO time or Unix seconds in the reader's zone; a time without a zone is UTC."""
+    moment = _read(value)
+    if not isinstance(moment, datetime):
+        return moment
+    try:
+        return moment.astimezone(reader.zone)
+    except OverflowError:  # 9999-12-31T23:59:59Z, for "never": the zone leads out of the calendar
+        return moment
+
+
+def _read(value: Any) -> datetime | date | None:
     try:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return datetime.fromtimestamp(value, UTC)
