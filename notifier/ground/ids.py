@@ -21,8 +21,8 @@ def new_hex() -> str:
 
 
 def first_at(at: datetime) -> UUID:
-    """Keys that are made at that time or later are not less than this; earlier ones are."""
-    return UUID(int=int(at.timestamp() * 1000) << 80)
+    """Keys that are made at that time or later are not less than this; earlier ones are. None is of before 1970."""
+    return UUID(int=max(int(at.timestamp() * 1000), 0) << 80)
 
 
 def made_at(key: UUID) -> datetime:

@@ -12,7 +12,17 @@ from notifier.ground.clock import now
 from notifier.ground.config import current_settings
 from notifier.ground.database import prune, retried, transaction
 from notifier.ground.ids import first_at
-from notifier.models import Attempt, Broadcast, Capture, Delivery, InboxItem, InboxState, Notification, Submission
+from notifier.models import (
+    Attempt,
+    Broadcast,
+    Capture,
+    Delivery,
+    DigestEntry,
+    InboxItem,
+    InboxState,
+    Notification,
+    Submission,
+)
 from notifier.queries.captures import of_deliveries
 
 BATCH = 200
@@ -28,7 +38,10 @@ def prune_notifications() -> int:
     if kept is None:
         return 0
     oldest = now() - kept
-    is_open = sa.exists().where(Delivery.notification_id == Notification.id, Delivery.wake_at.is_not(None))
+    is_listed = sa.exists().where(DigestEntry.delivery_id == Delivery.id)  # by a digest that has yet to go out
+    is_open = sa.exists().where(
+        Delivery.notification_id == Notification.id, sa.or_(Delivery.wake_at.is_not(None), is_listed)
+    )
     is_late = sa.func.coalesce(Notification.send_at, Notification.created_at) >= oldest
     with transaction() as session:
         chosen = (

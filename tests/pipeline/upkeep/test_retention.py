@@ -14,7 +14,18 @@ from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
-from notifier.models import Attempt, Capture, Delivery, InboxItem, InboxState, Notification, Submission
+from notifier.models import (
+    Attempt,
+    Capture,
+    Delivery,
+    Digest,
+    DigestEntry,
+    InboxItem,
+    InboxState,
+    Notification,
+    Submission,
+)
+from notifier.people import preferences
 from notifier.pipeline.delivery.deliver import deliver
 from notifier.pipeline.upkeep import retention
 from tests.conftest import Statements
@@ -73,6 +84,16 @@ def test_what_the_sandbox_has_captured_goes_with_its_delivery(kept: None, submit
     assert len(rows(Capture)) == 2
     assert later() == 1
     assert [row.delivery_id for row in rows(Capture)] == [second.id]
+
+
+def test_a_line_of_an_open_digest_is_still_to_come(kept: None, cast: Any, submit: Callable[..., Any]) -> None:
+    until = (now() + timedelta(days=60)).isoformat()
+    preferences.change("alice", {"mute_until": until, "held": "summary"}, replace=False, source="test")
+    submit("alice", type="like", data={"actor": "bob", "url": "https://shop.test/bob"}, channels=("email",))
+    assert (later(), len(rows(Notification)), len(rows(DigestEntry))) == (0, 1, 1)
+    with transaction() as session:
+        session.execute(sa.delete(Digest))  # as when it has gone out
+    assert (later(), rows(Notification)) == (1, [])
 
 
 def test_they_are_kept_for_good_unless_that_is_said(cast: Any, submit: Callable[..., Any]) -> None:
