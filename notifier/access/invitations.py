@@ -265,10 +265,9 @@ def prune() -> int:
     never_came = db.session.scalars(
         sa.select(Invitation.user_id).where(is_old, Invitation.user_id.startswith(_MADE_HERE), ~has_account)
     ).all()
-    gone = database.prune(Invitation.__table__, is_old)
-    for user_id in never_came:
+    for user_id in never_came:  # their invitations go with them: whoever dies here finds the others the next time
         profiles.erase(user_id)
-    return gone
+    return len(never_came) + database.prune(Invitation.__table__, is_old)
 
 
 def _refused(field: str, sentence: str) -> Rejected:

@@ -339,6 +339,27 @@ def test_long_after_its_time_it_is_forgotten_with_who_never_came(ann: Account) -
     assert rows(Invitation) == []
 
 
+def test_whoever_dies_while_forgetting_leaves_nobody_behind(ann: Account) -> None:
+    invite(ann, "eve@example.test")
+
+    def die(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.replace('"', "").startswith("DELETE FROM user "):
+            raise KeyboardInterrupt
+
+    with time_machine.travel(now() + timedelta(days=38)):
+        sa.event.listen(db.engine, "before_cursor_execute", die)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                invitations.prune()
+        finally:
+            sa.event.remove(db.engine, "before_cursor_execute", die)
+        db.session.rollback()
+        assert len(rows(User)) == 2
+        assert invitations.prune() == 1
+    assert [row.id for row in rows(User)] == ["ann"]
+    assert rows(Invitation) == []
+
+
 def at_once(works: list[Any]) -> None:
     threads = [threading.Thread(target=work) for work in works]
     for thread in threads:
