@@ -7,7 +7,8 @@ README.md in this folder shows how another project would use it.
 """
 
 from notifier.batchworker.contract import BatchHandler, Ended, Job
+from notifier.batchworker.life import ANSWER_S
 from notifier.batchworker.take import Source
-from notifier.batchworker.worker import ANSWER_S, BatchWorker
+from notifier.batchworker.worker import BatchWorker
 
 __all__ = ["ANSWER_S", "BatchHandler", "BatchWorker", "Ended", "Job", "Source"]

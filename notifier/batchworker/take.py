@@ -174,8 +174,15 @@ class Raw:
             plain = zlib.decompress(self.data)
         except zlib.error:
             plain = self.data
-        function, _instance, args, kwargs = json.loads(plain)
-        return function, Job(self.id, self.source.name, self.execution, list(args), dict(kwargs))
+        match json.loads(plain):
+            case [str(function), _, list(args), dict(kwargs)]:
+                return function, Job(self.id, self.source.name, self.execution, args, kwargs)
+        raise ValueError("this is no job as RQ's JSON serializer writes it")
+
+    @property
+    def unread(self) -> Job:
+        """The job, as far as it is known without its data."""
+        return Job(self.id, self.source.name, self.execution, [], {})
 
 
 class Taker:

@@ -14,13 +14,12 @@ from typing import Any
 
 import redis
 import structlog
-from rq.serializers import JSONSerializer
-from rq.worker import BaseWorker, WorkerStatus
 
 from notifier.batchworker import settle as settling
 from notifier.batchworker.bell import Bell
 from notifier.batchworker.contract import BatchHandler, Ended, Job
 from notifier.batchworker.lanes import Lanes
+from notifier.batchworker.life import BEAT_S, LEASE_S, LivingWorker
 from notifier.batchworker.plain import PlainJobs
 from notifier.batchworker.recorder import Batch, grouped, record
 from notifier.batchworker.shares import WEIGHTS, ceiling, kept_for_urgent
@@ -32,18 +31,13 @@ MOST_TAKEN = 200
 # Of other jobs at once, while there are a few pressing ones now and then: the next of those is not to wait until two
 # hundred are begun and recorded. A flood of pressing ones has its share, as the others have theirs.
 MOST_BESIDE_PRESSING = 16
-LEASE_S = 120.0  # after which RQ calls a job abandoned whose worker says nothing
-BEAT_S = 5.0
 PAUSE_S = 1.0  # after the database or Redis failed
-# How long Redis may take, the bell's wait in it included: while it hangs, what is in flight must be looked
-# after all the same
-ANSWER_S = 3.0
 DRAIN_S = 12.0  # for the jobs in flight when the worker is told to stop
 
 log = structlog.get_logger()
 
 
-class BatchWorker(BaseWorker):
+class BatchWorker(LivingWorker):
     """Runs jobs of many queues at once.
 
     `sources` are the queues with their class and group. `handlers` do whole batches of the jobs of one
@@ -66,11 +60,12 @@ class BatchWorker(BaseWorker):
         super().__init__(
             [source.name for source in sources],
             connection=connection,
-            serializer=JSONSerializer,
+            lanes=lanes,
+            unix_time=unix_time,
             name=name,
             worker_ttl=worker_ttl,
         )
-        self.sources, self.lane_count, self._unix_time = list(sources), lanes, unix_time
+        self.sources = list(sources)
         self._settled = settled
         self._groups = {source.name: source.group for source in sources}
         self._ranks = {source.name: source.rank for source in sources}
@@ -88,15 +83,8 @@ class BatchWorker(BaseWorker):
         self._recorded: list[Ended] = []  # are to be settled
         self._oldest_waits_since = 0.0
         self._latest_came_at = 0.0
-        self._beat_at = 0.0
         self._paused_until = 0.0
         self._pressing_until = 0.0
-        self._is_busy = False
-
-    @property
-    def connection_timeout(self) -> int:
-        """RQ raises the connection's time-out to this; its own is half a minute, in which no lease would be renewed."""
-        return int(ANSWER_S)
 
     # ---- life
 
@@ -124,7 +112,7 @@ class BatchWorker(BaseWorker):
             self._collect()
             self._record()
             self._settle()
-            self._beat()
+            self.beat()
             if self._stop_requested:
                 stop_by = stop_by or time.monotonic() + DRAIN_S
                 if not self._has_some or time.monotonic() > stop_by:
@@ -147,6 +135,10 @@ class BatchWorker(BaseWorker):
         return len(self._running)
 
     @property
+    def in_hand(self) -> Mapping[Job, BatchHandler]:
+        return self._running | self._recording
+
+    @property
     def _has_some(self) -> bool:
         return bool(self._running or self._recording)
 
@@ -158,15 +150,6 @@ class BatchWorker(BaseWorker):
     def _install_signal_handlers(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self.stop())
-
-    def _pubsub_exception_handler(self, exc: BaseException, pubsub: Any, pubsub_thread: Any) -> None:
-        """For the thread that listens for RQ's commands. RQ's own handler lets it end at every error except a lost
-        connection, for example at a command that it cannot read.
-        """
-        log.warning(
-            "worker.commands_not_heard", error=type(exc).__name__, exc_info=not isinstance(exc, redis.RedisError)
-        )
-        time.sleep(PAUSE_S)
 
     def _wake(self) -> None:
         self._inbox.put(None)
@@ -232,7 +215,7 @@ class BatchWorker(BaseWorker):
         return held
 
     def _begin(self, raws: Sequence[Raw]) -> None:
-        fresh = [raw.decode() for raw in raws if not raw.failed_before]
+        fresh = list(filter(None, (self._decoded(raw) for raw in raws if not raw.failed_before)))
         stale = [raw for raw in raws if raw.failed_before]
         pressing = sum(self._presses(job) for _, job in fresh)
         if pressing:
@@ -241,7 +224,16 @@ class BatchWorker(BaseWorker):
         for handler, jobs in grouped((self._handlers.get(function, self._plain), job) for function, job in fresh):
             self._begin_with(handler, jobs)
         if stale:
-            settling.drop(self.connection, stale)
+            self._drop(stale)
+
+    def _decoded(self, raw: Raw) -> tuple[str, Job] | None:
+        """None for one that nobody can read: it fails, and the others go on."""
+        try:
+            return raw.decode()
+        except (ValueError, RecursionError):
+            log.exception("worker.job_broke", job=raw.id)
+            self._recorded.append(Ended(raw.unread, failure=traceback.format_exc()))
+            return None
 
     def _begin_with(self, handler: BatchHandler, jobs: Sequence[Job]) -> None:
         try:
@@ -268,6 +260,12 @@ class BatchWorker(BaseWorker):
             settling.give_back(self.connection, jobs)
         except redis.RedisError as error:
             self._pause("worker.give_back_failed", error)
+
+    def _drop(self, raws: Sequence[Raw]) -> None:
+        try:
+            settling.drop(self.connection, raws)
+        except redis.RedisError as error:  # what stays registered is found by its lease
+            self._pause("worker.settle_failed", error)
 
     def _run(self, job: Job) -> None:
         self._running[job].run(job)
@@ -340,46 +338,3 @@ class BatchWorker(BaseWorker):
         self.failed_job_count += sum(1 for end in self._recorded if end.failure is not None)
         self._settled(self._recorded)
         self._recorded.clear()
-
-    # ---- signs of life
-
-    def _beat(self) -> None:
-        if time.monotonic() < self._beat_at:
-            return
-        self._beat_at = time.monotonic() + BEAT_S
-        in_hand = self._running | self._recording
-        for handler, jobs in grouped((handler, job) for job, handler in in_hand.items()):
-            try:
-                handler.renew(jobs)
-            except Exception as error:
-                log.warning("worker.renew_failed", error=type(error).__name__)
-        try:
-            self._register_again()
-            self.heartbeat()
-            settling.renew(self.connection, list(in_hand), self._unix_time() + LEASE_S)
-            self.connection.hset(self.key, mapping=self._figures(self.in_use))
-            self._show_state(bool(in_hand))
-            if self.should_run_maintenance_tasks:
-                self.run_maintenance_tasks()  # type: ignore[no-untyped-call]
-        except redis.RedisError as error:
-            log.warning("worker.no_heartbeat", error=type(error).__name__)
-
-    def _figures(self, in_use: int) -> dict[Any, int]:
-        """The figures of the worker for the console; RQ's own under RQ's names."""
-        counts = {"successful_job_count": self.successful_job_count, "failed_job_count": self.failed_job_count}
-        return {"lanes": self.lane_count, "lanes_in_use": in_use, **counts}
-
-    def _register_again(self) -> None:
-        """Registers again after Redis lost our entry (FLUSHALL, or away longer than the entry lasts): a heartbeat alone
-        would not list us.
-        """
-        if self.connection.hexists(self.key, "birth"):
-            return
-        self.connection.delete(self.key)  # what a heartbeat left there
-        self.register_birth()  # type: ignore[no-untyped-call]
-        self.set_state(WorkerStatus.BUSY if self._is_busy else WorkerStatus.IDLE)
-
-    def _show_state(self, is_busy: bool) -> None:
-        if is_busy != self._is_busy:
-            self._is_busy = is_busy
-            self.set_state(WorkerStatus.BUSY if is_busy else WorkerStatus.IDLE)

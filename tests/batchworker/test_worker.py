@@ -172,6 +172,30 @@ def test_a_ring_from_before_a_failure_is_dropped_and_the_failed_job_stays(connec
     assert FailedJobRegistry("mail.low", connection=connection, serializer=JSONSerializer).get_job_ids() == [job_id]
 
 
+def test_a_redis_that_goes_away_before_it_is_dropped_ends_no_worker(
+    connection: redis.Redis, echo: Echo, redis_url: str
+) -> None:
+    [job_id] = enqueue(connection, "mail.low", "fail")
+    burst(connection, echo)
+    connection.rpush("rq:queue:mail.low", job_id)
+
+    class Blinking(redis.Redis):
+        sent = 0
+
+        def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Any:
+            self.sent += not transaction
+            if self.sent == 2:  # the first is the heartbeat
+                self.sent += 1
+                enqueue(connection, "mail.low", "fine")
+                raise redis.ConnectionError
+            return super().pipeline(transaction, shard_hint)
+
+    with Blinking.from_url(redis_url, db=1) as blinking:
+        worker(blinking, echo).work(burst=True, has_signals=False)
+        assert blinking.sent > 2
+    assert len(echo.ran) == 2
+
+
 def test_what_begin_leaves_out_is_done(connection: redis.Redis, echo: Echo) -> None:
     enqueue(connection, "mail.low", "unwanted")
     burst(connection, echo)
@@ -305,6 +329,21 @@ def test_one_job_that_breaks_the_handler_fails_alone(connection: redis.Redis, ec
     latest = RqJob.fetch(broken, connection=connection, serializer=JSONSerializer).latest_result()
     assert latest is not None
     assert "ValueError: a bug" in (latest.exc_string or "")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"\x80\x05", b"{}", b'["f", null, 1, {}]', b'["f", null, ["a"]]'],
+    ids=["pickle", "object", "args", "short"],
+)
+def test_a_job_that_nobody_can_read_fails_alone(connection: redis.Redis, echo: Echo, data: bytes) -> None:
+    """As `rq enqueue` makes them without `--serializer`."""
+    [strange, fine] = enqueue(connection, "mail.low", "fine", "fine")
+    connection.hset(f"rq:job:{strange}", "data", data)
+    burst(connection, echo)
+    assert echo.ran == [fine]
+    assert FailedJobRegistry("mail.low", connection=connection, serializer=JSONSerializer).get_job_ids() == [strange]
+    assert connection.keys("rq:wip:*") == []
 
 
 @pytest.mark.parametrize("where", ["run", "finish"])

@@ -16,9 +16,9 @@ import sqlalchemy as sa
 import structlog
 
 from notifier.batchworker import Ended, Job
+from notifier.batchworker.life import LEASE_S
 from notifier.batchworker.settle import settle
 from notifier.batchworker.take import JOB, WIP
-from notifier.batchworker.worker import LEASE_S
 from notifier.core import lifecycle
 from notifier.core.lifecycle import DISCARDED
 from notifier.ground import lifeline
