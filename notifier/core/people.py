@@ -11,6 +11,11 @@ _USER_ID = re.compile(r"[A-Za-z0-9._@+-]{1,128}\Z")
 _LOCALE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*\Z")
 
 
+def storable(text: str, longest: int) -> str:
+    """What a stranger says, as both databases take it."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()[:longest]
+
+
 def parse_user_id(value: Any) -> str:
     """A user id as a producer gives it; an integer is taken as its text. Raises ValueError."""
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -16,6 +16,8 @@ from flask import current_app
 
 from notifier.channels.contract import Adapter
 from notifier.core.errors import DeliveryError, Permanent
+from notifier.core.message import Receipt
+from notifier.core.people import storable
 from notifier.core.retry import fails_over
 from notifier.ground import metrics, tracing
 from notifier.ground.clock import now as clock_now
@@ -26,7 +28,7 @@ from notifier.pipeline.delivery.claim import claim
 from notifier.pipeline.delivery.lease import renew
 from notifier.pipeline.delivery.record import record
 from notifier.pipeline.delivery.said import ids_of
-from notifier.pipeline.delivery.task import Outcome, Task, Try
+from notifier.pipeline.delivery.task import LONGEST_CODE, LONGEST_MESSAGE_ID, Outcome, Task, Try
 from notifier.providers import accounts as providers
 
 _RENEW_EVERY_S = 5.0
@@ -84,8 +86,9 @@ def _call(task: Task, adapter: Adapter) -> Try:
         if message.try_number != latest.number or span.traceparent is not None:
             message = replace(message, try_number=latest.number, traceparent=span.traceparent)
         with adapter.http.within(task.lists) if task.lists else contextlib.nullcontext():
-            latest.receipt = adapter.send(message, task.recipient)
+            latest.receipt = _storable(adapter.send(message, task.recipient))
     except DeliveryError as error:
+        error.code = storable(str(error.code), LONGEST_CODE)
         latest.error = error
     except Exception as error:
         log.exception(
@@ -98,6 +101,12 @@ def _call(task: Task, adapter: Adapter) -> Try:
     latest.duration_ms = round((time.monotonic() - begun) * 1000)
     span.end(latest.error.code or type(latest.error).__name__ if latest.error else None)
     return latest
+
+
+def _storable(receipt: Receipt) -> Receipt:
+    """Providers' answers are strangers' words: what could not be recorded would be sent again and again."""
+    said = receipt.provider_message_id
+    return receipt if said is None else replace(receipt, provider_message_id=storable(str(said), LONGEST_MESSAGE_ID))
 
 
 def _span(task: Task, latest: Try) -> tracing.Span:

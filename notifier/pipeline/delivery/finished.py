@@ -13,6 +13,7 @@ from uuid import UUID
 from notifier.core import lifecycle
 from notifier.core.errors import DeliveryError, RateLimited
 from notifier.core.latency import promise, seconds_since
+from notifier.core.people import storable
 from notifier.core.retry import RetryAt, Situation, Stop, decide_next
 from notifier.core.routing import BEST
 from notifier.core.segments import parts
@@ -101,7 +102,7 @@ class Finished:
         columns = {
             "reason": "retry" if is_retry else lifecycle.DISCARDED if self._is_forgotten else None,
             "provider": self.latest.adapter.name,
-            "provider_message_id": ((receipt and receipt.provider_message_id) or "")[:255] or None,
+            "provider_message_id": (receipt and receipt.provider_message_id) or None,
             "tries": self.latest.number,
             "failures": self.failures,
             "outcome": outcome_of(error) if error else None,
@@ -149,7 +150,7 @@ class Finished:
                 "provider": each.adapter.name,
                 "outcome": each.receipt.status if each.receipt else outcome_of(each.error),
                 "code": _code_of(each.error),
-                "message": str(each.error)[:_LONGEST_MESSAGE] if each.error and with_messages else None,
+                "message": storable(str(each.error), _LONGEST_MESSAGE) if each.error and with_messages else None,
                 "duration_ms": each.duration_ms,
                 "at": each.started_at,
             }
@@ -171,7 +172,7 @@ class Finished:
 
     def outcome(self) -> Outcome:
         error = self.latest.error
-        explanation = f"{type(error).__name__}: {error}"[:_LONGEST_MESSAGE] if error else ""
+        explanation = storable(f"{type(error).__name__}: {error}", _LONGEST_MESSAGE) if error else ""
         return Outcome(self.task.delivery.id, self.status, explanation, is_discarded=self._is_forgotten)
 
 
@@ -203,7 +204,7 @@ def _used_up(task: Task) -> int:
 
 
 def _code_of(error: DeliveryError | None) -> str | None:
-    return (error.code[:64] or None) if error else None
+    return (error.code or None) if error else None
 
 
 def outcome_of(error: DeliveryError | None) -> str:

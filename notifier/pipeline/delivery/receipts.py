@@ -26,6 +26,7 @@ from notifier.channels.receipts import Event
 from notifier.core import lifecycle
 from notifier.core.errors import Rejected
 from notifier.core.masking import masked
+from notifier.core.people import storable
 from notifier.ground import logs, tracing
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import UNAVAILABLE, insert, retried, transaction
@@ -129,21 +130,16 @@ def _words(call: Call) -> Iterable[Word]:
         yield Word(
             provider=call.account,
             channel=call.channel,
-            event_id=_text(event.id, 255),
+            event_id=storable(event.id, 255),
             kind=event.kind,
             at=min(at, call.at),
-            provider_message_id=_text(event.provider_message_id or "", 255) or None,
+            provider_message_id=storable(event.provider_message_id or "", 255) or None,
             reference=_reference(event.delivery_id),
             digest=_digest(call.channel, event.address) if event.kind in CONCERNS_ADDRESS else None,
-            code=_text(event.code, 64) or None,
+            code=storable(event.code, 64) or None,
             by=event.by,
             detail=_detail(event.detail),
         )
-
-
-def _text(value: str, longest: int) -> str:
-    """As both databases take it."""
-    return value.replace("\0", "").encode("utf-8", "replace").decode()[:longest]
 
 
 def _reference(shown: str | None) -> UUID | None:
@@ -162,7 +158,7 @@ def _digest(channel: str, address: str | None) -> bytes | None:
 
 def _detail(detail: Mapping[str, Any]) -> dict[str, Any]:
     """What is left once addresses and secrets are masked; nothing of what is too long."""
-    clean = {_text(name, 64): _storable(value) for name, value in masked(dict(detail)).items()}
+    clean = {storable(name, 64): _storable(value) for name, value in masked(dict(detail)).items()}
     return clean if len(json.dumps(clean)) <= _LONGEST_DETAIL else {}
 
 
@@ -170,16 +166,16 @@ def _storable(value: Any) -> Any:
     """As JSON that both databases take: PostgreSQL knows neither NUL nor halves of characters, and no infinity."""
     match value:
         case str():
-            return _text(value, _LONGEST_DETAIL)
+            return storable(value, _LONGEST_DETAIL)
         case Mapping():
-            return {_text(str(name), 64): _storable(inner) for name, inner in value.items()}
+            return {storable(str(name), 64): _storable(inner) for name, inner in value.items()}
         case list() | tuple():
             return [_storable(inner) for inner in value]
         case bool() | int() | None:
             return value
         case float() if math.isfinite(value):
             return value
-    return _text(str(value), _LONGEST_DETAIL)
+    return storable(str(value), _LONGEST_DETAIL)
 
 
 def _columns(word: Word) -> dict[str, Any]:

@@ -21,6 +21,9 @@ LEASE_LAPSED = (
     "lease_lapsed"  # the code of an attempt whose worker has died: nobody knows by whom it went out, if it did
 )
 
+# Characters, of what a provider says
+LONGEST_CODE, LONGEST_MESSAGE_ID = 64, 255
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -11,6 +12,8 @@ import sqlalchemy as sa
 import structlog
 from apiflask import APIFlask
 
+from notifier.core.errors import InvalidRecipient, Permanent
+from notifier.core.message import Message, Receipt, Recipient
 from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
@@ -18,7 +21,8 @@ from notifier.ground.ids import show
 from notifier.models import Address, Attempt, AuditEntry, Capture, Delivery, InboxItem
 from notifier.operations.retry_dead import retry
 from notifier.people import preferences as choosing
-from notifier.pipeline.delivery.deliver import deliver
+from notifier.pipeline.delivery.deliver import begin, deliver, send
+from notifier.pipeline.delivery.record import record
 from notifier.pipeline.intake.cancel import cancel
 from notifier.pipeline.intake.item import Caller
 from notifier.pipeline.upkeep import due
@@ -77,6 +81,39 @@ def test_what_a_failed_try_leads_to(
     assert (row.due_at is not None) == (status == "waiting")
     assert row.wake_at == row.due_at
     assert row.failures == (0 if word == "throttled" else 1)
+
+
+# What a provider's server says is a stranger's: as JSON it may hold anything
+STRANGE: list[tuple[Any, str, str | None, str | None]] = [
+    (Receipt("sent", provider_message_id="a\0b\ud800"), "sent", "ab?", None),
+    (Receipt("sent", provider_message_id=7), "sent", "7", None),  # type: ignore[arg-type]
+    (Permanent("it said \ud800\0", code="x\0\ud800"), "failed", None, "x?"),
+    (InvalidRecipient("no such address \ud800", code="\0gone"), "failed", None, "gone"),
+]
+
+
+@pytest.mark.parametrize(("said", "status", "message_id", "code"), STRANGE)
+def test_whatever_a_provider_says_is_recorded(
+    submit: Submit, said: Any, status: str, message_id: str | None, code: str | None
+) -> None:
+    """Else it would be sent again and again, since nobody could write down that it has gone out."""
+    submit(email("delivered"), channels=("email",))
+    [task], _ = begin([row.id for row in deliveries()])
+
+    def answer(_message: Message, _to: Recipient) -> Receipt:
+        if isinstance(said, Exception):
+            raise said
+        return said  # type: ignore[no-any-return]
+
+    [adapter] = task.adapters
+    adapter = copy(adapter)
+    adapter.send = answer  # type: ignore[method-assign]
+    task.adapters = [adapter]
+    send(task)
+    [outcome] = record([task])
+    outcome.explanation.encode()
+    [row] = deliveries()
+    assert (row.status, row.provider_message_id, row.code) == (status, message_id, code)
 
 
 def test_an_ambiguous_send_of_marketing_is_held_for_a_person(app: APIFlask, submit: Submit) -> None:
