@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from flask import Blueprint, abort, current_app, redirect, request, url_for
+from flask import Blueprint, Response, abort, current_app, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
@@ -31,6 +31,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 def page_blueprint(name: str, url_prefix: str | None = None) -> Blueprint:
     blueprint = Blueprint(name, __name__, url_prefix=url_prefix)
     blueprint.before_request(_check)
+    blueprint.after_request(_keep_private)
     return blueprint
 
 
@@ -88,6 +89,13 @@ def _check() -> ResponseReturnValue | None:
     if getattr(current_app.view_functions[request.endpoint or ""], "may_lag", False) and WROTE not in request.cookies:
         replica.permit()
     return reauthentication.ask() if is_for_recent(request.endpoint or "") else None
+
+
+def _keep_private(response: Response) -> Response:
+    """Files too, not only pages (`headers`): no cache keeps what needs a sign-in."""
+    if rule_of(request.endpoint or "") != ANYONE:
+        response.headers.setdefault("Cache-Control", "no-store")
+    return response
 
 
 def _to_sign_in() -> ResponseReturnValue:

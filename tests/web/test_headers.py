@@ -1,5 +1,6 @@
 """What browsers are told to do for us, where people come by https; and where to report what is wrong with that."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ from notifier.app import create_app
 from notifier.ground.clock import now
 from notifier.ground.config import Settings
 from notifier.ground.extensions import db
+from notifier.web.access import ANYONE
 from tests.web.conftest import PASSWORD, Visitor
 
 CONTACT = "mailto:security@example.com"
@@ -59,6 +61,16 @@ def test_other_sites_may_not_load_pages_and_data_as_parts_of_theirs(app: APIFlas
     assert found == {"/login": "same-origin", "/readyz": "same-origin"}
     static = visitor.get("/static/inbox.js").headers
     assert static["Cross-Origin-Resource-Policy"] == "cross-origin"  # made for other sites
+
+
+def test_no_cache_keeps_what_needs_a_sign_in(app: APIFlask, signed_in: Callable[..., Visitor]) -> None:
+    """Neither a proxy for the next visitor, nor the browser for whoever sits there next."""
+    admin, kept = signed_in("admin"), set()
+    for rule in app.url_map.iter_rules():
+        if "GET" in (rule.methods or ()) and getattr(app.view_functions[rule.endpoint], "rule", ANYONE) != ANYONE:
+            answer = admin.get(re.sub("<[^>]+>", "x", rule.rule))
+            kept |= set() if answer.cache_control.no_store else {rule.endpoint}
+    assert kept == set()
 
 
 def test_security_txt_says_where_to_report(by_https: APIFlask, visitor: Visitor) -> None:
