@@ -20,6 +20,7 @@ from joserfc.errors import ExpiredTokenError, JoseError
 from notifier.access.openid_provider import ODD, Endpoints, Refused, ask, endpoints, key, provider
 from notifier.channels.wire.http import basic_auth, bearer
 from notifier.core.errors import Misconfigured
+from notifier.core.people import UNSTORABLE
 from notifier.ground.clock import now
 from notifier.ground.config import current_settings
 from notifier.ground.languages import N_
@@ -158,7 +159,7 @@ def _checked(id_token: str, access_token: str, nonce: str, ours: OpenIdProvider)
         raise Refused(_CLOCK if is_early else ODD, f"id_token_{error.error}") from None
     except (jwt.PyJWTError, ValueError, TypeError):
         raise Refused(ODD, "id_token_signature") from None
-    if not 0 < len(claims["sub"]) <= _LONGEST_SUBJECT or "\0" in claims["sub"]:
+    if not 0 < len(claims["sub"]) <= _LONGEST_SUBJECT or UNSTORABLE.search(claims["sub"]):
         raise Refused(ODD, "id_token_subject")
     return dict(claims)
 

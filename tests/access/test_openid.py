@@ -47,6 +47,7 @@ TELLS: dict[str, tuple[Callable[[Provider], object], str]] = {
     "no nonce": (lambda p: p.claims.update(nonce=None), "id_token_missing_claim"),
     "no expiry": (lambda p: p.claims.update(exp=None), "id_token_missing_claim"),
     "no subject": (lambda p: p.claims.update(sub=None), "id_token_missing_claim"),
+    "a subject that no database takes": (lambda p: p.claims.update(sub="a\ud800"), "id_token_subject"),
     "an empty subject": (lambda p: p.claims.update(sub=""), "id_token_subject"),
     "a subject of numbers": (lambda p: p.claims.update(sub=5), "id_token_"),
     "a subject that fits nowhere": (lambda p: p.claims.update(sub="a" * 256), "id_token_subject"),
