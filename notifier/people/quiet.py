@@ -21,12 +21,13 @@ _notifications: sa.Table = Notification.__table__
 
 def wake(user_ids: Collection[str]) -> None:
     """Makes deliveries due that wait for these people's quiet hours or mute; scheduled ones still wait for their time.
-    Two statements.
+    They live no longer than if they had not been held (`core.questions.outlived`). Two statements.
 
     A delivery that a worker holds at this moment is already under way, or is put off by a claim that reads this change.
     """
     now = clock_now()
-    mine = sa.select(_deliveries.c.id, _notifications.c.send_at).join(
+    columns = (_deliveries.c.id, _deliveries.c.due_at, _deliveries.c.expires_at)
+    mine = sa.select(*columns, _notifications.c.send_at, _notifications.c.is_perishable).join(
         _notifications, _notifications.c.id == _deliveries.c.notification_id
     )
     waiting = mine.where(
@@ -35,15 +36,19 @@ def wake(user_ids: Collection[str]) -> None:
         _deliveries.c.reason.in_(REASONS),
     )
     rows = []
-    for key, send_at in db.session.execute(waiting.with_for_update(of=_deliveries, skip_locked=True)):
-        is_later = send_at is not None and send_at > now
-        rows.append({"key": key, "at": send_at if is_later else now, "why": "scheduled" if is_later else None})
+    for row in db.session.execute(waiting.with_for_update(of=_deliveries, skip_locked=True)):
+        is_later = row.send_at is not None and row.send_at > now
+        at, expires_at = row.send_at if is_later else now, row.expires_at
+        if not row.is_perishable and expires_at is not None and row.due_at is not None:
+            expires_at = at + (expires_at - row.due_at)
+        rows.append({"key": row.id, "at": at, "until": expires_at, "why": "scheduled" if is_later else None})
     if rows:
         at = sa.bindparam("at", type_=_deliveries.c.due_at.type)
+        until = sa.bindparam("until", type_=_deliveries.c.expires_at.type)
         why = sa.func.coalesce(sa.bindparam("why", type_=sa.String()), _deliveries.c.reason)
         due = (
             sa.update(_deliveries)
             .where(_deliveries.c.id == sa.bindparam("key"), _deliveries.c.status == lifecycle.WAITING)
-            .values(due_at=at, wake_at=at, reason=why)
+            .values(due_at=at, wake_at=at, reason=why, expires_at=until)
         )
         db.session.connection().execute(due, rows)

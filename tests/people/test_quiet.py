@@ -143,6 +143,34 @@ def test_a_summary_that_is_due_is_held(submit: Submit) -> None:
     ]
 
 
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("scheduled_in", "own", "lives_for"),
+    [
+        (timedelta(), {}, DAY),
+        (2 * DAY, {}, 3 * DAY),
+        (timedelta(), {"expires_in": 864_000, "is_perishable": True}, 10 * DAY),
+    ],
+    ids=["at once", "scheduled", "its own"],
+)
+def test_what_is_let_go_early_lives_no_longer_than_if_it_had_not_been_held(
+    submit: Submit, scheduled_in: timedelta, own: dict[str, Any], lives_for: timedelta
+) -> None:
+    """Else it would still go out, after an outage, when nobody wants it any more."""
+    at = now()
+    mute(hours=24 * 7)
+    offer(submit, **({"send_at": at + scheduled_in} if scheduled_in else {}), **own)
+    for hours in (24 * 6, 24 * 5):
+        mute(hours)
+        go_on()  # and so it is held again
+    choose(mute_until=None)
+    [row] = deliveries()
+    assert row.expires_at is not None
+    assert abs(row.expires_at - at - lives_for) < timedelta(minutes=1)
+
+
 @pytest.mark.parametrize("held", ["drop", "summary"])
 def test_what_is_underway_waits_whatever_is_chosen_for_what_comes_in_the_quiet(submit: Submit, held: str) -> None:
     offer(submit)
