@@ -5,8 +5,6 @@ the bus has given it to somebody else, or when the process is told to stop; then
 """
 
 import contextlib
-import random
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 
@@ -15,33 +13,23 @@ from flask import Flask
 from notifier.access.keys import KeyIdentity
 from notifier.api import messages
 from notifier.api.field_map import FieldMap
-from notifier.bus.source import Away, Source
+from notifier.bus.source import Source
 from notifier.cells import sharing
 from notifier.cells.sharing import Shared
-from notifier.core.bus_messages import Message
 from notifier.core.errors import Rejected
-from notifier.ground import metrics
-from notifier.ground.clock import now
-from notifier.ground.config import NotReady, current_settings
+from notifier.ground.config import current_settings
 from notifier.ground.database import UNAVAILABLE
 from notifier.ground.extensions import db
 from notifier.pipeline.intake import accept
 from notifier.pipeline.intake.accept import Committed
 from notifier.pipeline.intake.ahead import Prepared, prepare
 from notifier.pipeline.intake.item import Accepted, Item
+from notifier.programs import consume_hold
 from notifier.programs.consume_batch import OURS, Batch, Pending
+from notifier.programs.consume_hold import IDLE_S, Hold, Stopped
 from notifier.programs.consume_telling import Telling
 
-MOST = 1_000  # messages of a batch; as many people are stored in one transaction
 MANY = 100  # messages: there are more behind so many, and the next are taken while they are being stored
-IDLE_S, MORE_S = 1.0, 0.05  # how long the first message is waited for, and then others
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
-_KEEP_S = 0.5
-_MEASURED_S = 2.0
-
-
-class Stopped(Exception):
-    """We are to end; the batch in hand is given again."""
 
 
 class Consumer:
@@ -56,30 +44,20 @@ class Consumer:
         names: FieldMap | None,
         is_stopping: Callable[[], bool],
     ) -> None:
-        self._app, self._source, self._key, self._names = app, source, key, names
-        self._is_stopping = is_stopping
-        self._in_hand: list[Batch] = []
-        self._measure_at = 0.0
+        self._app, self._key, self._names, self._is_stopping = app, key, names, is_stopping
         self._telling = Telling(name)
-        metrics.bus_age.labels(name).set_function(self._age_s)
+        self._hold = Hold(source, name, self._telling, is_stopping)
 
     def work(self) -> None:
         """Until told to stop."""
         before: Batch | None = None
         with ThreadPoolExecutor(1, "storing") as thread, contextlib.suppress(Stopped):
             while not self._is_stopping():
-                self._measure()
+                self._hold.measure()
                 with self._app.app_context():
                     before = self._take_turn(before, thread)
             with self._app.app_context():
                 self._finish(before)
-
-    def handle(self, taken: Sequence[Message]) -> None:
-        """Until all of them are acknowledged, or somebody else's. Raises Stopped."""
-        with self._app.app_context():
-            batch = self._hold(taken)
-            self._read(batch, self._identity())
-            self._finish(batch)
 
     def _take_turn(self, before: Batch | None, thread: Executor) -> Batch | None:
         """Takes a batch and stores it; of a large one only begins to, and finishes it in the next turn. `before`: that
@@ -88,7 +66,7 @@ class Consumer:
         A transaction begins when all of the batch before has been committed: so what that has changed is known, and the
         order is kept. What was found out earlier is looked at again inside (`accept.commit`).
         """
-        batch = self._take(IDLE_S if before is None else 0.0)
+        batch = self._hold.take(IDLE_S if before is None else 0.0)
         is_ahead = batch is not None and self._read_ahead(batch)
         if not is_ahead or not _is_stored(before):
             self._finish(before)
@@ -99,7 +77,7 @@ class Consumer:
                     batch.key, batch.prepared = key, None
                 else:
                     self._read(batch, key)
-                batch.waiting = self._ours(batch.waiting)
+                batch.waiting = self._hold.ours(batch.waiting)
         if batch is not None and batch.prepared is not None:
             batch.storing = thread.submit(self._commit, batch.prepared)
         self._finish(before)
@@ -107,28 +85,6 @@ class Consumer:
             return batch
         self._finish(batch)
         return None
-
-    def _take(self, idle_s: float) -> Batch | None:
-        """Raises Stopped."""
-        try:
-            taken = self._source.take(MOST, idle_s, MORE_S)
-        except (Away, NotReady) as error:
-            self._telling.bus_away(error)
-            if not self._in_hand:
-                self._pause(self._pause_s())
-            return None
-        if not taken:
-            return None
-        self._telling.works_again()
-        return self._hold(taken)
-
-    def _hold(self, taken: Sequence[Message]) -> Batch:
-        """From here on nothing but its acknowledgement may let go of it."""
-        oldest_at = min((one.at.timestamp() for one in taken if one.at), default=now().timestamp())
-        batch = Batch(taken, oldest_at)
-        self._in_hand.append(batch)
-        metrics.batch_items.labels("bus").observe(len(taken))
-        return batch
 
     def _read_ahead(self, batch: Batch) -> bool:
         """Does what can be done while the batch before is being stored; → whether anything could.
@@ -173,18 +129,9 @@ class Consumer:
             return
         try:
             self._store(batch)
-            self._end(batch)
+            self._hold.settle(batch)
         finally:
-            self._in_hand.remove(batch)
-
-    def _end(self, batch: Batch) -> None:
-        ours = self._source.still_ours(batch.messages)
-        if batch.letters:
-            letters = batch.letters_in_order()
-            self._confirmed(lambda: self._source.bury(letters))
-            self._telling.buried(letters)
-        if ours:
-            self._confirmed(lambda: self._source.acknowledge(self._source.still_ours(batch.messages)))
+            self._hold.let_go(batch)
 
     # ---- storing
 
@@ -198,7 +145,8 @@ class Consumer:
             batch.waiting = batch.waiting[paid:]
             if batch.waiting:
                 self._telling.rate_limited(len(batch.waiting), batch.wait_s)
-                batch.waiting = self._wait(batch.waiting, batch.wait_s)
+                self._hold.pause(batch.wait_s)
+                batch.waiting = self._hold.ours(batch.waiting)
                 batch.key = self._identity()
 
     def _identity(self) -> KeyIdentity:
@@ -208,10 +156,10 @@ class Consumer:
                 return self._key_now()
             except messages.KeyRefused as error:
                 self._telling.key_refused(error)
-                self._pause(LONGEST_PAUSE_S)
+                self._hold.pause(consume_hold.LONGEST_PAUSE_S)
             except UNAVAILABLE as error:
                 self._telling.database_away(error)
-                self._pause(self._pause_s())
+                self._hold.pause()
 
     def _key_now(self) -> KeyIdentity:
         """Raises KeyRefused, or one of UNAVAILABLE."""
@@ -248,7 +196,9 @@ class Consumer:
             self._pass_on(done)
             if len(later) < len(waiting):
                 self._telling.works_again()
-            waiting = at_once + (self._wait(later, self._pause_s()) if later else [])
+            if later:
+                self._hold.pause()
+            waiting = at_once + self._hold.ours(later)
 
     def _answers(self, batch: Batch, waiting: Sequence[Pending]) -> Sequence[tuple[Shared | None, Accepted | Rejected]]:
         """With what other cells are to be told of each, if it is accepted."""
@@ -280,61 +230,7 @@ class Consumer:
                 self._telling.database_away(error)
             finally:
                 db.session.remove()
-            self._pause(self._pause_s())
-
-    # ---- waiting
-
-    def _wait(self, waiting: list[Pending], seconds: float) -> list[Pending]:
-        """→ those that are still ours. Raises Stopped."""
-        self._pause(seconds)
-        return self._ours(waiting)
-
-    def _ours(self, waiting: list[Pending]) -> list[Pending]:
-        ours = {id(one) for one in self._source.still_ours([one.message for one in waiting])}
-        return [one for one in waiting if id(one.message) in ours]
-
-    def _pause(self, seconds: float) -> None:
-        """Keeps what is in hand meanwhile. Raises Stopped."""
-        ends_at = time.monotonic() + seconds
-        while True:
-            if self._is_stopping():
-                raise Stopped
-            if self._in_hand:
-                try:
-                    self._source.keep()
-                except (Away, NotReady) as error:
-                    self._telling.bus_away(error)
-                self._measure()
-            left_s = ends_at - time.monotonic()
-            if left_s <= 0:
-                return
-            time.sleep(min(left_s, _KEEP_S))
-
-    def _confirmed(self, call: Callable[[], None]) -> None:
-        """Until the bus has confirmed it. Raises Stopped."""
-        while True:
-            try:
-                call()
-                self._telling.works_again()
-                return
-            except (Away, NotReady) as error:
-                self._telling.bus_away(error)
-                self._pause(self._pause_s())
-
-    def _pause_s(self) -> float:
-        grown = FIRST_PAUSE_S * 2.0 ** min(max(self._telling.failures - 1, 0), 16)
-        return min(grown, LONGEST_PAUSE_S) * random.uniform(0.8, 1.2)
-
-    def _age_s(self) -> float:
-        oldest_at = min((batch.oldest_at for batch in list(self._in_hand)), default=None)
-        return 0.0 if oldest_at is None else max(0.0, now().timestamp() - oldest_at)
-
-    def _measure(self) -> None:
-        if time.monotonic() < self._measure_at:
-            return
-        self._measure_at = time.monotonic() + _MEASURED_S
-        with contextlib.suppress(Away, NotReady):  # whoever takes or keeps will say so
-            self._telling.lag(self._source.lag())
+            self._hold.pause()
 
 
 def _is_stored(batch: Batch | None) -> bool:

@@ -11,7 +11,7 @@ from notifier.__main__ import main
 from notifier.bus.source import Source, source_of
 from notifier.core.bus_messages import Message
 from notifier.ground.bus_urls import BusTarget
-from notifier.programs import consume, consume_loop
+from notifier.programs import consume, consume_hold, consume_loop
 
 
 def dying(target: BusTarget) -> Source:
@@ -26,5 +26,5 @@ def dying(target: BusTarget) -> Source:
 
 if __name__ == "__main__":
     consume.source_of = dying
-    consume_loop.MOST, consume_loop.MANY = 300, 1
+    consume_hold.MOST, consume_loop.MANY = 300, 1
     sys.exit(main(["consume", sys.argv[1]]))
