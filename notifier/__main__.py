@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from notifier.ground import logs
 from notifier.ground.config import WSGI, BadSettings, NotReady, Settings
 from notifier.ground.encryption import KeysDoNotFit
 from notifier.programs.arguments import read
@@ -37,6 +38,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.command == "web":
         # The words of the command line stay on it, so that people find the process by them.
         os.execv(sys.executable, [sys.executable, str(WSGI), "-m", "notifier", *sys.argv[1:]])
+    # A command prints what it does itself. What goes on running says more, once it is set up
+    logs.configure(as_json=settings.is_production, level="warning")
     module, _, function = options.program.partition(":")
     gc.disable()  # what is imported stays, so looking for garbage in it is a tenth of a start
     program = getattr(importlib.import_module(module), function)

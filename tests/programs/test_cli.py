@@ -288,7 +288,8 @@ def test_a_database_that_is_away_is_said_in_a_sentence(run: Run, command: str) -
 
 def test_the_demo_takes_the_ordinary_road(app: APIFlask, run: Run) -> None:
     done = run("demo")
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == ["5 notifications are on their way to the user 'demo' and to the first admin."]
     assert db.session.get(User, "demo") is not None
     assert db.session.scalar(select(func.count()).select_from(Notification).where(Notification.user_id == "demo")) == 5
 
