@@ -151,8 +151,11 @@ async function make(madeOf) {
   const named = plain(FRESH, files);
   compress(FRESH);
   const made = filesIn(FRESH).map((path) => relative(FRESH, path));
-  writeFileSync(join(FRESH, "manifest.json"), JSON.stringify({ files, chunks, plain: named, made_of: madeOf, made }, null, 1));
-  const before = read(MANIFEST).made ?? [];
+  const last = read(MANIFEST);
+  // Another run that has made the same meanwhile is not the build before, which a server may still be running with
+  const before = (last.made_of === madeOf ? last.before : last.made) ?? [];
+  const manifest = { files, chunks, plain: named, made_of: madeOf, made, before };
+  writeFileSync(join(FRESH, "manifest.json"), JSON.stringify(manifest, null, 1));
   put(FRESH);
   tidy([...made, ...before]);
 }

@@ -226,6 +226,7 @@ def texts_of(name: str) -> list[str]:
     return [node.value for node in nodes if isinstance(node.value, str)]
 
 
+@pytest.mark.slow
 def test_no_provider_is_named_outside_channels() -> None:
     """Neither imported nor told apart, and none of its settings."""
     names = {name for name in MODULES if not name.startswith("notifier.channels")}
@@ -304,6 +305,7 @@ WRITES_A_STATUS = {"notifier.ledgers.moves"}
 STORES_DELIVERIES = {"notifier.pipeline.planning.store"}  # in their first status, which is no move
 
 
+@pytest.mark.slow
 def test_a_status_of_a_delivery_is_written_in_one_place() -> None:
     assert faults(hidden_writes, set(MODULES) - WRITES_A_STATUS) == {}
     assert faults(assignments_of_a_status, set(MODULES) - WRITES_A_STATUS - HAS_A_STATUS_OF_ITS_OWN) == {}
@@ -563,6 +565,7 @@ TOOLS = {
 }
 
 
+@pytest.mark.slow
 def test_every_requirement_of_the_tests_is_imported() -> None:
     assert required("requirements-dev.txt") - imported(_all_tests()) == set(TOOLS)
 

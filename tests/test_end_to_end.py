@@ -25,7 +25,7 @@ from tests.commands import run_command
 from tests.conftest import new_postgres_database
 from tests.running import Redis, Up, eventually, free_port
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 
 class MailServer:

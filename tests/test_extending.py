@@ -16,7 +16,7 @@ from tests.running import ROOT
 from tests.snippets import blocks_of
 
 pytestmark = [
-    pytest.mark.processes,
+    pytest.mark.slow,
     pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session"),
 ]
 

@@ -42,6 +42,7 @@ def to(word: str) -> InlineRecipient:
     return InlineRecipient(f"user-{word}", {"email": f"{word}@sandbox.test"})
 
 
+@pytest.mark.slow
 def test_a_job_that_worked_leaves_nothing_behind(submit: Submit, work: Callable[[], None]) -> None:
     submit(to("delivered"), channels=("email",))
     work()
@@ -50,6 +51,7 @@ def test_a_job_that_worked_leaves_nothing_behind(submit: Submit, work: Callable[
     assert redis_store.client.keys("rq:job:*") == []
 
 
+@pytest.mark.slow
 def test_a_dead_one_stands_in_the_failed_jobs_with_its_reason_and_comes_back_when_requeued(
     submit: Submit,
     work: Callable[[], None],
@@ -70,6 +72,7 @@ def test_a_dead_one_stands_in_the_failed_jobs_with_its_reason_and_comes_back_whe
     assert registry.get_job_ids() == [job_id]
 
 
+@pytest.mark.slow
 def test_a_doorbell_from_before_the_failure_does_not_try_again(submit: Submit, work: Callable[[], None]) -> None:
     submit(to("rejected"), channels=("email",))
     [row] = deliveries()
@@ -85,6 +88,7 @@ def test_a_job_that_waits_for_its_retry_is_done_for_rq(submit: Submit, work: Cal
     assert failed_registry("email.high").get_job_ids() == []
 
 
+@pytest.mark.slow
 def test_ringing_a_retried_one_clears_what_it_failed_of(submit: Submit, work: Callable[[], None]) -> None:
     submit(to("rejected"), channels=("email",))
     work()
@@ -96,6 +100,7 @@ def test_ringing_a_retried_one_clears_what_it_failed_of(submit: Submit, work: Ca
     assert [row.tries for row in deliveries()] == [2]
 
 
+@pytest.mark.slow
 def test_expansion_is_a_job_too(submit: Submit, work: Callable[[], None]) -> None:
     submit(*[InlineRecipient(f"u{i}", {"name": "x"}) for i in range(101)], channels=("inapp",))
     work()
@@ -143,6 +148,7 @@ def work_somehow(request: pytest.FixtureRequest, environment: dict[str, str]) ->
     return _work
 
 
+@pytest.mark.slow
 def test_a_delivery_that_the_last_release_rang_is_sent(submit: Submit, work_somehow: Callable[[], None]) -> None:
     submit(to("delivered"), channels=("email",))
     [row] = deliveries()

@@ -73,6 +73,7 @@ def meaning(answer: Any) -> str:
     return REFUSED if answer.status_code == 403 else IN
 
 
+@pytest.mark.slow
 def test_every_route_is_open_to_those_of_its_rule_and_to_nobody_else(app: APIFlask, cast: Any) -> None:
     everybody, (browser, token) = identities(), form()
     shown = {name: who.headers() for name, who in everybody.items()}

@@ -12,7 +12,7 @@ from tests.running import KEY, ROOT, Up, free_port
 from tests.snippets import PAGES, Reader, blocks_of
 from tests.test_docs import is_test
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 _READ = [page for page in PAGES if any(block.is_program for block in blocks_of(page))]
 # A refusal does not pass for an answer (with -w, it may be what the page shows), and a busy machine for no refusal

@@ -172,6 +172,7 @@ def test_a_collector_that_is_away_is_told_of_once_and_hinders_nobody(
     assert (len(acme.sent), told[1]["lost"] + len(collector.spans)) == (3, 9 - 1)  # a batch of two, and one of one
 
 
+@pytest.mark.slow
 def test_a_collector_that_never_answers_holds_up_no_stop(
     api: Api, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

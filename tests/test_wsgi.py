@@ -23,7 +23,7 @@ from notifier.programs import listening
 from tests.running import eventually
 
 pytestmark = [
-    pytest.mark.processes,
+    pytest.mark.slow,
     pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session"),
     pytest.mark.usefixtures("app"),
 ]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
@@ -58,6 +59,7 @@ def test_of_every_call_it_is_said_which_cells_it_concerns(app: APIFlask) -> None
     assert left == ALONE | CANONICAL
 
 
+@pytest.mark.slow
 def test_the_earlier_calls_reach_people_wherever_they_live(us: Cell, api: Api) -> None:
     people(api, ann="us", bob="eu")
     answer = api.post("/notify", {**SHIPPED, "userId": "ann"})

@@ -80,6 +80,7 @@ def test_a_bug_is_an_opaque_500_with_the_trace_in_the_log(
     assert "a secret of ours" in caplog.text + "".join(capsys.readouterr())
 
 
+@pytest.mark.slow
 def test_without_a_database_the_answer_is_503_and_when_to_try_again(broken: APIFlask, app: APIFlask) -> None:
     with broken.app_context():
         keys.forget_cached_keys()

@@ -140,6 +140,7 @@ def test_an_answer_looks_at_so_many_events_and_leads_on(api: Api, monkeypatch: p
     assert lines(api.get("/api/v1/events?types=inbox.*", headers={"Prefer": "wait=20"})) != []
 
 
+@pytest.mark.slow
 def test_who_has_looked_at_everything_waits(
     app: APIFlask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,11 +285,13 @@ def test_who_waits_is_answered_when_there_is_something(app: APIFlask, api: Api) 
     assert not waiting
 
 
+@pytest.mark.slow
 def test_who_waits_in_vain_is_told_so(api: Api) -> None:
     response = api.get("/api/v1/events", headers={"Prefer": "wait=1"})
     assert (lines(response), response.headers["Preference-Applied"]) == ([], "wait=1")
 
 
+@pytest.mark.slow
 def test_who_waits_holds_no_connection(app: APIFlask, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     held = []
     monkeypatch.setattr(news, "wait", lambda _known, most_s: (held.append(db.engine.pool.checkedout()), time.sleep(1)))

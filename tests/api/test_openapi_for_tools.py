@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from apiflask import APIFlask
 from openapi_python_client import generate
 from openapi_python_client.config import Config, ConfigFile, MetaType
@@ -49,6 +50,7 @@ def subclasses(model: type[BaseModel]) -> set[type[BaseModel]]:
     return {model} | {found for below in model.__subclasses__() for found in subclasses(below)}
 
 
+@pytest.mark.slow
 def test_every_code_that_is_raised_is_listed_with_its_status(document: dict[str, Any]) -> None:
     raised = {
         node.args[0].value
@@ -71,6 +73,7 @@ def test_every_code_that_is_raised_is_listed_with_its_status(document: dict[str,
     assert set(re.findall(r"`(\w+)`", text)) == set(PROBLEMS)
 
 
+@pytest.mark.slow
 def test_generators_make_a_client_of_it_without_a_warning(document: dict[str, Any], tmp_path: Path) -> None:
     source = tmp_path / "openapi.json"
     source.write_text(json.dumps(document))

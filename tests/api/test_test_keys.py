@@ -280,6 +280,7 @@ def test_every_call_is_classified(app: APIFlask) -> None:
     assert {f"{method} {path}" for path, method, _ in producers_calls(app)} == CALLS.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_known", [False, True], ids=["nobody of that id", "somebody of that id"])
 def test_with_a_test_key_nothing_live_changes_or_is_told(
     live: dict[str, str], tester: Api, is_known: bool, subtests: pytest.Subtests

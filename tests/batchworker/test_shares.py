@@ -93,6 +93,7 @@ takes = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(takes, st.sampled_from([CHANNELS, CHANNELS[:1]]), st.lists(st.integers(1, 400), min_size=4, max_size=4))
 def test_while_all_wait_a_window_of_a_thousand_takes_is_eight_percent_low(

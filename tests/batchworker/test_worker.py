@@ -145,6 +145,7 @@ def test_many_jobs_are_begun_together_and_leave_nothing_behind(connection: redis
     assert connection.keys("rq:job:*") + connection.keys("rq:wip:*") + connection.keys("rq:queue:*") == []
 
 
+@pytest.mark.slow
 def test_taken_and_registered_is_one_step(connection: redis.Redis, echo: Echo, running: BatchWorker) -> None:
     echo.gate.clear()
     [job_id] = enqueue(connection, "mail.high", "hang")
@@ -228,6 +229,7 @@ def test_low_moves_under_a_flood_of_urgent_jobs(connection: redis.Redis, echo: E
     assert low & set(echo.ran[:150])
 
 
+@pytest.mark.slow
 def test_a_hanging_group_leaves_lanes_to_the_others(connection: redis.Redis, echo: Echo, running: BatchWorker) -> None:
     echo.gate.clear()
     enqueue(connection, "text.high", *["hang"] * 50)
@@ -237,6 +239,7 @@ def test_a_hanging_group_leaves_lanes_to_the_others(connection: redis.Redis, ech
     assert echo.now_running == 8
 
 
+@pytest.mark.slow
 def test_with_all_other_lanes_full_an_urgent_job_still_finds_one(
     connection: redis.Redis, echo: Echo, running: BatchWorker
 ) -> None:
@@ -251,6 +254,7 @@ def test_with_all_other_lanes_full_an_urgent_job_still_finds_one(
 # ---- ending
 
 
+@pytest.mark.slow
 def test_a_failed_job_is_readable_and_comes_back_by_rqs_own_command(
     connection: redis.Redis, echo: Echo, redis_url: str
 ) -> None:
@@ -303,6 +307,7 @@ def test_a_worker_sleeps_through_a_pause_though_something_is_to_be_recorded(
     assert len(turns) < 100
 
 
+@pytest.mark.slow
 def test_the_next_ones_run_while_the_last_are_recorded(
     connection: redis.Redis, echo: Echo, running: BatchWorker
 ) -> None:
@@ -368,6 +373,7 @@ def test_stop_finishes_what_is_in_flight(connection: redis.Redis, echo: Echo, wh
 # ---- beside RQ
 
 
+@pytest.mark.slow
 def test_a_ring_wakes_an_idle_worker(connection: redis.Redis, echo: Echo, running: BatchWorker) -> None:
     time.sleep(0.1)  # idle
     with connection.pipeline() as pipe:
@@ -378,6 +384,7 @@ def test_a_ring_wakes_an_idle_worker(connection: redis.Redis, echo: Echo, runnin
     eventually(lambda: echo.ran == ["rung"])
 
 
+@pytest.mark.slow
 def test_a_job_that_was_enqueued_without_a_ring_is_found_too(
     connection: redis.Redis, echo: Echo, running: BatchWorker
 ) -> None:
@@ -396,6 +403,7 @@ def test_it_and_a_stock_worker_share_a_queue(connection: redis.Redis, echo: Echo
     assert len(set(echo.ran)) == len(echo.ran)
 
 
+@pytest.mark.slow
 def test_rq_sees_the_worker_and_can_suspend_it(
     connection: redis.Redis, echo: Echo, running: BatchWorker, redis_url: str
 ) -> None:
@@ -431,6 +439,7 @@ def test_rq_sees_how_many_jobs_it_has_done(
     )
 
 
+@pytest.mark.slow
 def test_functions_without_a_handler_run_as_rq_would_run_them(connection: redis.Redis, echo: Echo) -> None:
     [fine] = enqueue(connection, "mail.low", "fine", function="tests.batchworker.jobs.double", result_ttl=60)
     [broken] = enqueue(connection, "mail.low", "fine", function="tests.batchworker.jobs.broken")
@@ -442,6 +451,7 @@ def test_functions_without_a_handler_run_as_rq_would_run_them(connection: redis.
     assert "RuntimeError: broken" in (failed.exc_string or "")
 
 
+@pytest.mark.slow
 def test_running_jobs_are_renewed(
     connection: redis.Redis, echo: Echo, running: BatchWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -469,6 +479,7 @@ def test_a_worker_that_redis_forgot_registers_again(
     assert not connection.sismember("rq:workers", target.key)
 
 
+@pytest.mark.slow
 def test_an_order_that_is_none_leaves_the_worker_listening_for_others(
     connection: redis.Redis, running: BatchWorker
 ) -> None:
@@ -480,6 +491,7 @@ def test_an_order_that_is_none_leaves_the_worker_listening_for_others(
         eventually(lambda: [line["event"] for line in lines].count("worker.commands_not_heard") == 2)
 
 
+@pytest.mark.slow
 def test_a_bell_or_a_lane_that_ends_is_noticed(connection: redis.Redis) -> None:
     def broken(*_: object) -> None:
         raise SystemExit

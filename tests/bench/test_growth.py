@@ -30,6 +30,7 @@ BOUNDED = {"scheduler: count_broadcast_hours", "scheduler: count_trends", "page:
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
 
 
+@pytest.mark.slow
 def test_no_operation_looks_at_more_when_twice_as_much_is_stored(app: APIFlask) -> None:
     _forget_statistics()
     keys.ensure_key(KEY, producer_name="Shop", scopes=SCOPES)

@@ -20,7 +20,7 @@ def folder() -> Iterator[Path]:
         yield Path(place)
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="processes are found in /proc")
 def test_a_bench_that_is_killed_leaves_nothing_behind(folder: Path) -> None:
     words = ["--quick", "--rows", "0", "--database", "postgresql", "--only", "release", "--rounds", "100"]

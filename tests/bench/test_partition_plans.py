@@ -76,6 +76,7 @@ def month(app: APIFlask) -> Iterator[None]:
             session.execute(sa.text("TRUNCATE event, attempt, capture, subscription_attempt"))
 
 
+@pytest.mark.slow
 def test_no_operation_looks_into_all_partitions_by_accident(app: APIFlask, month: None) -> None:
     keys.ensure_key(KEY, producer_name="Shop", scopes=SCOPES)
     add_past(MANY)

@@ -40,6 +40,7 @@ def taken(source: Source, count: int) -> list[Message]:
     return found
 
 
+@pytest.mark.slow
 def test_what_is_not_acknowledged_is_given_again_under_the_same_key(broker: Broker, opened: Open) -> None:
     queue = new_queue()
     broker.send(queue, [order(number) for number in range(30)])
@@ -57,6 +58,7 @@ def test_what_is_not_acknowledged_is_given_again_under_the_same_key(broker: Brok
     eventually(lambda: broker.unacknowledged(queue) == 0)
 
 
+@pytest.mark.slow
 def test_a_dead_letter_says_why_and_where_it_stood(broker: Broker, opened: Open) -> None:
     queue = new_queue()
     broker.send(queue, [b"nonsense"])
@@ -83,6 +85,7 @@ def test_a_queue_that_is_missing_is_said_in_a_sentence(broker: Broker, opened: O
     assert str(refused.value).endswith("correct the URL.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "url",
     [
@@ -100,6 +103,7 @@ def test_a_bus_that_nobody_answers_at_is_away(url: str, opened: Open, monkeypatc
     assert away.value.code.startswith(("kafka_", "amqp_", "sqs_", "redis_"))
 
 
+@pytest.mark.slow
 def test_the_lag_is_known(broker: Broker, opened: Open) -> None:
     queue = new_queue()
     broker.send(queue, [order(number) for number in range(20)])
@@ -112,6 +116,7 @@ def test_the_lag_is_known(broker: Broker, opened: Open) -> None:
 # ---- Kafka ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_partition_keeps_its_order_also_across_consumers(kafka_broker: Kafka, opened: Open) -> None:
     queue = new_queue()
     kafka_broker.send(queue, [order(number) for number in range(50)], key="alice")
@@ -152,6 +157,7 @@ def test_an_error_of_kafka_takes_no_message_with_it() -> None:
     assert kafka._sorted_out([]) == ([], None)
 
 
+@pytest.mark.slow
 def test_two_consumers_share_the_partitions_and_drop_what_the_other_has_got(kafka_broker: Kafka, opened: Open) -> None:
     queue = new_queue()
     kafka_broker.send(queue, [order(number) for number in range(200)])
@@ -175,6 +181,7 @@ def test_two_consumers_share_the_partitions_and_drop_what_the_other_has_got(kafk
     assert kafka_broker.unacknowledged(queue) == 0
 
 
+@pytest.mark.slow
 def test_a_message_of_20_mb_goes_to_the_dead_letters(kafka_broker: Kafka, opened: Open) -> None:
     queue = new_queue()
     kafka_broker.send(queue, [b"x" * 20_000_000])

@@ -78,6 +78,7 @@ def test_submissions_do_not_wait_for_those_who_write_templates(busy: Busy, cast:
         assert answers(caller, CHEAP, DEAR) == ["accepted", "accepted"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cast", "deep_schema")
 def test_what_nobody_is_free_to_check_is_refused_alone_and_may_come_again(busy: Busy, caller: Caller) -> None:
     with busy(process_pool.MESSAGES):

@@ -125,6 +125,7 @@ def test_every_kind_of_pixels_is_taken(mode: str) -> None:
     assert clean(to.getvalue()).width == 3
 
 
+@pytest.mark.slow
 def test_the_largest_ones_fit_into_the_memory_of_a_child() -> None:
     pool = ProcessPool(1, longest_call_s=120)
     try:

@@ -127,6 +127,7 @@ _VALUES = st.recursive(
 _RULES = _VALUES | st.fixed_dictionaries({}, optional={"type": st.sampled_from(KINDS), "description": _VALUES})
 
 
+@pytest.mark.slow
 @given(
     st.fixed_dictionaries(
         {"x-ours": _VALUES},

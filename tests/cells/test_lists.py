@@ -42,6 +42,7 @@ def on_the_list(cell: Cell, upload_id: UUID) -> list[str]:
         return list(db.session.scalars(mine.order_by(UploadMember.user_id)))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ann")
 def test_each_row_goes_to_the_cell_where_its_person_lives(us: Cell, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "PART", 1)

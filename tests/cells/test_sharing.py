@@ -65,6 +65,7 @@ def here() -> tuple[list[str], list[str]]:
     return [row.id for row in rows(User)], [row.user_id for row in rows(Notification)]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ann")
 def test_values_that_come_along_make_no_second_profile_and_go_home(us: Cell, key: tuple[Caller, Any]) -> None:
     caller, _ = key

@@ -62,6 +62,7 @@ def submissions() -> int:
     return db.session.scalar(sa.select(sa.func.count(Submission.id))) or 0
 
 
+@pytest.mark.slow
 @ON_ONE
 def test_a_day_with_it(run: Run, wire: Wire, producer_key: str, cast: dict[str, str]) -> None:
     told = run(
@@ -125,6 +126,7 @@ def test_a_day_with_it(run: Run, wire: Wire, producer_key: str, cast: dict[str, 
     }
 
 
+@pytest.mark.slow
 @ON_ONE
 def test_the_same_is_sent_once_whatever_breaks(run: Run, wire: Wire, producer_key: str, cast: dict[str, str]) -> None:
     wire.faults = [CLOSED, AGAIN, LOST, (429, {"Retry-After": "0"}), (502, {})]
@@ -142,6 +144,7 @@ def test_the_same_is_sent_once_whatever_breaks(run: Run, wire: Wire, producer_ke
     assert len({headers["Idempotency-Key"] for _, _, headers, _ in wire.seen}) == 1
 
 
+@pytest.mark.slow
 @ON_ONE
 def test_many_are_sent_in_as_few_calls_as_the_api_allows(
     run: Run, wire: Wire, producer_key: str, cast: dict[str, str]
@@ -165,6 +168,7 @@ def test_many_are_sent_in_as_few_calls_as_the_api_allows(
     assert (seen[0], len(set(seen))) == (seen[1], 3)
 
 
+@pytest.mark.slow
 @ON_ONE
 def test_an_access_token_is_kept_and_got_again_when_it_is_refused(
     run: Run, wire: Wire, producer_key: str, cast: dict[str, str]
@@ -203,6 +207,7 @@ def test_an_access_token_is_kept_and_got_again_when_it_is_refused(
     assert [path for _, path, _, _ in wire.seen].count("/oauth/token") == 3
 
 
+@pytest.mark.slow
 @ON_ONE
 def test_broadcasts_lists_and_events(run: Run, wire: Wire, producer_key: str, cast: dict[str, str]) -> None:
     wire.faults = [LOST]
@@ -254,6 +259,7 @@ def test_broadcasts_lists_and_events(run: Run, wire: Wire, producer_key: str, ca
     }
 
 
+@pytest.mark.slow
 def test_it_waits_as_long_as_it_is_told_and_repeats_only_what_it_may(run: Run, wire_to: Callable[[None], Wire]) -> None:
     wire, other = wire_to(None), wire_to(None)
     date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
@@ -390,6 +396,7 @@ def test_its_version_is_that_of_the_product_and_its_types_name_what_is_there(run
         assert sorted(declared) == sorted([*there, *(["constructor"] if "constructor(" in body else [])]), name
 
 
+@pytest.mark.slow
 @ON_ONE
 def test_the_readme_says_how_it_works(
     run: Run, live_server: LiveServer, producer_key: str, cast: dict[str, str]

@@ -39,6 +39,7 @@ def submissions() -> int:
     return db.session.scalar(sa.select(sa.func.count(Submission.id))) or 0
 
 
+@pytest.mark.slow
 def test_a_day_with_it(notifier: Any, client_package: Any, cast: dict[str, str]) -> None:
     sent = notifier.send("like", ["alice", {"id": "zoe", "name": "Zoe"}], {"actor": "Bob"}, channels=["inapp"])
     assert [one["user"] for one in sent["notifications"]] == ["alice", "zoe"]
@@ -64,6 +65,7 @@ def test_a_day_with_it(notifier: Any, client_package: Any, cast: dict[str, str])
     assert "like" in {one["key"] for one in notifier.pages("/api/v1/types")}
 
 
+@pytest.mark.slow
 def test_the_same_is_sent_once_whatever_breaks(notifier: Any, wire: Wire, cast: dict[str, str]) -> None:
     wire.faults = [CLOSED, AGAIN, LOST, (429, {"Retry-After": "0"}), (502, {})]
     sent = notifier.send("like", "alice", {"actor": "Bob"})
@@ -74,6 +76,7 @@ def test_the_same_is_sent_once_whatever_breaks(notifier: Any, wire: Wire, cast: 
     assert notifier.submission(sent["id"])["recipients"] == 1
 
 
+@pytest.mark.slow
 def test_what_may_not_be_repeated_is_not(client_package: Any, notifier: Any, wire: Wire, cast: dict[str, str]) -> None:
     wire.faults = [CLOSED]
     with pytest.raises(client_package.Unreachable) as failed:
@@ -85,6 +88,7 @@ def test_what_may_not_be_repeated_is_not(client_package: Any, notifier: Any, wir
     assert len(wire.seen) == 3
 
 
+@pytest.mark.slow
 def test_many_are_sent_in_as_few_calls_as_the_api_allows(notifier: Any, wire: Wire, cast: dict[str, str]) -> None:
     items = [{"type": "like", "recipients": ["alice"], "data": {"actor": f"{n}"}} for n in range(5)]
     items[3] = {**items[3], "type": "liek"}
@@ -104,6 +108,7 @@ def test_many_are_sent_in_as_few_calls_as_the_api_allows(notifier: Any, wire: Wi
     assert (keys_seen[0], len(set(keys_seen))) == (keys_seen[1], 3)
 
 
+@pytest.mark.slow
 def test_an_access_token_is_kept_renewed_and_got_again_when_it_is_refused(
     client_package: Any, wire: Wire, cast: dict[str, str], producer_key: str
 ) -> None:
@@ -137,6 +142,7 @@ def test_an_access_token_is_kept_renewed_and_got_again_when_it_is_refused(
     assert unknown.value.code == "invalid_client"
 
 
+@pytest.mark.slow
 def test_a_broadcast_is_made_paused_and_cancelled(notifier: Any, wire: Wire, cast: dict[str, str]) -> None:
     wire.faults = [LOST]
     made = notifier.broadcasts.create("Sale", "promotional_offer", {"users": ["alice", "bob"]}, data={"title": "Blue"})
@@ -149,6 +155,7 @@ def test_a_broadcast_is_made_paused_and_cancelled(notifier: Any, wire: Wire, cas
     assert list(notifier.broadcasts.recipients(made["id"], status="failed")) == []
 
 
+@pytest.mark.slow
 def test_lists_and_events_come_page_by_page(notifier: Any, wire: Wire, cast: dict[str, str]) -> None:
     notifier.send_many(
         {"type": "like", "recipients": ["alice"], "data": {"actor": f"{n}"}, "channels": ["inapp"]} for n in range(3)
@@ -172,6 +179,7 @@ def _until(ask: Callable[[], Any], is_there: Callable[[Any], bool]) -> Any:
     return found
 
 
+@pytest.mark.slow
 def test_a_refusal_says_what_is_wrong_and_what_may_be_meant(
     notifier: Any, client_package: Any, cast: dict[str, str]
 ) -> None:
@@ -222,6 +230,7 @@ def test_its_types_have_the_fields_that_the_document_has(client_package: Any, cl
     assert most == sys.modules["notifier_client.client"].MOST_IN_BULK  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_the_readme_says_how_it_works(
     client_package: Any, live_server: LiveServer, producer_key: str, cast: dict[str, str]
 ) -> None:

@@ -24,6 +24,7 @@ WireTo = Callable[[str | None], Wire]
 KEY = "ntf_live_0123456789abcdefghijklmnop"
 
 
+@pytest.mark.slow
 def test_it_waits_as_long_as_it_is_told_and_no_longer_than_it_may(client_package: Any, wire_to: WireTo) -> None:
     wire = wire_to(None)
     client = client_package.Client(wire.url, key=KEY, patience_s=60)
@@ -141,6 +142,7 @@ def test_it_brings_its_licence(wheel: Path) -> None:
     assert held.read_text() == (ROOT / "LICENSE").read_text()
 
 
+@pytest.mark.slow
 def test_it_is_typed_as_it_says(wheel: Path, tmp_path: Path) -> None:
     """mypy over the package, and over a program that uses it rightly and wrongly."""
     program = tmp_path / "program.py"

@@ -24,7 +24,7 @@ CHECKS = (
     *("response_schema_conformance", "unsupported_method", "allow_header_conformance"),
 )
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,7 @@ def test_every_reason_and_every_status_has_a_sentence(reason: str) -> None:
     assert said[0].isupper()
 
 
+@pytest.mark.slow
 @given(any_facts())
 def test_whatever_is_planned_can_be_told(facts: Facts) -> None:
     for step in plan(facts, NOON).trace:
@@ -40,6 +41,7 @@ def test_whatever_is_planned_can_be_told(facts: Facts) -> None:
 _PRESENT = re.compile(r"\b(is|are|has|have|goes|comes|follows|fails|succeeds|cannot|so far)\b")
 
 
+@pytest.mark.slow
 @given(any_facts())
 def test_a_decision_that_was_made_is_told_in_the_past_tense(facts: Facts) -> None:
     for step in plan(facts, NOON).trace:
@@ -53,6 +55,7 @@ def test_the_past_tense_knows_what_the_present_knows(key: str) -> None:
     assert NAMED.findall(DECIDED[key]) == NAMED.findall(SENTENCES[key])
 
 
+@pytest.mark.slow
 @given(any_facts())
 def test_what_is_stored_tells_the_same(facts: Facts) -> None:
     trace = plan(facts, NOON).trace

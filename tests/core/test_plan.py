@@ -256,6 +256,7 @@ def test_asked_again_before_the_send(case: str, given_facts: Facts, address: int
     assert (skip and skip.reason) == reason
 
 
+@pytest.mark.slow
 @given(any_facts())
 def test_the_last_look_at_the_same_moment_says_what_planning_said(f: Facts) -> None:
     for route in plan(replace(f, routing="all", send_at=None), NOON).routes:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,6 +35,7 @@ any_time = st.sampled_from([NOON, MIDNIGHT, MORNING])
 over_every_cap = st.sampled_from([{}, dict.fromkeys(CHANNELS, Limit(EVERY_CHANNEL, "day", 0))])
 
 
+@pytest.mark.slow
 @given(any_facts(), any_time)
 def test_nothing_is_both_sent_and_skipped_and_nothing_is_forgotten(known: Facts, now: datetime) -> None:
     result = plan(known, now)
@@ -42,6 +44,7 @@ def test_nothing_is_both_sent_and_skipped_and_nothing_is_forgotten(known: Facts,
     assert sent | skipped == set(known.requested or known.type.channels)
 
 
+@pytest.mark.slow
 @given(any_facts(), any_time)
 def test_every_skip_and_every_delay_has_a_reason_and_a_line_that_says_so(known: Facts, now: datetime) -> None:
     result = plan(known, now)
@@ -52,6 +55,7 @@ def test_every_skip_and_every_delay_has_a_reason_and_a_line_that_says_so(known: 
     assert all(route.reason is not None for route in result.routes if route.due_at is not None)
 
 
+@pytest.mark.slow
 @given(any_facts(), any_time, st.randoms())
 def test_the_plan_does_not_depend_on_the_order_of_facts(known: Facts, now: datetime, random: Random) -> None:
     addresses: list[AddressFacts] = list(known.addresses)
@@ -93,6 +97,7 @@ def test_nothing_is_released_into_quiet_hours_or_while_muted(
         assert preferences.quiet_hours is None or quiet_until(preferences.quiet_hours, BERLIN, at) is None
 
 
+@pytest.mark.slow
 @given(any_facts(), any_time)
 def test_only_what_is_limited_goes_into_a_summary(known: Facts, now: datetime) -> None:
     for skip in plan(known, now).skips:

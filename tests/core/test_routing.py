@@ -318,6 +318,7 @@ def test_a_step_that_starts_early_does_not_start_in_the_quiet(
     assert turn_of(facts(**{"type": NEWS, **changes}), "email", MIDNIGHT) == turn
 
 
+@pytest.mark.slow
 @given(
     any_facts(),
     st.sampled_from([NOON, MIDNIGHT, MORNING]),

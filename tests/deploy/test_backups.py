@@ -62,6 +62,7 @@ def programs_of_postgresql() -> list[str]:
     return [folder for folder, told in shown.items() if f" {release}." in told.stdout]
 
 
+@pytest.mark.slow
 def test_what_was_backed_up_by_the_page_is_read_after_it_was_restored(
     app: APIFlask,
     api: Api,
@@ -106,6 +107,7 @@ def test_what_was_backed_up_by_the_page_is_read_after_it_was_restored(
         db.engine.dispose()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
 def test_a_migration_is_undone_by_the_command_and_made_again(environment: dict[str, str], tmp_path: Path) -> None:
     here = {**environment, "DATABASE_URL": f"sqlite:///{tmp_path / 'undone.db'}"}

@@ -57,6 +57,7 @@ def compose() -> dict:
     return yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 
 
+@pytest.mark.slow
 def test_compose_takes_the_file(tmp_path: Path) -> None:
     shutil.copytree(DEPLOY, tmp_path / "deploy")
     run(tmp_path / "deploy" / "make-secrets")

@@ -230,6 +230,7 @@ def alerts() -> list[dict[str, Any]]:
     return [rule for group in groups for rule in group["rules"] if "alert" in rule]
 
 
+@pytest.mark.slow
 def test_each_alert_fires_when_it_should_and_keeps_still_when_it_should(tmp_path: Path) -> None:
     groups = yaml.safe_load(RULES.read_text())["groups"]
     files = []

@@ -11,7 +11,7 @@ import pytest
 from notifier.ground.config import ROOT
 from notifier.ground.version import VERSION
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

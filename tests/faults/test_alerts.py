@@ -27,7 +27,7 @@ from tests.submitting import Mailbox
 PLACE = ROOT / "deploy" / "prometheus"
 ALERT = "Alert: Nothing goes out by smtp"
 
-pytestmark = [pytest.mark.faults, pytest.mark.processes]
+pytestmark = pytest.mark.faults
 
 
 class Outside:

@@ -18,7 +18,6 @@ from tests.running import KEY, eventually
 
 pytestmark = [
     pytest.mark.faults,
-    pytest.mark.processes,
     pytest.mark.parametrize("running", ["sqlite", "postgresql"], indirect=True, scope="session"),
 ]
 

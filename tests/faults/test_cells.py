@@ -15,7 +15,7 @@ from tests.faults.networks import Network
 from tests.faults.sink import Sink
 from tests.running import Redis, eventually, free_port
 
-pytestmark = [pytest.mark.faults, pytest.mark.processes]
+pytestmark = pytest.mark.faults
 
 PORT = 5000  # of both, where each has a network of its own
 KEY = "a key that all cells have, and nobody else"

@@ -25,7 +25,7 @@ from tests.bus.conftest import (  # noqa: F401
 from tests.bus.consuming import Consume
 from tests.running import eventually
 
-pytestmark = [pytest.mark.faults, pytest.mark.processes]
+pytestmark = pytest.mark.faults
 
 COUNT = 500
 

@@ -13,7 +13,7 @@ from tests.realtime.conftest import Browser
 from tests.running import eventually
 from tests.watched_redis import WatchedRedis
 
-pytestmark = [pytest.mark.faults, pytest.mark.processes]
+pytestmark = pytest.mark.faults
 
 
 @pytest.fixture(scope="module")

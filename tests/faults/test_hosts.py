@@ -6,7 +6,7 @@ from tests.faults.conftest import Trial
 from tests.faults.installation import Installation
 from tests.faults.sink import SOON_S
 
-pytestmark = [pytest.mark.faults, pytest.mark.processes]
+pytestmark = pytest.mark.faults
 
 
 @pytest.mark.parametrize("running", ["sqlite", "postgresql"], indirect=True, scope="session")

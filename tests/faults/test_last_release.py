@@ -15,7 +15,7 @@ from tests.faults.installation import USERS, Installation
 from tests.models import last_release
 from tests.running import KEY, eventually, free_port
 
-pytestmark = [pytest.mark.faults, pytest.mark.processes]
+pytestmark = pytest.mark.faults
 
 PEOPLE = USERS[:5]
 

@@ -10,7 +10,7 @@ from tests.faults.conftest import Postgres, Trial
 from tests.faults.installation import Installation
 from tests.running import eventually
 
-pytestmark = [pytest.mark.faults, pytest.mark.processes]
+pytestmark = pytest.mark.faults
 both = pytest.mark.parametrize("running", ["sqlite", "postgresql"], indirect=True, scope="session")
 on_sqlite = pytest.mark.parametrize("running", ["sqlite"], indirect=True, scope="session")
 on_postgresql = pytest.mark.parametrize("running", ["postgresql"], indirect=True, scope="session")

@@ -11,7 +11,7 @@ from tests.faults.sink import Sink
 from tests.pgbouncer import PgBouncer
 from tests.running import Redis, eventually
 
-pytestmark = [pytest.mark.faults, pytest.mark.processes]
+pytestmark = pytest.mark.faults
 
 
 @pytest.fixture(scope="module")

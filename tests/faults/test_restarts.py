@@ -19,7 +19,7 @@ from tests.faults.installation import USERS, Installation, Program
 from tests.faults.load import Load
 from tests.running import eventually, free_port, installed
 
-pytestmark = [pytest.mark.faults, pytest.mark.processes]
+pytestmark = pytest.mark.faults
 
 RESTARTS = 3  # of each process
 ADMIN = "ann@example.test"

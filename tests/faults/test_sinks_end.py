@@ -21,7 +21,7 @@ from tests.collecting import HttpReceiver
 from tests.faults.installation import KILLS, Installation, Program
 from tests.running import eventually
 
-pytestmark = [pytest.mark.faults, pytest.mark.processes]
+pytestmark = pytest.mark.faults
 
 NOTIFICATIONS = [new_id() for _ in range(10)]
 

@@ -14,7 +14,7 @@ from tests.faults.sink import Sink
 from tests.running import Redis, eventually
 from tests.standby import Standby
 
-pytestmark = [pytest.mark.faults, pytest.mark.processes]
+pytestmark = pytest.mark.faults
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from tests.test_wsgi import Web, start
 
 pytestmark = [
     pytest.mark.faults,
-    pytest.mark.processes,
     pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session"),
     pytest.mark.usefixtures("app"),
 ]

@@ -13,7 +13,6 @@ from tests.running import eventually
 
 pytestmark = [
     pytest.mark.faults,
-    pytest.mark.processes,
     pytest.mark.parametrize("running", ["sqlite", "postgresql"], indirect=True, scope="session"),
 ]
 

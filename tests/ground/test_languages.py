@@ -33,6 +33,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
         return read_po(file)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_every_text_is_translated(texts: Catalog, name: str) -> None:
     known = {message.id: message for message in catalogue(name) if message.id}

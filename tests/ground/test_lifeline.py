@@ -145,7 +145,7 @@ def _hold_until_killed(settings: Settings, told: Any) -> None:
     time.sleep(600)
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_a_process_that_is_killed_loses_it_and_one_that_is_stopped_does_not(app: APIFlask, settings: Settings) -> None:
     context = multiprocessing.get_context("forkserver")
     told = context.Queue()
@@ -166,6 +166,7 @@ on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
 
 
+@pytest.mark.slow
 @on_postgresql
 @pytest.mark.usefixtures("old_server")
 def test_a_session_that_is_lost_is_taken_again_and_nobody_died(claimed: Delivery, line: Lifeline) -> None:

@@ -52,6 +52,7 @@ def took_s(work: Callable[[], object]) -> float:
     return time.monotonic() - began_at
 
 
+@pytest.mark.slow
 def test_a_request_waits_once_for_all_it_asks_of_redis(own_app: APIFlask, own_redis: Redis, producer_key: str) -> None:
     with transaction():
         profiles.upsert([InlineRecipient("alice", {"email": "alice@example.test"})])
@@ -73,6 +74,7 @@ def test_a_request_waits_once_for_all_it_asks_of_redis(own_app: APIFlask, own_re
     assert [line["event"] for line in logs].count("redis.is_away") == 1
 
 
+@pytest.mark.slow
 def test_after_a_while_one_caller_finds_out_that_it_is_back(own_app: APIFlask, own_redis: Redis) -> None:
     own_redis.hang()
     with pytest.raises(redis.RedisError):
@@ -91,6 +93,7 @@ def _count_workers() -> None:
         liveness.count_workers(redis_store.client)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "ask",
     [_count_workers, redis_store.look, lambda: health.admit([health.Want("smtp", 3)])],
@@ -103,6 +106,7 @@ def test_whoever_asks_next_is_refused_at_once(own_app: APIFlask, own_redis: Redi
     assert took_s(lambda: [ask() for _ in range(3)]) < SEVERAL_WAITS_S
 
 
+@pytest.mark.slow
 def test_what_is_asked_inside_a_transaction_is_found_hanging_before_it_begins(
     own_app: APIFlask, own_redis: Redis
 ) -> None:

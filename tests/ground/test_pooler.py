@@ -23,7 +23,10 @@ from tests.pipeline.intake.test_accept_races import (  # noqa: F401 (run here ag
     test_who_comes_while_the_first_with_a_key_is_still_being_stored_is_told_to_come_back,
 )
 
-pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True, scope="session")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.parametrize("database_url", ["postgresql"], indirect=True, scope="session"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from notifier.ground.process_pool import AUTHORS, ProcessPool, run
 from notifier.words.language import TemplateFault, code_of
 from tests.running import eventually
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -211,6 +211,7 @@ def test_the_check_is_part_of_the_statements_that_read_the_person(
     assert len([text for text in asked if re.search(r'FROM "?user\b', text)]) == 2
 
 
+@pytest.mark.slow
 def test_many_tokens_are_checked_in_a_constant_number_of_statements(
     app: APIFlask, shop: Shop, statements: Statements
 ) -> None:

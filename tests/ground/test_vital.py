@@ -51,6 +51,7 @@ def test_a_thread_that_may_end_takes_nothing_with_it() -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_stop_that_hangs_is_cut_off() -> None:
     program = PROGRAM.format(work="return", may_end="False", gives_up="False").replace(
         "sys.exit", "vital.STOP_WITHIN_S; time.sleep(3600); sys.exit"

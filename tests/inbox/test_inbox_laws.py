@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 from hypothesis import HealthCheck, settings
@@ -43,6 +44,7 @@ class Client:
         }
 
 
+@pytest.mark.slow
 def test_counts_never_drift_and_events_tell_all(app: APIFlask, arrive: Any, ear: Any) -> None:
     class Inbox(RuleBasedStateMachine):
         keys = Bundle("keys")

@@ -81,6 +81,7 @@ class Browser:
         return sum(not item["read_at"] for item in shown), sum(not item["seen_at"] for item in shown)
 
 
+@pytest.mark.slow
 def test_two_browsers_and_the_database_agree_after_every_sync(
     app: APIFlask, arrive: Any, ear: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -154,6 +154,7 @@ STEP = st.tuples(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(steps=st.lists(STEP, max_size=12))
 def test_however_deliveries_move_the_counts_are_what_a_full_count_finds(app: APIFlask, steps: list) -> None:

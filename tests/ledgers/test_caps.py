@@ -709,6 +709,7 @@ def test_a_rebuilt_count_gives_back_what_does_not_go_out(send: Submit) -> None:
     assert send("alice")
 
 
+@pytest.mark.slow
 def test_of_somebody_who_was_sent_much_only_what_counts_is_read(send: Submit) -> None:
     send("alice", send_at=later(3 * DAY))
     send("alice", channels=("email",))

@@ -476,6 +476,7 @@ def test_processes_that_start_at_the_same_moment_open_one_digest(fred: str, envi
     assert (len(rows(Digest)), len(rows(DigestEntry))) == (1, 40)
 
 
+@pytest.mark.slow
 def test_schedulers_and_events_at_the_same_time_lose_nothing_and_double_nothing(
     fred: str, app: APIFlask, caller: Caller
 ) -> None:

@@ -59,6 +59,7 @@ def tables() -> set[str]:
         return {name for name in found if is_compared(None, name, "table")} - {"alembic_version"}
 
 
+@pytest.mark.slow
 def test_up_gives_the_models_and_down_gives_nothing(empty_app: APIFlask) -> None:
     upgrade()
     assert tables() == set(db.metadata.tables)
@@ -78,6 +79,7 @@ def test_up_gives_the_models_and_down_gives_nothing(empty_app: APIFlask) -> None
     assert tables() == set(db.metadata.tables)
 
 
+@pytest.mark.slow
 def test_what_stands_in_the_audit_trail_cannot_be_changed_or_taken_out(empty_app: APIFlask) -> None:
     upgrade()
     with transaction():
@@ -101,6 +103,7 @@ def test_what_stands_in_the_audit_trail_cannot_be_changed_or_taken_out(empty_app
     ]
 
 
+@pytest.mark.slow
 def test_a_device_of_several_people_is_left_to_the_last(empty_app: APIFlask) -> None:
     upgrade(revision="0008")
     addresses = sa.Table("address", sa.MetaData(), autoload_with=db.engine)
@@ -164,6 +167,7 @@ def test_each_is_a_transaction_and_another_machine_waits_for_all(postgres: APIFl
     others.dispose()
 
 
+@pytest.mark.slow
 @POSTGRESQL
 @pytest.mark.parametrize("order", [("delivery", "attempt"), ("event", "delivery")])
 def test_partitions_are_laid_beside_who_locks_in_any_order(postgres: APIFlask, order: tuple[str, str]) -> None:
@@ -183,6 +187,7 @@ def test_partitions_are_laid_beside_who_locks_in_any_order(postgres: APIFlask, o
         done.result()
 
 
+@pytest.mark.slow
 @POSTGRESQL
 def test_a_row_of_a_clock_that_was_far_ahead_is_left_until_its_time(postgres: APIFlask) -> None:
     upgrade(revision="0052")
@@ -196,6 +201,7 @@ def test_a_row_of_a_clock_that_was_far_ahead_is_left_until_its_time(postgres: AP
         assert connection.scalars(of).all() == ["subscription_attempt_before", *["subscription_attempt_rest"] * 2]
 
 
+@pytest.mark.slow
 @POSTGRESQL
 def test_partitioned_tables_are_open_to_whom_they_were(postgres: APIFlask) -> None:
     may_read = sa.text("SELECT has_table_privilege('reporting', 'event', 'SELECT')")
@@ -219,6 +225,7 @@ def test_migrations_are_numbered_without_gaps(root: Path) -> None:
     assert numbers == [f"{n:04}" for n in range(1, len(numbers) + 1)]
 
 
+@pytest.mark.slow
 def test_the_way_back_takes_the_people_of_test_keys_away_and_leaves_the_others(empty_app: APIFlask) -> None:
     upgrade()
     kind = {"type": "order_shipped", "category": "transactional", "priority": "high"}
@@ -249,6 +256,7 @@ def test_the_way_back_takes_the_people_of_test_keys_away_and_leaves_the_others(e
     upgrade()
 
 
+@pytest.mark.slow
 def test_approved_templates_are_kept_on_the_way_up_and_down(empty_app: APIFlask) -> None:
     upgrade(revision="0033")
     template = new_id()

@@ -207,6 +207,7 @@ def what_is_found(world: World) -> dict[str, bool]:
     return {name: is_found(world) for name, is_found in FOUND.items()}
 
 
+@pytest.mark.slow
 def test_everything_is_found_at_every_moment_and_at_the_end_has_the_new_key(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -239,6 +239,7 @@ def same(value: Any, asked: Any) -> bool:
     return kind(value) == kind(asked) and value == asked
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(
     crowd=st.lists(st.tuples(ATTRIBUTES, st.none() | TEXTS), min_size=1, max_size=12),

@@ -281,6 +281,7 @@ def test_without_redis_the_database_is_asked(app: APIFlask) -> None:
     assert knows() is True
 
 
+@pytest.mark.slow
 def test_what_redis_missed_holds_when_saved_is_said(app: APIFlask, request: pytest.FixtureRequest) -> None:
     """Redis could not be told, and comes back with the old value."""
     assert knows() is True
@@ -304,6 +305,7 @@ def test_a_name_redis_missed_is_not_used_either(app: APIFlask, request: pytest.F
 # ---- at random
 
 
+@pytest.mark.slow
 def test_at_random_nobody_reads_an_older_choice_than_was_saved(app: APIFlask) -> None:
     """Readers and writers at once, and a Redis that forgets: what is read is never older than what was saved when the
     reading began.

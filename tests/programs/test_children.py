@@ -174,6 +174,7 @@ def test_who_calls_while_a_program_is_started_again_is_answered_by_the_next_one(
         call(address)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="a socket elsewhere cannot stop listening")
 def test_nobody_waits_for_a_program_that_keeps_ending(listener: socket.socket) -> None:
     address = listener.getsockname()

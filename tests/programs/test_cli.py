@@ -26,7 +26,7 @@ from tests.running import ROOT
 
 # What the commands do is tested on both databases elsewhere; a process for each takes a while.
 pytestmark = [
-    pytest.mark.processes,
+    pytest.mark.slow,
     pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session"),
 ]
 

@@ -20,7 +20,7 @@ from tests.bus.consuming import Consume
 from tests.commands import Program, run_command
 from tests.running import eventually, free_port
 
-pytestmark = [pytest.mark.processes]
+pytestmark = [pytest.mark.slow]
 
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 

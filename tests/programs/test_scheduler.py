@@ -149,7 +149,7 @@ def test_every_periodic_work_has_its_task() -> None:
     }
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
 def test_it_shows_life_and_ends_with_0_on_sigterm(app: APIFlask, environment: dict[str, str]) -> None:
     client = app.extensions["redis"]

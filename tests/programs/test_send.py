@@ -102,7 +102,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tm
 
 
 @ON_ONE
-@pytest.mark.processes
+@pytest.mark.slow
 def test_the_own_installation_needs_no_key(app: APIFlask, send: Send) -> None:
     words = ("like", "zoe", "--email", "zoe@example.test", "actor=Bob", "--channel", "inapp", "--idempotency-key=once")
     code, said, faults = send(*words)
@@ -146,6 +146,7 @@ REFUSALS = [
 ]
 
 
+@pytest.mark.slow
 @ON_ONE
 def test_another_installation_is_called_with_a_key(
     call: Send, cast: dict[str, str], elsewhere: dict[str, str], wire_to: Callable[[str], Wire]
@@ -163,6 +164,7 @@ def test_another_installation_is_called_with_a_key(
     assert call("like", "alice", **{**elsewhere, "NOTIFIER_KEY": "ntf_live_wrong"})[0] == 1
 
 
+@pytest.mark.slow
 def test_where_nobody_answers_it_says_that_it_may_be_tried_again(call: Send, wire_to: Callable[[None], Wire]) -> None:
     wire = wire_to(None)
     code, _, faults = call("like", "ann", NOTIFIER_URL=wire.url, NOTIFIER_KEY="k")

@@ -285,7 +285,7 @@ def start(app: APIFlask, environment: dict[str, str], tmp_path: Path) -> Iterato
 KILLS = 1
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("database_url", "kind"), [("sqlite", "kafka"), ("postgresql", "http")], indirect=["database_url"]
 )
@@ -321,7 +321,7 @@ def test_a_sink_that_is_killed_loses_nothing(start: Start, kind: str) -> None:
         assert last.end(signal.SIGTERM) == 0
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_a_sink_waits_for_its_receiver_and_ends_when_told(start: Start, receiver: HttpReceiver) -> None:
     told("a")
     receiver.answer = lambda _events: 503
@@ -337,7 +337,7 @@ def test_a_sink_waits_for_its_receiver_and_ends_when_told(start: Start, receiver
     assert SECRET not in text
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_without_a_sink_it_says_so_and_waits(start: Start) -> None:
     process = start()
@@ -345,6 +345,7 @@ def test_without_a_sink_it_says_so_and_waits(start: Start) -> None:
     assert process.end(signal.SIGTERM) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_without_confluent_kafka_a_sentence_says_what_to_install(environment: dict[str, str]) -> None:
     without = "import sys; sys.modules['confluent_kafka'] = None; from notifier.__main__ import main; "

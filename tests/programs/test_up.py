@@ -18,7 +18,7 @@ from tests.tracing import Collector, Received
 
 ALL = {"redis", "web", "worker", "scheduler"}
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 
 def exists(pid: int) -> bool:

@@ -48,9 +48,7 @@ def test_patterns_choose_queues_and_keep_their_order(patterns: str, names: list[
 
 def processes(test: Callable[..., None]) -> Callable[..., None]:
     """Starts real processes, which takes a while: on one database."""
-    return pytest.mark.processes(
-        pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")(test)
-    )
+    return pytest.mark.slow(pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")(test))
 
 
 @pytest.fixture

@@ -148,6 +148,7 @@ def writers(app: APIFlask) -> Iterator[list[Writer]]:
         writer.close()
 
 
+@pytest.mark.slow
 def test_every_reader_sees_every_event_once_and_those_of_a_delivery_in_order(writers: list[Writer]) -> None:
     alone = not on_postgresql()  # SQLite has one writer at a time
     shop, bank = (keys.create_producer(name).id for name in ("Shop", "Bank"))

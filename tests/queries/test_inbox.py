@@ -211,6 +211,7 @@ INDEXES: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.slow
 def test_questions_are_answered_from_an_index(crowded: str, subtests: pytest.Subtests) -> None:
     for wanted, index in INDEXES:
         with subtests.test(wanted=wanted):
@@ -226,6 +227,7 @@ def test_questions_are_answered_from_an_index(crowded: str, subtests: pytest.Sub
             assert "B-TREE" not in plan  # SQLite's word for the same
 
 
+@pytest.mark.slow
 def test_a_mark_by_ids_looks_up_those_and_not_all_that_the_person_has(crowded: str) -> None:
     ids = tuple(
         db.session.scalars(

@@ -77,6 +77,7 @@ def test_asking_writes_nothing(own_app: APIFlask, api: Api) -> None:
     assert [statement for statement in written if not statement.startswith(("SELECT", "BEGIN"))] == []
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_a_full_file_is_said_after_a_refused_write_and_until_one_works(own_app: APIFlask, api: Api) -> None:
     def limit(connection: object, *_: object) -> None:
@@ -103,6 +104,7 @@ def test_a_disk_with_hardly_any_room_is_said_before_a_write_fails(api: Api, monk
     assert readiness(api) == NOT_WRITABLE
 
 
+@pytest.mark.slow
 @on_postgresql
 def test_a_read_only_server_is_said_and_refuses_with_503(own_app: APIFlask, api: Api) -> None:
     name = db.engine.url.database

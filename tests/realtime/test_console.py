@@ -97,6 +97,7 @@ def test_a_cookie_that_somebody_else_signed_is_refused(connect: Any, cookie_of: 
         connect(headers={"Cookie": forged}, namespace=CONSOLE)
 
 
+@pytest.mark.slow
 def test_the_token_of_a_user_is_refused_even_beside_the_cookie_of_an_admin(connect: Any, cookie_of: Any) -> None:
     auth = {"token": tokens.sign_user_token(subject_of("alice"), 60)[0]}
     for headers in ({}, cookie_of("admin", "admin")):

@@ -55,6 +55,7 @@ def test_a_process_listens_for_those_who_are_connected_to_it_and_for_nobody_else
     eventually(lambda: listened_for() == {"alice", "bob"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", ["polling", "websocket"])
 def test_a_connection_hears_of_its_users_new_items_and_of_nobody_elses(
     arrive: Any, connect: Any, transport: str

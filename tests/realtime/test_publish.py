@@ -139,6 +139,7 @@ def own_app(settings: Settings, migrated_app: APIFlask, own_redis: OwnRedis) -> 
         db.engine.dispose()
 
 
+@pytest.mark.slow
 def test_a_dead_redis_is_logged_once_and_otherwise_passed_over(own_app: APIFlask, own_redis: OwnRedis) -> None:
     state = {"seq": 1, "unread": 0, "unseen": 0, "changed": []}
     with structlog.testing.capture_logs() as logs:
@@ -156,6 +157,7 @@ def test_a_dead_redis_is_logged_once_and_otherwise_passed_over(own_app: APIFlask
     assert [entry["event"] for entry in logs] == ["redis.is_away", "redis.is_back"]
 
 
+@pytest.mark.slow
 def test_when_redis_returns_browsers_learn_that_they_missed_something(
     own_app: APIFlask, own_redis: OwnRedis, arrive: Any, cookie_of: Any
 ) -> None:

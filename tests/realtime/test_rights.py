@@ -28,6 +28,7 @@ def has_role(who: Identity, role: str) -> bool:
     return ROLES.index(who.role or ROLES[0]) >= ROLES.index(role)
 
 
+@pytest.mark.slow
 def test_every_event_is_for_those_of_its_role_and_for_nobody_else(app: APIFlask, cast: Any, connect: Any) -> None:
     doors = socketio.server.namespace_handlers
     assert set(doors) == {NAMESPACE, CONSOLE}

@@ -95,6 +95,7 @@ def brokers() -> Iterator[str]:
         yield brokers
 
 
+@pytest.mark.slow
 def test_a_message_has_the_event_and_its_key(brokers: str) -> None:
     collector = KafkaCollector(KafkaTopic((brokers,), "keys", has_tls=False))
     collector.take([line(1, "ntf_a"), line(2, "ntf_b"), line(3, "ntf_a"), line(4)])
@@ -103,6 +104,7 @@ def test_a_message_has_the_event_and_its_key(brokers: str) -> None:
     assert sorted((value["n"], key) for key, value in found) == [(1, "ntf_a"), (2, "ntf_b"), (3, "ntf_a"), (4, None)]
 
 
+@pytest.mark.slow
 def test_messages_of_one_key_stay_in_their_order(brokers: str) -> None:
     collector = KafkaCollector(KafkaTopic((brokers,), "order", has_tls=False))
     for first in range(0, 900, 300):
@@ -115,6 +117,7 @@ def test_messages_of_one_key_stay_in_their_order(brokers: str) -> None:
         assert mine == sorted(mine)
 
 
+@pytest.mark.slow
 def test_a_message_that_no_broker_takes_is_refused(brokers: str) -> None:
     collector = KafkaCollector(KafkaTopic((brokers,), "large", has_tls=False))
     with pytest.raises(Refused, match="kafka_msg_size_too_large"):
@@ -123,6 +126,7 @@ def test_a_message_that_no_broker_takes_is_refused(brokers: str) -> None:
     assert [value for _, value in kafka.all_of(brokers, "large")] == [{"n": 2}]
 
 
+@pytest.mark.slow
 def test_brokers_that_are_gone_are_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka_module, "_ANSWER_S", 1.0)
     collector = KafkaCollector(KafkaTopic((f"127.0.0.1:{free_port()}",), "events", has_tls=False))
@@ -131,6 +135,7 @@ def test_brokers_that_are_gone_are_away(monkeypatch: pytest.MonkeyPatch) -> None
     collector.close()
 
 
+@pytest.mark.slow
 def test_brokers_that_say_nothing_are_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka_module, "_ANSWER_S", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -109,6 +109,7 @@ def test_pages_join_and_gaps_between_positions_do_not_matter(monkeypatch: pytest
 # ---- the file -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_both_formats_hold_what_the_api_shows(run: Run, tmp_path: Path) -> None:
     told(DAY, **WHOLE_EVENT)
     told(DAY + timedelta(milliseconds=7))
@@ -138,6 +139,7 @@ def fields(of: Any) -> list[str]:
     return [field.name for field in of]
 
 
+@pytest.mark.slow
 def test_the_standard_output_takes_either_format(run: Run, environment: dict[str, str], tmp_path: Path) -> None:
     [position] = told(DAY)
     done = run("--since", "2026-11-20", "-")
@@ -196,6 +198,7 @@ def test_what_makes_no_sense_is_said_in_one_line(run: Run, words: tuple[str, ...
     assert sentence in done.stderr
 
 
+@pytest.mark.slow
 def test_without_pyarrow_a_sentence_says_what_to_install(environment: dict[str, str], app: APIFlask) -> None:
     without = "import sys; sys.modules['pyarrow'] = None; from notifier.__main__ import main; "
     program = f"{without}sys.exit(main(['export', '--since', '2026-11-20', '--format', 'parquet', '-']))"

@@ -134,8 +134,11 @@ def _named_in(tree: Path) -> list[Path]:
     return [built / name for name in json.loads((built / "manifest.json").read_bytes())["files"].values()]
 
 
+@pytest.mark.slow
 def test_runs_at_the_same_time_leave_each_other_and_what_was_named_before_alone(tree: Path) -> None:
     before = _named_in(tree)
+    for path in before:
+        os.utime(path, (0, 0))
     killed = tree / "static/.built-1"
     (killed / "js").mkdir(parents=True)
     (killed / "js/torn.js").write_text("neither read nor built (")
@@ -149,6 +152,7 @@ def test_runs_at_the_same_time_leave_each_other_and_what_was_named_before_alone(
     assert list((tree / "static").glob(".built-*")) == []
 
 
+@pytest.mark.slow
 def test_a_server_that_runs_through_a_build_goes_on_with_the_one_before(tree: Path) -> None:
     built = tree / "static/built"
     plain = json.loads((built / "manifest.json").read_bytes())["plain"]
@@ -165,6 +169,7 @@ def test_a_server_that_runs_through_a_build_goes_on_with_the_one_before(tree: Pa
     assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (200, "*")
 
 
+@pytest.mark.slow
 def test_a_build_that_fails_leaves_the_one_before(tree: Path) -> None:
     before = {path: path.read_bytes() for path in (tree / "static/built").rglob("*") if path.is_file()}
     (tree / "static/js/live.js").write_text("import 'nowhere';")

@@ -253,6 +253,7 @@ def wrong(answer: Any) -> bool:
     return answer.status_code >= 500 or b"<script>alert(1)" in answer.data
 
 
+@pytest.mark.slow
 def test_no_address_makes_a_page_fail(app: APIFlask, admin: Visitor, there: Mapping[str, str]) -> None:
     paths = []
     for number, rule in enumerate(rules(app, "GET")):
@@ -265,6 +266,7 @@ def test_no_address_makes_a_page_fail(app: APIFlask, admin: Visitor, there: Mapp
     assert [path for path in paths if wrong(admin.get(path))] == []
 
 
+@pytest.mark.slow
 def test_no_form_makes_a_page_fail(app: APIFlask, admin: Visitor, there: Mapping[str, str]) -> None:
     token, bad = admin.csrf_token(), []
     for number, rule in enumerate(rules(app, "POST")):

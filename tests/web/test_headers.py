@@ -73,6 +73,7 @@ def test_no_cache_keeps_what_needs_a_sign_in(app: APIFlask, signed_in: Callable[
     assert kept == set()
 
 
+@pytest.mark.slow
 def test_security_txt_says_where_to_report(by_https: APIFlask, visitor: Visitor) -> None:
     assert visitor.get("/.well-known/security.txt").status_code == 404
     answer = by_https.test_client().get("/.well-known/security.txt")

@@ -200,6 +200,7 @@ PAGES = (
 )
 
 
+@pytest.mark.slow
 def test_no_page_reads_a_table_that_grows_from_end_to_end(
     much: dict[str, str], signed_in: Callable[..., Visitor]
 ) -> None:

@@ -87,6 +87,7 @@ _CONTENTS = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     st.sampled_from(["email", "sms", "inapp", "push"]),

@@ -129,6 +129,7 @@ def test_a_link_of_the_data_becomes_the_action():
     )
 
 
+@pytest.mark.slow
 def test_every_mail_is_valid_html():
     for entry in load():
         template = source_of(entry)

@@ -105,6 +105,7 @@ def usual_tags() -> frozenset[tuple[str, tuple[str, ...]]]:
 SOURCES = [(entry, source_of(entry)) for entry in TYPES]
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(
     picked=st.sampled_from(SOURCES),
@@ -139,6 +140,7 @@ def test_any_data_gives_words_or_a_fault_and_never_markup(picked, channel, local
     (result.body + (result.html or "")).encode()
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(value=values)
 def test_a_value_is_escaped_wherever_a_template_prints_it(value):

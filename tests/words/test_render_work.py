@@ -322,6 +322,7 @@ programs = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(program=programs, is_html=st.booleans())
 def test_no_program_takes_more_than_it_pays_for(program, is_html):
@@ -394,6 +395,7 @@ def test_what_a_batch_may_take_ends_it_and_says_whose_turn_did_not_come():
     assert render_some(wanted, 10**6) == render(wanted)
 
 
+@pytest.mark.slow
 def test_all_channels_and_languages_of_a_version_have_one_budget_for_compiling_and_filling_them():
     dear = "{{ a }}" * 240  # parts, each compiled in 100 units
     words = {(channel, "en"): Words("t", f"{channel} {dear}") for channel in CHANNELS}
@@ -408,6 +410,7 @@ def test_all_channels_and_languages_of_a_version_have_one_budget_for_compiling_a
     assert (fault.pointer, fault.code) == ("/contents", "too_much_work")
 
 
+@pytest.mark.slow
 def test_an_order_of_a_hundred_items_is_no_work():
     row = (
         "{% for item in items %}<tr><td>{{ item.name }}</td><td>{{ item.price|money('EUR') }}</td><td>{{ "

@@ -455,6 +455,7 @@ def test_the_certificate_is_fetched_once(amazon: Amazon) -> None:
     assert (request.method, request.path) == ("GET", "/SimpleNotificationService-9c6465fa7f48f5cacd23014631ec1136.pem")
 
 
+@pytest.mark.slow
 def test_only_some_certificates_are_kept(amazon: Amazon) -> None:
     adapter = ses(amazon.http)
     for number in [*range(20), 19, 0]:

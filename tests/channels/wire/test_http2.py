@@ -456,6 +456,7 @@ def deliver_each(client: Http2, count: int) -> list[str]:
         return list(threads.map(deliver, range(count)))
 
 
+@pytest.mark.slow
 def test_nginx_says_goodbye_every_five_requests_and_each_is_answered_once(
     sink: Any, connect: Any, authority: Any, tmp_path: Path
 ) -> None:
@@ -468,6 +469,7 @@ def test_nginx_says_goodbye_every_five_requests_and_each_is_answered_once(
     assert Counter(request.path for request in sink.requests) == {f"/{n}": 1 for n in range(50)}
 
 
+@pytest.mark.slow
 def test_hypercorn_says_goodbye_every_five_requests_and_none_is_sent_twice(start_sink: StartSink, connect: Any) -> None:
     """After its goodbye hypercorn answers nothing more, also what it has begun with. These are unknown, no others."""
     sink = start_sink(keep_alive_max_requests=5)
@@ -479,6 +481,7 @@ def test_hypercorn_says_goodbye_every_five_requests_and_none_is_sent_twice(start
     assert set(results) <= {"ok", "no_answer ambiguous", "timeout ambiguous"}
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_leaves_what_it_had_begun_with_unknown(connect: Any, authority: Any) -> None:
     authority.server_for("127.0.0.1")
     pem = str(authority.place / "127.0.0.1.pem")
@@ -505,6 +508,7 @@ def test_a_server_that_is_killed_leaves_what_it_had_begun_with_unknown(connect: 
             assert server.wait(10) == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_whoever_sends_while_a_connection_breaks_gets_an_answer_or_an_error_of_ours(
     authority: Any, connect: Any
 ) -> None:
@@ -525,6 +529,7 @@ def test_whoever_sends_while_a_connection_breaks_gets_an_answer_or_an_error_of_o
 # ---- silence --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_silence_is_ambiguous_and_a_silent_connection_is_left(start_sink: StartSink, connect: Any) -> None:
     sink = start_sink()
     sink.hangs()
@@ -535,6 +540,7 @@ def test_silence_is_ambiguous_and_a_silent_connection_is_left(start_sink: StartS
     assert len({request.connection for request in sink.requests}) == 2
 
 
+@pytest.mark.slow
 def test_a_connection_that_others_hear_of_is_kept_when_one_hangs(start_sink: StartSink, connect: Any) -> None:
     sink = start_sink()
     sink.holds("/slow")

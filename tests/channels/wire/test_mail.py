@@ -158,6 +158,7 @@ def decoded(raw: str) -> str:
     return str(make_header(decode_header(re.sub(r"\r\n(?=[ \t])", "", raw))))
 
 
+@pytest.mark.slow
 @given(name=words, subject=words)
 def test_subject_and_names_are_read_as_they_were_written(name: str, subject: str, make_message: Any) -> None:
     content = Content(title="Title", subject=subject, body="Hello")

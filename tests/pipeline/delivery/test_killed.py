@@ -63,7 +63,7 @@ def deaf() -> Iterator[Deaf]:
     server.http.server_close()
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 @pytest.mark.usefixtures("cast")
 def test_a_message_whose_worker_was_killed_is_settled_by_its_receipt_and_sent_once(
     app: APIFlask, client: FlaskClient, environment: dict[str, str], deaf: Deaf, submit: Callable[..., Any]

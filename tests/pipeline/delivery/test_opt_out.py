@@ -61,6 +61,7 @@ def senders(app: APIFlask, environment: dict[str, str], caller: Any) -> Iterator
         sender.process.wait()
 
 
+@pytest.mark.slow
 def test_nothing_that_begins_after_saved_was_shown_is_sent(senders: list[Sender]) -> None:
     for sender in senders:
         sender.until(lambda rounds: len(rounds) >= BEFORE)

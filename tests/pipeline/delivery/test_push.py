@@ -231,6 +231,7 @@ def test_the_providers_word_counts_as_of_the_time_it_says(
     assert (address.disabled_at is not None, len(rows(Suppression))) == (is_off, int(is_off))
 
 
+@pytest.mark.slow
 def test_many_dead_tokens_at_once_pause_the_account_and_are_kept(submit: Submit, google: Google) -> None:
     """Of a wrong project, every token looks dead."""
     google.message = GONE

@@ -50,6 +50,7 @@ def inline(name: str, **changes: Any) -> InlineRecipient:
     return InlineRecipient(name, changes or {"name": name})
 
 
+@pytest.mark.slow
 def test_people_named_crosswise_block_nobody(app: APIFlask, cast: dict[str, str], caller: Caller) -> None:
     """One batch holds alice, whom it may change, and needs bob; the other the reverse."""
 
@@ -94,6 +95,7 @@ def test_addresses_changed_crosswise_block_nobody(app: APIFlask, cast: dict[str,
     assert len(rows(InboxItem)) == 4 * ROUNDS
 
 
+@pytest.mark.slow
 def test_somebody_is_erased_whatever_else_is_going_on(app: APIFlask, cast: dict[str, str], caller: Caller) -> None:
     """A due item is being shown: its delivery is held, and the person is needed next. The erasure holds the person and
     needs the delivery.

@@ -164,6 +164,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(expand, "CHUNK", 4)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_chunks")
 @pytest.mark.parametrize("routing", ["all", "first"])
 @settings(max_examples=12)

@@ -232,7 +232,7 @@ def test_a_key_that_is_repeated_at_once_makes_one_broadcast(app: APIFlask, begin
     assert set(made) <= {rows(Broadcast)[0].id, "idempotency_in_progress"}
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_what_killed_workers_left_is_finished_by_another_and_the_counts_add_up(
     environment: dict[str, str], begin: Begin
 ) -> None:

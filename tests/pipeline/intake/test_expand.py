@@ -94,7 +94,7 @@ def test_while_urgent_work_is_done_chunks_are_small(large: Submission, crash_in_
     assert has_pressing()
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_what_a_killed_worker_left_is_rung_by_the_sweep_and_finished_by_another(
     large: Submission, environment: dict[str, str]
 ) -> None:

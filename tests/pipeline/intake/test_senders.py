@@ -12,7 +12,7 @@ from tests.commands import Program
 from tests.pipeline.intake.sender import ROUNDS
 from tests.stored import rows
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True, scope="session")

@@ -117,6 +117,7 @@ LOOKS: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("look", LOOKS)
 def test_no_look_of_the_scheduler_reads_all_that_is_held_back(app: APIFlask, notification: UUID, look: str) -> None:
     """A broadcast to a million leaves a million mails that have come due, before all that is due later."""

@@ -94,6 +94,7 @@ def count(table: Any, *conditions: Any) -> int:
     return db.session.scalar(sa.select(sa.func.count()).select_from(table).where(*conditions)) or 0
 
 
+@pytest.mark.slow
 def test_every_type_arrives_on_every_channel_of_its_own_and_counts_nowhere(app: APIFlask, ask: Ask) -> None:
     ask("5m")
     say_all()

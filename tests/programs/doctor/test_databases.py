@@ -53,6 +53,7 @@ def test_a_pooler_that_does_not_lead_there_is_a_fault(app: APIFlask, doctor: Doc
     assert (code, level, what) == (1, "fault", f"the pooler {elsewhere} leads to another database")
 
 
+@pytest.mark.slow
 def test_a_replica_that_is_none_is_a_warning(
     app: APIFlask, doctor: Doctor, standby: Standby, database_url: str
 ) -> None:

@@ -71,6 +71,7 @@ def silent_port() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_a_check_that_hangs_is_given_up_and_the_others_go_on(
     app: APIFlask, environment: dict[str, str], silent_port: int

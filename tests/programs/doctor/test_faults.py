@@ -89,6 +89,7 @@ def one(
     return told.code, [(what, remedy) for name, found, what, remedy in told.findings if (name, found) == (check, level)]
 
 
+@pytest.mark.slow
 def test_when_all_is_well_only_what_the_tests_lack_is_mentioned(
     app: APIFlask, doctor: Doctor, worker: BatchWorker, url: str
 ) -> None:
@@ -243,6 +244,7 @@ def test_a_redis_that_does_not_keep_what_it_is_given(
     assert (code, said[: len(what)], (advised or "")[: len(remedy)]) == (1, what, remedy)
 
 
+@pytest.mark.slow
 def test_a_redis_that_nothing_would_take_over_from(app: APIFlask, doctor: Doctor, tmp_path: Path) -> None:
     watched = WatchedRedis(tmp_path)
     try:
@@ -306,6 +308,7 @@ def test_a_public_url_that_leads_elsewhere(app: APIFlask, doctor: Doctor, serve:
     assert (code, said) == (1, what.format(url=url))
 
 
+@pytest.mark.slow
 def test_a_public_url_that_leads_to_another_notifier(app: APIFlask, doctor: Doctor, url: str) -> None:
     code, [(said, _)] = one(
         doctor, "public-url", PUBLIC_URL=url, SECRET_KEY="of another installation, or another process"
@@ -427,6 +430,7 @@ def dead_letter(app: APIFlask) -> Callable[..., Delivery]:
     return call
 
 
+@pytest.mark.slow
 def test_rows_that_do_not_move_on_and_that_redis_has_forgotten(
     app: APIFlask, doctor: Doctor, worker: BatchWorker, dead_letter: Any
 ) -> None:
@@ -468,6 +472,7 @@ def test_jobs_in_the_registries_that_no_row_knows(app: APIFlask, doctor: Doctor,
     )
 
 
+@pytest.mark.slow
 def test_rows_that_refer_to_nothing(app: APIFlask, doctor: Doctor, dead_letter: Any) -> None:
     delivery = dead_letter(status="sent")
     path = Path(db.engine.url.database or "")

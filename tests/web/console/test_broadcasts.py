@@ -216,6 +216,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("people")
 def test_what_cannot_be_is_refused_beside_its_field(
     admin: Visitor, form: dict[str, Any], subtests: pytest.Subtests

@@ -70,6 +70,7 @@ def admin(signed_in: Callable[..., Visitor], copy: Replica) -> Visitor:
     return admin
 
 
+@pytest.mark.slow
 def test_lists_come_from_the_replica_and_who_may_see_them_is_asked_of_the_primary(
     admin: Visitor, asked: list[str]
 ) -> None:
@@ -85,6 +86,7 @@ def test_lists_come_from_the_replica_and_who_may_see_them_is_asked_of_the_primar
     assert asked == []
 
 
+@pytest.mark.slow
 def test_who_has_changed_something_sees_it_at_once_and_others_within_seconds(
     admin: Visitor, standby: Standby, copy: Replica
 ) -> None:
@@ -101,6 +103,7 @@ def test_who_has_changed_something_sees_it_at_once_and_others_within_seconds(
     eventually(lambda: "Corner shop" in admin.get("/admin/audit").text)
 
 
+@pytest.mark.slow
 def test_one_that_lags_is_not_used_until_it_has_caught_up(
     admin: Visitor, standby: Standby, copy: Replica, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,6 +185,7 @@ def test_a_query_that_the_replica_ends_is_asked_again_of_the_primary(copy: Repli
     assert copy.fault is None
 
 
+@pytest.mark.slow
 def test_a_question_within_another_is_part_of_it(copy: Replica, app: APIFlask) -> None:
     inner = replica.may_lag(lambda: db.session.get_bind())
 

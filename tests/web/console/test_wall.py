@@ -98,6 +98,7 @@ def test_a_link_opens_nothing_else(visitor: Visitor, link: str) -> None:
     assert visitor.post(link, token=False).status_code in (400, 405)
 
 
+@pytest.mark.slow
 def test_guesses_and_looks_are_limited(visitor: Visitor, link: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throttle, "MOST_FAILURES", 2)
     assert [visitor.get(f"/wall/{guess * 43}").status_code for guess in "abcd"] == [404, 404, 429, 429]

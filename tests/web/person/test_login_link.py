@@ -215,6 +215,7 @@ def mailed() -> list[str]:
     return [str(one.data["url"]).removeprefix("http://localhost") for one in sent]
 
 
+@pytest.mark.slow
 def test_strangers_who_ask_for_links_use_up_nobodys(app: APIFlask) -> None:
     """The owner has always one that works for twelve more minutes at least, and is told the same as ever."""
     app.extensions["sign_in_throttle"] = MemoryStorage(), MemoryStorage()  # these follow the clock that we set

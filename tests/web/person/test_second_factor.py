@@ -93,6 +93,7 @@ def test_too_many_codes_are_told_to_wait(app: APIFlask, ann: Visitor) -> None:
         assert "Wait 15 minutes" in answer.text
 
 
+@pytest.mark.slow
 def test_who_has_a_cookie_from_halfway_uses_up_no_tries_of_the_owner(app: APIFlask, ann: Visitor) -> None:
     """Neither in the browser that the owner has used before, wherever the thief is, nor at another address."""
     secret, codes = set_up(account().id)
