@@ -9,7 +9,7 @@ POT := .venv/languages/messages.pot
 # The tests start hundreds of processes: each would compile everything again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run setup help test suite browser faults statements lint fuzz bench load smoke languages lock client-support client-types install install-dev assets
+.PHONY: run setup help test suite quick browser faults statements lint fuzz bench load smoke languages lock client-support client-types install install-dev assets
 
 # Without the lines that say that all is well, the sign-in stays on the screen; LOG_LEVEL=info shows every step.
 run: setup  ## serves on http://127.0.0.1:5000, with everything it needs
@@ -31,6 +31,9 @@ endif
 # Two processes share the tests out as tests/sharing_out.py says.
 suite: install install-dev assets  ## all tests but those of the browser and the faults
 	@$(BIN)/python -m pytest -n 2 --ignore=tests/browser --ignore=tests/faults --ignore=tests/contract
+
+quick: install install-dev assets  ## the suite on SQLite, without what takes seconds: while you work
+	@$(BIN)/python -m pytest -n auto --quick --ignore=tests/browser --ignore=tests/faults --ignore=tests/contract
 
 browser: install install-dev assets  ## the pages in a real Chromium
 	@$(BIN)/python -m pytest -n 2 tests/browser

@@ -100,6 +100,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="on SQLite only, and without what is marked as slow")
     parser.addoption("--everywhere", action="store_true", help="on both databases even what needs one only")
     parser.addoption("--statements", type=Path, help="everywhere; writes what PostgreSQL is asked into a folder")
 
@@ -127,10 +128,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leaves out before anybody chooses (`-k`), and has the last word on the order."""
     if not (config.getoption("everywhere") or config.getoption("statements")):
         left_out = sharing_out.left_out(item.nodeid for item in items)
-        config.hook.pytest_deselected(items=[item for item in items if item.nodeid in left_out])
-        items[:] = [item for item in items if item.nodeid not in left_out]
+        _leave_out(config, items, lambda item: item.nodeid in left_out)
+    if config.getoption("quick"):
+        _leave_out(config, items, lambda item: bool(item.get_closest_marker("slow")))
+        _leave_out(config, items, lambda item: sharing_out.share_of(item.nodeid)[1] == "postgresql")
     yield
     items.sort(key=lambda item: sharing_out.turn_of(item.nodeid))
+
+
+def _leave_out(config: pytest.Config, items: list[pytest.Item], those: Callable[[pytest.Item], bool]) -> None:
+    config.hook.pytest_deselected(items=[item for item in items if those(item)])
+    items[:] = [item for item in items if not those(item)]
 
 
 @pytest.hookimpl(optionalhook=True)
