@@ -11,7 +11,17 @@ from typing import Any, Self
 from flask import request
 from flask_wtf import FlaskForm
 from flask_wtf.csrf import CSRFError, validate_csrf
-from wtforms import Field, Form, SelectMultipleField, TextAreaField, ValidationError, i18n, widgets
+from wtforms import (
+    Field,
+    FieldList,
+    Form,
+    FormField,
+    SelectMultipleField,
+    TextAreaField,
+    ValidationError,
+    i18n,
+    widgets,
+)
 
 from notifier.core.errors import Rejected
 from notifier.web.language import language
@@ -73,6 +83,9 @@ class ConsoleForm(FlaskForm):
         ]
         for field in bad:
             field.errors = [*field.errors, "This text contains a character that cannot be stored."]
+        for field in self:
+            if isinstance(field, FieldList) and any(line.errors for line in field) and not field.errors:
+                field.errors = [line.errors for line in field]  # by which a page knows that there are some
         return is_valid and not bad
 
     def check(self) -> None:
@@ -102,10 +115,10 @@ class ConsoleForm(FlaskForm):
         return self
 
 
-def _leaves(form: Form) -> list[Field]:
+def _leaves(form: Form | FieldList | FormField) -> list[Field]:
     found: list[Field] = []
     for field in form:
-        found += _leaves(field) if hasattr(field, "__iter__") and hasattr(field, "entries") else [field]
+        found += _leaves(field) if isinstance(field, FieldList | FormField) else [field]
     return found
 
 

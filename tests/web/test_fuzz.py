@@ -4,6 +4,8 @@ never a 500, and no text becomes markup.
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
 from itertools import cycle, islice
 from typing import Any
 from urllib.parse import quote
@@ -253,6 +255,43 @@ def wrong(answer: Any) -> bool:
     return answer.status_code >= 500 or b"<script>alert(1)" in answer.data
 
 
+@dataclass
+class Form:
+    action: str
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+class Forms(HTMLParser):
+    """Those of a page that are posted, as they would be sent with every box ticked."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[Form] = []
+        self._name = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        known = {name: value or "" for name, value in attributes}
+        if tag == "form":
+            self.found.append(Form(known.get("action", "") if known.get("method") == "post" else "/logout"))
+        elif not self.found:
+            return
+        elif tag in ("select", "textarea"):
+            self._name = known.get("name", "")
+            self.found[-1].fields[self._name] = ""
+        elif tag == "option" and ("selected" in known or not self.found[-1].fields[self._name]):
+            self.found[-1].fields[self._name] = known.get("value", "")
+        elif tag in ("input", "button") and known.get("name"):
+            self.found[-1].fields.setdefault(known["name"], known.get("value", "on"))
+
+    def handle_data(self, data: str) -> None:
+        if self.lasttag == "textarea" and self._name:
+            self.found[-1].fields[self._name] += data
+
+    def handle_endtag(self, tag: str) -> None:
+        self._name = "" if tag in ("select", "textarea") else self._name
+
+
 @pytest.mark.slow
 def test_no_address_makes_a_page_fail(app: APIFlask, admin: Visitor, there: Mapping[str, str]) -> None:
     paths = []
@@ -278,4 +317,28 @@ def test_no_form_makes_a_page_fail(app: APIFlask, admin: Visitor, there: Mapping
                 if wrong(admin.post(path, {**form, "csrf_token": token}, token=False)):
                     bad.append((path, form))
 
+    assert bad == []
+
+
+@pytest.mark.slow
+def test_no_field_of_a_form_makes_a_page_fail(app: APIFlask, admin: Visitor, there: Mapping[str, str]) -> None:
+    """All others are as the page has them: so it is read as far as it can be. The same form is not tried twice."""
+    token, bad, seen = admin.csrf_token(), [], set()
+    for rule in rules(app, "GET"):
+        path = filled(rule, there)
+        page = admin.get(path)
+        for form in Forms(page.text).found if page.mimetype == "text/html" else ():
+            action = form.action or path
+            for name in sorted(form.fields.keys() - {"csrf_token"}):
+                place = (*sorted(form.fields), name)
+                if place in seen or action.startswith(("/logout", "/preferences/erase")):
+                    continue
+                seen.add(place)
+                for value in islice(cycle(NASTY), len(seen) * (ROUNDS - 1), len(seen) * (ROUNDS - 1) + ROUNDS):
+                    sent = {**form.fields, name: value, "csrf_token": token}
+                    encoded = {name: value.encode(errors="surrogatepass") for name, value in sent.items()}
+                    if wrong(admin.post(action, encoded, token=False)):
+                        bad.append((action, name, value))
+
+    assert len(seen) > 200
     assert bad == []

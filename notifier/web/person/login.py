@@ -26,7 +26,7 @@ from flask import (
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_user, logout_user
 from wtforms import EmailField, PasswordField, StringField
-from wtforms.validators import InputRequired, Length
+from wtforms.validators import DataRequired, InputRequired, Length
 
 from notifier.access import accounts, openid, passkeys, second_factor, sessions, sign_in
 from notifier.access.openid_provider import provider
@@ -40,7 +40,7 @@ from notifier.ledgers import audit
 from notifier.models import Account
 from notifier.web import rates, throttle
 from notifier.web.access import ANYONE, allow, is_local, page_blueprint
-from notifier.web.forms import PersonForm, check_token
+from notifier.web.forms import PersonForm, check_token, stripped
 from notifier.web.language import choose_again, gettext, lazy
 
 pages = page_blueprint("login")
@@ -54,7 +54,9 @@ log = structlog.get_logger()
 
 
 class SignIn(PersonForm):
-    email = EmailField(N_("E-mail"), [InputRequired(lazy("Enter your e-mail address.")), Length(max=254)])
+    email = EmailField(
+        N_("E-mail"), [DataRequired(lazy("Enter your e-mail address.")), Length(max=254)], filters=[stripped]
+    )
     password = PasswordField(N_("Password"), [InputRequired(lazy("Enter your password.")), Length(max=1024)])
 
 
@@ -76,7 +78,7 @@ def by_password() -> ResponseReturnValue:
     form = SignIn()
     if not form.validate():
         return _page(form), 422
-    email, address = form.email.data.strip().lower(), _address()
+    email, address = form.email.data.lower(), _address()
     with throttle.attempt(email, address, _device_of(email)) as one:
         account = None if one.retry_after_s else accounts.check_password(email, form.password.data)
     if one.retry_after_s:
@@ -93,7 +95,7 @@ def ask_for_link() -> ResponseReturnValue:
     form = SignIn()
     if not form.email.validate(form):
         return _page(form), 422
-    email = form.email.data.strip()
+    email = form.email.data
     if not rates.may_ask_for_link(email.lower(), _address()):
         return _too_many(form, rates.seconds_left())
     if rates.may_send_link(email.lower()) and accounts.may_sign_in_here(email):

@@ -43,7 +43,7 @@ _FIELD_OF = {  # where a fault of people.preferences is shown
     "/digest_at": "digest_at",
     "/mute_until": "mute_date",
 }
-_LONGEST_ID = 18  # digits: fits every database's integers
+_MOST_DIGITS = 18  # fits every database's integers
 
 
 class Misread(ValueError):
@@ -107,7 +107,7 @@ def reset_in(form: Form, grid: Grid) -> dict[str, Any] | None:
 def events_in(text: str | None) -> tuple[int, int] | None:
     """`12-31`: the lines of the consent history that one change has written."""
     first, _, last = (text or "").partition("-")
-    if not all(part.isdecimal() and part.isascii() and len(part) <= _LONGEST_ID for part in (first, last)):
+    if not (is_number(first) and is_number(last)):
         return None
     return int(first), int(last)
 
@@ -130,7 +130,7 @@ def quiet_in(form: Form, document: Mapping[str, Any]) -> dict[str, Any]:
 def _quiet_hours(form: Form) -> dict[str, Any] | None:
     if "quiet" not in form:
         return None
-    days = [int(day) for day in form.getlist("quiet_days") if day.isdecimal() and day.isascii()]
+    days = [int(day) for day in form.getlist("quiet_days") if is_number(day)]
     if not days:
         raise Misread(quiet_days=gettext("Choose at least one day."))
     return {"start": form["quiet_start"], "end": form.get("quiet_end", ""), "days": days}
@@ -196,13 +196,17 @@ def tracking_in(form: Form, document: Mapping[str, Any]) -> dict[str, Any]:
 def _number(text: str, most: int | None) -> int | None:
     if not text:
         return None
-    if not text.isdecimal() or not text.isascii() or len(text) > _LONGEST_ID:
+    if not is_number(text):
         raise ValueError(gettext("Enter a whole number."))
     if int(text) < 1:
         raise ValueError(gettext("At least 1. To get none at all, switch them off above."))
     if most is not None and int(text) > most:
         raise ValueError(gettext("At most %(most)s: that is the limit here.", most=language().number(most)))
     return None if int(text) == most else int(text)
+
+
+def is_number(text: str) -> bool:
+    return text.isdecimal() and text.isascii() and len(text) <= _MOST_DIGITS
 
 
 # ---- zones ----------------------------------------------------------------------------------------------------------

@@ -212,7 +212,7 @@ def _quiet(document: Mapping[str, Any], tried: Tried) -> dict[str, Any]:
     """The fields of the form: as they are stored, or as they were sent if that was refused."""
     if tried.part == "quiet":
         sent = tried.form
-        days = {int(day) for day in sent.getlist("quiet_days") if day.isdecimal()}
+        days = {int(day) for day in sent.getlist("quiet_days") if reading.is_number(day)}
         return {
             "is_on": "quiet" in sent,
             "start": sent.get("quiet_start", ""),

@@ -213,6 +213,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"priority": "urgent"}, "is at most medium"),
     ({"name": "a\0b"}, "cannot be stored"),
     ({"data-v-body": "a\0b"}, "cannot be stored"),
+    ({"rows-0-value": "a\0b"}, "cannot be stored"),
 ]
 
 

@@ -165,6 +165,8 @@ SENSELESS: list[tuple[dict[str, Any], str]] = [
     ({"titles-1-locale": "en", "titles-1-title": "Again"}, "two titles in one language"),
     ({"titles-0-title": "x" * 201}, "longer than 200"),
     ({"schema": "{"}, "this is not valid JSON"),
+    ({"titles-0-title": "a\0b"}, "cannot be stored"),
+    ({"fields_-0-name": "a\0b"}, "cannot be stored"),
     ({"fields_-0-name": "n", "fields_-0-kind": "gossip"}, "Not a valid choice"),
     ({"fields_-0-name": "n", "fields_-0-kind": "integer", "fields_-0-example": "x"}, "the example is no JSON"),
     ({"fields_-0-name": "n", "fields_-0-kind": "number", "fields_-0-example": "NaN"}, "NaN is not valid JSON"),

@@ -103,7 +103,9 @@ def work_before_the_answer(visitor: Visitor, email: str) -> list[Any]:
     return [asked, answer.status_code, headers, len(answer.text.replace(str(escape(email.strip())), ""))]
 
 
-@pytest.mark.parametrize(("email", "words"), [("", "Enter your e-mail"), ("x" * 255, "longer than 254")])
+@pytest.mark.parametrize(
+    ("email", "words"), [("", "Enter your e-mail"), (" ", "Enter your e-mail"), ("x" * 255, "longer than 254")]
+)
 def test_an_incomplete_form_is_shown_again(visitor: Visitor, email: str, words: str) -> None:
     answer = visitor.post("/login/link", {"email": email})
     assert answer.status_code == 422

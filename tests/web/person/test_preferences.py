@@ -516,6 +516,11 @@ SENSELESS: list[tuple[dict[str, str], str, str]] = [
         "quiet_days",
         "Days are 1",
     ),
+    (
+        {"part": "quiet", "quiet": "1", "quiet_start": "22:00", "quiet_end": "07:00", "quiet_days": "1" * 5_000},
+        "quiet_days",
+        "Choose at least one day.",
+    ),
     ({"part": "quiet", "time_zone": "Mars/Olympus"}, "time_zone", "This is not a time zone"),
     ({"part": "quiet", "held": "burn"}, "held", "One of wait"),
     ({"part": "often", "caps-marketing-day": "6"}, "caps-marketing-day", "At most 5"),
