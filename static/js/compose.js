@@ -21,7 +21,7 @@ async function count() {
 if (form) {
   form.addEventListener("change", (event) => {
     if (event.target.name === "type") form.requestSubmit(form.querySelector("[name=step][value=edit]"));
-    else if (event.target.closest("#whom")) count();
+    else if (event.target.name === "channels" || event.target.closest("#whom")) count();
   });
   count();
 }

@@ -15,6 +15,7 @@ from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
+from notifier.channels import CHANNELS
 from notifier.core import audience as audiences_in
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import InlineRecipient
@@ -137,9 +138,11 @@ def _counted(form: BroadcastForm) -> dict[str, Any]:
         audiences.check(asked, producer_id=None, is_test=False)
         db.session.close()  # no connection is held while others have their turn
         with audiences.turn_to_survey():
-            return {**_UNCOUNTED, "survey": audiences.survey(audiences.People(asked, False, now()))}
+            survey = audiences.survey(audiences.People(asked, False, now()))
     except Rejected as error:
         return {**_UNCOUNTED, "uncounted": said(error.faults[0].message if error.faults else error.detail)}
+    reachable = {name: number for name, number in survey.reachable.items() if name in form.takes}
+    return {**_UNCOUNTED, "survey": replace(survey, reachable=reachable)}
 
 
 @pages.post("/test")
@@ -175,8 +178,9 @@ def _prepared(form: BroadcastForm) -> BroadcastForm:
         zone=_own_zone(),
     )
     known = form.type.data in {choice.value for choice in form.type.choices}
-    schema = types.one_type(form.type.data)["schema"] if known else {}
-    form.values = DataFields(schema, request.form if form.is_submitted() else None)
+    chosen = types.one_type(form.type.data) if known else {"schema": {}, "channels": CHANNELS}
+    form.values = DataFields(chosen["schema"], request.form if form.is_submitted() else None)
+    form.takes = frozenset(form.channels.data or chosen["channels"])
     return form
 
 

@@ -92,8 +92,9 @@ class ConditionRow(Form):
 
 
 class BroadcastForm(ConsoleForm):
-    """`values`: the fields for the type's data; set once the type is known. `is_start`: its time was right at the last
-    look; `create` refuses it if that has passed, unless it was started before.
+    """`values`: the fields for the type's data, and `takes`: the channels it goes by; set once the type is known.
+    `is_start`: its time was right at the last look; `create` refuses it if that has passed, unless it was started
+    before.
     """
 
     is_start = False
@@ -132,6 +133,7 @@ class BroadcastForm(ConsoleForm):
     expires_in = IntegerField("Hours until it is no longer sent", [Optional(), NumberRange(1, _HOURS_AHEAD)])
 
     values: DataFields
+    takes: frozenset[str]
 
     def offer(
         self,

@@ -271,8 +271,12 @@ def test_a_count_says_how_many_can_be_reached_and_shows_some(admin: Visitor, for
     part = admin.post("/admin/broadcasts/count", form, headers={"X-Partial": "count"}).text
     assert "12 people" in part
     assert re.search(r"<dt>E-mail</dt> <dd> 12", part)
+    assert "In-app" not in part  # a newsletter goes by mail
     assert "u00, u01, u02" in part
     assert "<html" not in part
+    by_other_ways = admin.post("/admin/broadcasts/count", {**form, "channels": ["inapp", "sms"]}).text
+    assert re.search(r"<dt>In-app</dt> <dd> 12", by_other_ways)
+    assert "<dt>E-mail</dt>" not in by_other_ways
     whole = admin.post("/admin/broadcasts/count", {**form, "to": "users", "users": "u01 u02 nope"}).text
     assert "There is no user &#39;nope&#39;" in whole
     assert 'value="Spring news"' in whole
