@@ -17,7 +17,6 @@ from wtforms.validators import Length
 from notifier.catalogue import samples, templates
 from notifier.channels import CHANNELS, fields_of
 from notifier.core.errors import Rejected
-from notifier.core.languages import coverage
 from notifier.core.wording import ANY_CHANNEL, DRAFT, TEXTS, TemplateSource, Words
 from notifier.operations import template_trial
 from notifier.queries import templates as queries
@@ -225,7 +224,9 @@ def _editor(source: TemplateSource, place: tuple[str, str], form: WordsForm) -> 
         "admin/template_edit.html",
         source=source,
         place=place,
-        places=sorted({*source.contents, place}),
+        with_words={channel for channel, _ in (*source.contents, place)},
+        locales=sorted({locale for _, locale in (*source.contents, place)}),
+        written_in=sorted({locale for _, locale in source.contents}),
         form=form,
         status=status,
         may_write=status == DRAFT and current_user.has_role("admin"),
@@ -234,7 +235,6 @@ def _editor(source: TemplateSource, place: tuple[str, str], form: WordsForm) -> 
         declared=shape_form.entries(form, place[0]),
         channels=CHANNELS,
         view=_view(source, place, form),
-        languages=coverage(source.contents),
         others=sorted({locale for channel, locale in source.contents if channel == place[0]} - {place[1]}),
         **_beside(source, place, form),
     )
@@ -309,5 +309,9 @@ def _sample(key: str) -> dict[str, Any]:
 
 
 def place_name(place: tuple[str, str]) -> str:
-    channel = "Any channel" if place[0] == ANY_CHANNEL else CHANNELS[place[0]].label
-    return f"{channel} ({place[1]})"
+    return f"{_channel_name(place[0])} ({place[1]})"
+
+
+@pages.app_template_filter("place_label")
+def _channel_name(channel: str) -> str:
+    return "Any channel" if channel == ANY_CHANNEL else CHANNELS[channel].label

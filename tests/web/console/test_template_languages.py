@@ -64,8 +64,8 @@ def test_a_language_that_cannot_be_added_leaves_the_draft_as_it_is(
 
 def test_what_a_language_lacks_is_said_in_the_editor_and_before_publishing(admin: Visitor) -> None:
     templates.save(KEY, 1, {("*", "fr"): Words("Il chauffe")})
-    for page in (f"{HOME}/1", f"{HOME}/1/publish"):
-        assert "fr : 1 of 2 lacks E-mail" in text_of(admin.get(page).text)
+    assert "Any channel en fr E-mail en fr , not written yet" in text_of(admin.get(f"{HOME}/1").text)
+    assert "fr : 1 of 2 lacks E-mail" in text_of(admin.get(f"{HOME}/1/publish").text)
 
 
 def test_the_list_names_the_templates_that_lack_a_language(admin: Visitor) -> None:
