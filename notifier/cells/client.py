@@ -12,6 +12,7 @@ from flask import current_app
 
 from notifier.cells.neighbours import LeftAlone
 from notifier.core.cells import HEADER, Call, is_sealed, stamp
+from notifier.core.people import storable
 from notifier.ground.cells import Cells
 from notifier.ground.clock import now
 
@@ -114,14 +115,14 @@ def _post(cells: Cells, region: str, path: str, body: Any, read_s: float) -> Any
             raise Away(f"no answer from {cells.others[region]} ({type(error).__name__})") from None
     try:
         said = json.loads(heard)
-    except ValueError:
+    except (ValueError, RecursionError):  # whoever that is
         said = None
     if response.status == 200 and isinstance(said, dict):
         if not is_sealed(response.headers.get(HEADER), heard, asked=signed, keys=cells.keys):
             raise Away("its answer is not signed as a cell signs: check the address in REGIONS, and REGION_KEY")
         return said
     detail = said.get("detail") if isinstance(said, dict) else None
-    raise Away(str(detail or f"it answers with status {response.status}")[:200])
+    raise Away(storable(str(detail or ""), 200) or f"it answers with status {response.status}")
 
 
 def _read(response: urllib3.BaseHTTPResponse) -> bytes:

@@ -120,7 +120,8 @@ def seal(body: bytes, *, asked: str, key: str) -> str:
 
 def is_sealed(said: str | None, body: bytes, *, asked: str, keys: Sequence[str]) -> bool:
     """Whether a cell that has one of the keys has given this answer to this call."""
-    return any(hmac.compare_digest(said or "", seal(body, asked=asked, key=key)) for key in keys)
+    given = (said or "").encode()
+    return any(hmac.compare_digest(given, seal(body, asked=asked, key=key).encode()) for key in keys)
 
 
 def _signature(digest: str, sender: str, receiver: str, at: int, key: str) -> str:

@@ -169,6 +169,43 @@ def test_a_cell_that_is_away_holds_nobody_else_up_and_is_told_when_it_is_back(
     assert [(row.failures, row.away_since) for row in rows(Neighbour)] == [(0, None)]
 
 
+@pytest.mark.parametrize(
+    ("status", "signed", "body"),
+    [
+        ("200 OK", "", b"[" * 100_000),
+        ("200 OK", "\xe4", b"{}"),
+        ("502 Bad Gateway", "", b'{"detail": "\\u0000"}'),
+        ("502 Bad Gateway", "", b'{"detail": "\\ud800"}'),
+    ],
+    ids=["bottomless", "no signature", "no text", "half a sign"],
+)
+def test_whoever_answers_at_its_address_a_cell_is_away(
+    us: Cell,
+    api: Api,
+    later: Callable[[float], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    status: str,
+    signed: str,
+    body: bytes,
+) -> None:
+    """A proxy, or a server that was moved there."""
+
+    def other(_environ: Any, start: Any) -> list[bytes]:
+        start(status, [(HEADER, signed), ("Content-Length", str(len(body)))])
+        return [body]
+
+    people(api, ann="us")
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(us, "app", other)
+        answer = api.post(URL, told("ann"))
+        assert (answer.status_code, answer.json["status"]) == (202, "held")
+        with later(60):
+            assert forwards.say_held() == 0
+    with later(120):
+        assert forwards.say_held() == 1
+    assert us.heard() == [("ann", "order_shipped")]
+
+
 def test_a_forward_that_comes_twice_is_carried_out_once(us: Cell, api: Api, later: Callable[[float], Any]) -> None:
     people(api, ann="us")
     us.goes()
