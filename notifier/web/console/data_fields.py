@@ -58,6 +58,7 @@ class DataFields(BaseForm):
         self.required = frozenset(needed)
         # PostgreSQL keeps the order of lists, and not that of properties
         self.names = (*needed, *sorted(rules.keys() - self.required))
+        self._hints = {name: _said_of(rule, "description") for name, rule in rules.items()}
         fields = {self._key(number, name): _field(name, rules[name]) for number, name in enumerate(self.names)}
         super().__init__({**fields, "more": _MORE}, "data-")
         self.process(formdata)
@@ -70,6 +71,9 @@ class DataFields(BaseForm):
     def named(self) -> dict[str, Field]:
         """The fields of the properties, the required ones first."""
         return {name: self[self._key(number, name)] for number, name in enumerate(self.names)}
+
+    def hint(self, name: str) -> str:
+        return " ".join(filter(None, ("Needed." if name in self.required else "", self._hints[name])))
 
     def validate(self, extra_validators: Any = None) -> bool:
         is_valid = super().validate(extra_validators)
@@ -109,8 +113,19 @@ class DataFields(BaseForm):
 _MORE = TextAreaField("Further data, as a JSON object", [Length(max=200_000)])
 
 
+def _said_of(rule: Mapping[str, Any], annotation: str) -> str:
+    """What the schema's author wrote for people: `title` or `description`."""
+    words = rule.get(annotation)
+    return words.strip() if isinstance(words, str) else ""
+
+
+def _spelled(name: str) -> str:
+    words = " ".join("URL" if word == "url" else word for word in name.split("_"))
+    return words[:1].upper() + words[1:]
+
+
 def _field(name: str, rule: Mapping[str, Any]) -> Field:
-    label = name.replace("_", " ").capitalize()
+    label = _said_of(rule, "title") or _spelled(name)
     choices = rule.get("enum")
     if isinstance(choices, list) and all(isinstance(one, str) for one in choices):
         return _Choice(label, rule=rule, choices=["", *choices])
