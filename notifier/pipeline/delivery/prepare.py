@@ -9,14 +9,16 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+import structlog
 
 from notifier.catalogue.known import load_types
 from notifier.channels import CHANNELS, serving
 from notifier.channels.contract import Adapter
+from notifier.core.errors import Retryable
 from notifier.core.facts import AddressFacts
 from notifier.core.message import Content, Message, Push, Recipient
 from notifier.core.worlds import shown_id
-from notifier.ground.database import NamedRow, named
+from notifier.ground.database import UNAVAILABLE, NamedRow, named
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.ground.target_lists import Lists
@@ -28,6 +30,8 @@ from notifier.queries import webhook_targets
 from notifier.queries.inbox import unread_of
 from notifier.words.compose import Wanted, put_into_words
 from notifier.words.store import load_templates
+
+log = structlog.get_logger()
 
 THROUGH = "through"  # in a delivery's detail: the account of a provider that somebody chose for another try
 
@@ -137,7 +141,28 @@ def persons_of(notifications: Collection[NamedRow]) -> dict[UUID, Person]:
 
 
 def tasks_of(kept: Sequence[Claimed]) -> list[Task]:
-    """Puts them into words. After the claim's transaction: templates are people's programs."""
+    """Puts them into words. After the claim's transaction: templates are people's programs.
+
+    They are claimed already: were an error to escape, nobody could tell later that none of them had gone out. So what
+    cannot be put into words now is held up (`Task.obstacle`), and tried again as after any failure.
+    """
+    try:
+        return _in_words(kept)
+    except Exception as error:
+        is_away = isinstance(error, UNAVAILABLE)
+        log.warning("delivery.not_in_words", deliveries=len(kept), error=type(error).__name__, exc_info=not is_away)
+        db.session.close()
+    if len(kept) > 1 and not is_away:
+        return [task for one in kept for task in tasks_of([one])]
+    obstacle = Retryable("it could not be put into words", code="internal_error")
+    return [
+        Task(c.delivery, c.notification, c.type, c.address, c.adapters, "", _recipient(c, c.person), obstacle=obstacle)
+        for c in kept
+        if c.person is not None
+    ]
+
+
+def _in_words(kept: Sequence[Claimed]) -> list[Task]:
     ready = [(c, c.person) for c in kept if c.person is not None]
     wanted = [_wanted(c, person) for c, person in ready]
     contents = put_into_words(wanted)

@@ -69,8 +69,9 @@ def put_links(tasks: Sequence[Task]) -> None:
     new = {task.delivery.id: one.targets for task, one in tracked if one.targets != _known(task)}
     try:
         _store(new)
-    except UNAVAILABLE as error:
-        log.warning("tracking.not_stored", error=type(error).__name__, deliveries=len(new))
+    except Exception as error:
+        is_away = isinstance(error, UNAVAILABLE)
+        log.warning("tracking.not_stored", error=type(error).__name__, deliveries=len(new), exc_info=not is_away)
         tracked = [(task, one) for task, one in tracked if task.delivery.id not in new]
     for task, one in tracked:
         assert not isinstance(task.message, str)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 import structlog
+import time_machine
 from apiflask import APIFlask
 
 from notifier.core.errors import InvalidRecipient, Permanent
@@ -21,6 +22,7 @@ from notifier.ground.ids import show
 from notifier.models import Address, Attempt, AuditEntry, Capture, Delivery, InboxItem
 from notifier.operations.retry_dead import retry
 from notifier.people import preferences as choosing
+from notifier.pipeline.delivery import prepare
 from notifier.pipeline.delivery.deliver import begin, deliver, send
 from notifier.pipeline.delivery.record import record
 from notifier.pipeline.intake.cancel import cancel
@@ -114,6 +116,38 @@ def test_whatever_a_provider_says_is_recorded(
     outcome.explanation.encode()
     [row] = deliveries()
     assert (row.status, row.provider_message_id, row.code) == (status, message_id, code)
+
+
+AWAY = sa.exc.OperationalError("SELECT", {}, Exception("away"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "broken", "left"),
+    [(AWAY, ("a", "b"), []), (ZeroDivisionError(), ("a",), ["b@sandbox.test"])],
+    ids=["away", "its own"],
+)
+def test_what_cannot_be_put_into_words_is_held_up_and_tried_again(
+    submit: Submit, monkeypatch: pytest.MonkeyPatch, fault: Exception, broken: tuple[str, ...], left: list[str]
+) -> None:
+    """It has been claimed, and has surely not gone out. A neighbour that has no fault of its own does go out."""
+    submit(email("a"), email("b"), channels=("email",))
+    real = prepare.put_into_words
+
+    def fail(wanted: Any) -> Any:
+        if any(one.person.id == f"user-{word}" for one in wanted for word in broken):
+            raise fault
+        return real(wanted)
+
+    with monkeypatch.context() as broken_words:
+        broken_words.setattr(prepare, "put_into_words", fail)
+        deliver([row.id for row in deliveries()])
+    assert [capture.content["to"] for capture in rows(Capture)] == left
+    held = [(row.reason, row.code, row.tries) for row in deliveries() if row.status == "waiting"]
+    assert held == [("retry", "internal_error", 1)] * len(broken)
+    with time_machine.travel(now() + timedelta(minutes=5), tick=False):
+        due.ring_due()
+        deliver([row.id for row in deliveries()])
+    assert sorted(capture.content["to"] for capture in rows(Capture)) == ["a@sandbox.test", "b@sandbox.test"]
 
 
 def test_an_ambiguous_send_of_marketing_is_held_for_a_person(app: APIFlask, submit: Submit) -> None:

@@ -20,7 +20,7 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import db, redis_store
 from notifier.models import Delivery, Notification, Provider
 from notifier.people import addresses
-from notifier.pipeline.delivery import outages
+from notifier.pipeline.delivery import admit, outages
 from notifier.pipeline.delivery.claim import claim
 from notifier.pipeline.delivery.deliver import begin, deliver, send
 from notifier.pipeline.delivery.record import record
@@ -95,6 +95,26 @@ def test_a_breaker_costs_one_job_for_each_probe_however_many_wait(
         pass_time("main", health.LONGEST_OPEN_MS)
         taken += [a_round() for _ in range(10)]
     assert 4 <= sum(taken) <= 8  # each probe, and perhaps its retry, which is refused
+
+
+def test_what_cannot_be_held_is_held_up_and_tried_again(
+    submit: Submit, configure: Configure, nobody: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has been claimed, and has surely not gone out: it does not become unknown."""
+
+    def move_each(_moves: Any) -> None:
+        raise sa.exc.OperationalError("UPDATE", {}, Exception("away"))
+
+    configure(main=nobody)
+    submit(*to(2), channels=("email",))
+    fail()
+    with monkeypatch.context() as away:
+        away.setattr(admit, "move_each", move_each)
+        take()
+    assert fates("code", "tries") == [("email", "waiting", "retry", "internal_error", 1)] * 2
+    wake_retries()
+    a_round()
+    assert fates("held_for") == [("email", "waiting", "provider_down", "main")] * 2
 
 
 def test_each_has_its_turn_to_be_the_probe(submit: Submit, configure: Configure, nobody: str) -> None:
