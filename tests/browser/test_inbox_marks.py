@@ -33,6 +33,13 @@ def opened(tabs: Tabs, person: NewPerson, *told: str) -> Page:
     return page
 
 
+def wednesday_night() -> datetime:
+    """The next one. On a Sunday the next week begins tomorrow."""
+    now = datetime.now(UTC)
+    wednesday = (now + timedelta(days=(2 - now.weekday()) % 7)).replace(hour=23, minute=30)
+    return wednesday if wednesday > now else wednesday + timedelta(days=7)
+
+
 def test_archived_ones_move_to_their_tab_and_back(tabs: Tabs, person: NewPerson) -> None:
     page = opened(tabs, person, "First", "Second")
     use(items(page).first, "Archive")
@@ -152,10 +159,7 @@ def test_more_than_can_be_named_is_marked_without_an_undo(tabs: Tabs, person: Ne
 @pytest.mark.parametrize("words", ["In an hour", "Tomorrow morning", "Next week"])
 def test_a_snoozed_one_is_put_away_and_comes_back_by_undo(tabs: Tabs, person: NewPerson, words: str) -> None:
     page = opened(tabs, person, "First", "Second")
-    now = datetime.now(UTC)
-    # On a Sunday the next week begins tomorrow
-    wednesday = (now + timedelta(days=(2 - now.weekday()) % 7)).replace(hour=23, minute=30)
-    page.clock.set_fixed_time(wednesday if wednesday > now else wednesday + timedelta(days=7))
+    page.clock.set_fixed_time(wednesday_night())
     use(items(page).first, "Snooze")
     with page.expect_request("**/api/v1/inbox/snooze") as asked:
         inbox(page).get_by_role("dialog", name="Snooze until").get_by_role("button", name=words).click()
@@ -222,6 +226,30 @@ def test_selected_ones_are_snoozed_together(tabs: Tabs, person: NewPerson) -> No
     inbox(page).get_by_role("button", name="Tomorrow morning").click()
     expect(titles(page)).to_have_text(["Two"])
     expect(inbox(page).get_by_role("toolbar")).to_be_hidden()
+
+
+def test_what_was_away_until_different_times_comes_back_to_each_by_undo(tabs: Tabs, person: NewPerson) -> None:
+    page = opened(tabs, person, "One", "Two")
+    page.clock.set_fixed_time(wednesday_night())
+    for until in ("Tomorrow morning", "Next week"):
+        use(items(page).first, "Snooze")
+        with page.expect_response("**/api/v1/inbox/snooze"):
+            button(page, until).click()
+    tab(page, "Snoozed").click()
+    times = items(page).locator(".until-when")
+    expect(times).to_have_count(2)
+    before = times.all_text_contents()
+    assert before[0] != before[1]
+    for row in items(page).all():
+        select(row)
+    inbox(page).get_by_role("toolbar").get_by_role("button", name="Snooze").click()
+    with page.expect_response("**/api/v1/inbox/snooze"):
+        button(page, "In an hour").click()
+    expect(times.first).not_to_have_text(before[0])
+    button(page, "Undo").click()
+    page.wait_for_load_state("networkidle")
+    page.reload()
+    expect(times).to_have_text(before)
 
 
 def test_what_leaves_the_list_is_selected_no_longer(tabs: Tabs, person: NewPerson) -> None:

@@ -86,6 +86,25 @@ def test_mute_and_quiet_hours_are_set(person: NewPerson, opened: Open) -> None:
     eventually(lambda: chosen(alice).get("quiet_hours", {}).get("end") == "06:30")
 
 
+def test_quiet_hours_are_typed_with_pauses_and_are_never_without_length(person: NewPerson, opened: Open) -> None:
+    alice = person()
+    page = opened(alice)
+    page.get_by_label("Keep these hours quiet").check()
+    expect(page.locator(".toast")).to_contain_text("Quiet from 22:00 to 07:00")
+    end = page.get_by_label("To", exact=True)
+    end.focus()
+    page.keyboard.type("05")
+    expect(page.locator(".toast")).to_contain_text("Quiet from 22:00 to 05:00")
+    page.keyboard.type("30PM")
+    end.blur()
+    expect(page.locator(".toast")).to_contain_text("Quiet from 22:00 to 17:30")
+    end.fill("22:00")
+    end.blur()
+    message = "Quiet hours begin and end at different times."
+    assert end.evaluate("field => field.validationMessage") == message
+    assert chosen(alice)["quiet_hours"]["end"] == "17:30"
+
+
 def test_a_choice_that_could_not_be_saved_goes_back(tabs: Tabs, person: NewPerson, opened: Open) -> None:
     tabs.expect("status of 503")
     page = opened(person(), attributes="open='all'")

@@ -110,7 +110,9 @@ export class NotifierPreferences extends HTMLElement {
     const focused = root.activeElement?.dataset.name;
     if (this.getAttribute("open") === "all" && this.#body.childElementCount === 0) for (const { category } of this.#shown.sections) this.#open.add(category);
     const options = { words: this.#words, open: this.#open, more: this.#more, redraw: () => this.#draw(), choose: (choice, said) => this.#choose(choice, said) };
-    this.#body.replaceChildren(grid(this.#shown, options), times(this.#shown, options));
+    const isTyping = root.activeElement?.matches("input[type=time]"); // what it holds is newer than any answer
+    if (isTyping) this.#body.firstChild.replaceWith(grid(this.#shown, options));
+    else this.#body.replaceChildren(grid(this.#shown, options), times(this.#shown, options));
     this.#body.setAttribute("aria-busy", false);
     if (focused) root.querySelector(`[data-name="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
   }

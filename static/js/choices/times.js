@@ -4,6 +4,7 @@ import { el } from "../inbox/dom.js";
 
 const HOUR_MS = 3_600_000;
 const MORNING = 8;
+const PAUSE_MS = 800;
 const USUAL = { start: "22:00", end: "07:00", days: [1, 2, 3, 4, 5, 6, 7] };
 
 export function times(shown, { words, choose }) {
@@ -34,9 +35,26 @@ function quiet({ quiet_hours: hours }, { words, choose }) {
   const wanted = () => ({ days: (hours ?? USUAL).days, start: start.lastChild.value, end: end.lastChild.value });
   const save = () => {
     const { start: from, end: to } = wanted();
+    const isNone = Boolean(from) && from === to;
+    end.lastChild.setCustomValidity(isNone ? words.say("quietSame") : "");
     if (!box.checked) choose({ quiet_hours: null }, words.say("quietOff"));
-    else if (from && to && from !== to) choose({ quiet_hours: wanted() }, words.say("quietOn", { start: from, end: to }));
+    else if (isNone) end.lastChild.reportValidity();
+    else if (from && to) choose({ quiet_hours: wanted() }, words.say("quietOn", { start: from, end: to }));
   };
-  for (const part of [box, start.lastChild, end.lastChild]) part.addEventListener("change", () => (part === box || box.checked) && save());
+  box.addEventListener("change", save);
+  // A time changes with each key: it is saved when the person has paused, or has left
+  let pause = null;
+  const saveTyped = () => {
+    if (pause !== null && box.checked) save();
+    clearTimeout(pause);
+    pause = null;
+  };
+  for (const part of [start.lastChild, end.lastChild]) {
+    part.addEventListener("change", () => {
+      clearTimeout(pause);
+      pause = setTimeout(saveTyped, PAUSE_MS);
+    });
+    part.addEventListener("blur", saveTyped);
+  }
   return el("div", { class: "time", part: "quiet-hours" }, el("h3", { text: words.say("quiet") }), el("label", { class: "cell" }, box, el("span", { text: words.say("quietKeep") })), el("div", { class: "fields" }, start, end));
 }

@@ -107,6 +107,7 @@ export const LABELS = {
   quietKeep: _("Keep these hours quiet"),
   quietOff: _("Quiet hours are off"),
   quietOn: _("Quiet from {start} to {end}"),
+  quietSame: _("Quiet hours begin and end at different times."),
   quietTo: _("To"),
   repeats: _("{n} more like this"),
   repeatsHide: _("Show one"),

@@ -46,9 +46,8 @@ export class Marks {
     const before = pairs.map(([item]) => item);
     const after = pairs.map(([, changed]) => changed);
     this.#onMarked({ action: mark, items: after, until });
-    const undo = mark === "unsnooze" && new Set(before.map((item) => item.snoozed_until)).size > 1 ? null : () => this.#undo(mark, before, after);
     // One that is read or unread shows it by itself; one that leaves the list does not.
-    if (pairs.length > 1 || !(mark === "read" || mark === "unread")) this.#toast.show(this.#sentence(mark, pairs.length, until), undo);
+    if (pairs.length > 1 || !(mark === "read" || mark === "unread")) this.#toast.show(this.#sentence(mark, pairs.length, until), () => this.#undo(mark, before, after));
     await this.#change(before, after, mark, until ? { until: until.toISOString() } : {});
   }
 
@@ -82,9 +81,12 @@ export class Marks {
   }
 
   #undo(mark, before, after) {
-    if (mark === "snooze" && !before[0].snoozed_until) return this.#change(after, before, "unsnooze");
-    if (mark === "snooze" || mark === "unsnooze") return this.#change(after, before, "snooze", { until: before[0].snoozed_until });
-    return this.#change(after, before, OPPOSITE[mark]);
+    if (mark in OPPOSITE) return this.#change(after, before, OPPOSITE[mark]);
+    // Each was away until a time of its own, or not at all
+    return Promise.all([...new Set(before.map((item) => item.snoozed_until))].map((until) => {
+      const isOfIt = (_, index) => before[index].snoozed_until === until;
+      return this.#change(after.filter(isOfIt), before.filter(isOfIt), until ? "snooze" : "unsnooze", until ? { until } : {});
+    })); // prettier-ignore
   }
 
   async #change(before, after, mark, more = {}) {
