@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+# JSON of a proxy that is none of ours
+FOREIGN = [b'{"errors": ["no"], "detail": ["no"]}', b'{"errors": {"a": 1}, "detail": "no"}', b'{"errors": [{"code": 1}], "error": {}}']
+
 # What the wire does with the next request instead of handing it on, or after it has been carried out
 CLOSED = "closed"  # without a word
 LOST = "lost"  # carried out, and the answer is lost
@@ -16,13 +19,14 @@ AGAIN = (503, {"Retry-After": "0"})
 
 
 class Wire(ThreadingHTTPServer):
-    """A proxy before `target` (None: everything is 404). `faults`: what becomes of the next requests: a status and its
-    headers, CLOSED, LOST, or None: handed on, as all are after them. `seen`: (method, path, headers, body) of each.
+    """A proxy before `target` (None: everything is 404). `faults`: what becomes of the next requests: a status, its
+    headers and perhaps a body, CLOSED, LOST, or None: handed on, as all are after them. `seen`: (method, path, headers,
+    body) of each.
     """
 
     def __init__(self, target: str | None) -> None:
         self.target = target
-        self.faults: list[str | tuple[int, dict[str, str]] | None] = []
+        self.faults: list[str | tuple[int, dict[str, str]] | tuple[int, dict[str, str], bytes] | None] = []
         self.seen: list[tuple[str, str, dict[str, str], bytes]] = []
         super().__init__(("127.0.0.1", 0), _Handler)
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
@@ -41,7 +45,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.seen.append((self.command, self.path, dict(self.headers.items()), body))
         fault = self.server.faults.pop(0) if self.server.faults else None
         if isinstance(fault, tuple):
-            self._say(fault[0], fault[1], b"")
+            self._say(*fault)
             return
         if fault is None:
             self._say(*self._handed_on(body))
@@ -63,7 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
         except urllib.error.HTTPError as refused:
             return refused.code, _told(refused.headers), refused.read()
 
-    def _say(self, status: int, headers: dict[str, str], body: bytes) -> None:
+    def _say(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)

@@ -19,13 +19,15 @@ export class BadSignature extends NotifierError {}
 // An answer that is no success (RFC 9457). `retryAfter`: seconds, where the server asked for a pause.
 export class Problem extends NotifierError {
   constructor(status, body, { at = "", retryAfter = null } = {}) {
-    const code = body.code ?? body.error ?? `http_${status}`;
-    const detail = body.detail ?? body.error_description ?? body.title ?? "no details";
+    // A proxy may answer with JSON of its own
+    const code = text(body.code, body.error) ?? `http_${status}`;
+    const detail = text(body.detail, body.error_description, body.title) ?? "no details";
     super(`${status} ${code}: ${detail}`);
     this.status = status;
     this.code = code;
     this.detail = detail;
-    this.errors = (body.errors ?? []).map((fault) => ({
+    const faults = Array.isArray(body.errors) ? body.errors.filter((fault) => typeof fault?.pointer === "string") : [];
+    this.errors = faults.map((fault) => ({
       ...fault,
       pointer: fault.pointer.startsWith(at) ? fault.pointer.slice(at.length) : fault.pointer,
     }));
@@ -38,3 +40,5 @@ export class Problem extends NotifierError {
     return this.errors.find((fault) => fault.suggestion)?.suggestion ?? null;
   }
 }
+
+const text = (...given) => given.find((one) => typeof one === "string" && one !== "");

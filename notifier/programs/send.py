@@ -139,11 +139,21 @@ def _post(url: str, key: str | None, body: Mapping[str, Any]) -> dict[str, Any]:
         said = None
     if answer.status == 202 and isinstance(said, dict):
         return said
-    if not isinstance(said, dict) or "detail" not in said:
+    faults = _faults(said)
+    if faults is None:
         raise Refused(f"{url} answers {answer.status}, which Notifier does not", is_temporary=answer.status >= 500)
-    faults = [(one["pointer"], one["code"], one["message"]) for one in said.get("errors") or ()]
     is_temporary = answer.status in (429, 503) or said.get("code") == _TRY_AGAIN
     raise Refused(str(said["detail"]), faults, is_temporary=is_temporary)
+
+
+def _faults(said: Any) -> Sequence[tuple[str, str, str]] | None:
+    """Of a refusal; None for one that is not of Notifier's: of a proxy's, say."""
+    if not isinstance(said, dict) or not isinstance(said.get("detail"), str):
+        return None
+    try:
+        return [(one["pointer"], one["code"], one["message"]) for one in said.get("errors") or ()]
+    except (KeyError, TypeError):
+        return None
 
 
 def _told(refused: Refused, body: Mapping[str, Any]) -> list[str]:

@@ -21,7 +21,7 @@ from notifier.ground.extensions import db
 from notifier.ground.version import VERSION
 from notifier.models import Submission
 from tests.running import free_port, installed
-from tests.wire import AGAIN, CLOSED, LOST, Wire
+from tests.wire import AGAIN, CLOSED, FOREIGN, LOST, Wire
 
 ON_ONE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
 PACKAGE = ROOT / "clients" / "javascript"
@@ -313,6 +313,21 @@ def test_it_waits_as_long_as_it_is_told_and_repeats_only_what_it_may(run: Run, w
     }
     assert len(wire.seen) == 9
     assert other.seen == []
+
+
+def test_a_proxys_refusal_is_a_problem_whatever_it_says(run: Run, wire_to: Callable[[None], Wire]) -> None:
+    wire = wire_to(None)
+    wire.faults = [(400, {}, body) for body in FOREIGN]
+    told = run(
+        """
+        const client = new Client({ url, key });
+        const send = () => refusal(client.send({ type: "like", recipients: ["alice"] }));
+        told.all = [await send(), await send(), await send()].map((error) => [error.name, error.code, error.suggestion]);
+        """,
+        url=wire.url,
+        key=KEY,
+    )
+    assert told == {"all": [["Problem", "http_400", None]] * 3}
 
 
 def test_no_call_is_larger_than_the_api_takes(run: Run) -> None:

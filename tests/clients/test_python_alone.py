@@ -18,7 +18,7 @@ from notifier.channels.wire import standard_webhooks
 from notifier.ground.config import ROOT
 from notifier.ground.version import VERSION
 from tests.running import free_port
-from tests.wire import AGAIN, Wire
+from tests.wire import AGAIN, FOREIGN, Wire
 
 WireTo = Callable[[str | None], Wire]
 KEY = "ntf_live_0123456789abcdefghijklmnop"
@@ -48,6 +48,15 @@ def test_it_waits_as_long_as_it_is_told_and_no_longer_than_it_may(client_package
         hurried.send("like", "alice")
     with pytest.raises(client_package.Unreachable):
         client_package.Client(f"http://127.0.0.1:{free_port()}", key=KEY, patience_s=0).send("like", "alice")
+
+
+@pytest.mark.parametrize("body", FOREIGN)
+def test_a_proxys_refusal_is_a_problem_whatever_it_says(client_package: Any, wire_to: WireTo, body: bytes) -> None:
+    wire = wire_to(None)
+    wire.faults = [(400, {}, body)]
+    with pytest.raises(client_package.BadRequest) as refused:
+        client_package.Client(wire.url, key=KEY).send("like", "alice")
+    assert (refused.value.code, refused.value.suggestion) == ("http_400", None)
 
 
 def test_a_key_follows_no_redirect(client_package: Any, wire_to: WireTo) -> None:

@@ -18,7 +18,7 @@ from notifier.programs.arguments import read
 from notifier.programs.send import BadWords, body_of
 from tests.commands import run_command, run_here
 from tests.running import free_port
-from tests.wire import AGAIN, CLOSED, LOST, Wire
+from tests.wire import AGAIN, CLOSED, FOREIGN, LOST, Wire
 
 ON_ONE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
 
@@ -162,6 +162,14 @@ def test_another_installation_is_called_with_a_key(
         code, said, faults = call(*words, **elsewhere)
         assert (code, said, told in faults) == (1, "", True), faults
     assert call("like", "alice", **{**elsewhere, "NOTIFIER_KEY": "ntf_live_wrong"})[0] == 1
+
+
+@pytest.mark.parametrize("body", FOREIGN)
+def test_what_a_proxy_refuses_is_told_in_a_line(call: Send, wire_to: Callable[[None], Wire], body: bytes) -> None:
+    wire = wire_to(None)
+    wire.faults = [(403, {}, body)]
+    code, _, faults = call("like", "ann", NOTIFIER_URL=wire.url, NOTIFIER_KEY="k")
+    assert (code, faults) == (1, f"{wire.url} answers 403, which Notifier does not.\n")
 
 
 @pytest.mark.slow

@@ -57,6 +57,7 @@ class Problem(NotifierError):
     @staticmethod
     def of(status: int, body: Mapping[str, Any], *, at: str = "", retry_after: float | None = None) -> "Problem":
         """From the body of an answer, problem+json or an OAuth error. `at` is taken off the pointers' beginning."""
+        errors = body.get("errors")  # a proxy may answer with JSON of its own
         faults = tuple(
             Fault(
                 str(one.get("pointer", "")).removeprefix(at),
@@ -64,10 +65,11 @@ class Problem(NotifierError):
                 str(one.get("message", "")),
                 one.get("suggestion"),
             )
-            for one in body.get("errors") or ()
+            for one in (errors if isinstance(errors, list) else ())
+            if isinstance(one, dict)
         )
-        code = str(body.get("code") or body.get("error") or f"http_{status}")
-        detail = str(body.get("detail") or body.get("error_description") or body.get("title") or "no details")
+        code = _text(body, "code", "error") or f"http_{status}"
+        detail = _text(body, "detail", "error_description", "title") or "no details"
         kind = _BY_STATUS.get(status) or (ServerError if status >= 500 else Problem)
         return kind(status, code, detail, faults, request_id=body.get("request_id"), retry_after=retry_after)
 
@@ -133,3 +135,8 @@ _BY_STATUS = {
     422: Invalid,
     429: RateLimited,
 }
+
+
+def _text(body: Mapping[str, Any], *names: str) -> str | None:
+    """The first of these that is one."""
+    return next((body[name] for name in names if isinstance(body.get(name), str) and body[name]), None)
