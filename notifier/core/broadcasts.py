@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 from notifier.core.lifecycle import BOUNCED, CLICKED, DEAD, DELIVERED, OPENED, SENT, SUCCEEDED
+from notifier.core.timestamps import reckonable
 
 SCHEDULED, RUNNING, PAUSED, CANCELLED, FINISHED = "scheduled", "running", "paused", "cancelled", "finished"
 STATUSES = (SCHEDULED, RUNNING, PAUSED, CANCELLED, FINISHED)
@@ -29,13 +30,13 @@ def time_in(zone: ZoneInfo, local_time: datetime) -> datetime:
 def starts_at(now: datetime, send_at: datetime | None, local_time: datetime | None) -> datetime:
     """When the expansion begins. With a local time it is before the first zone's turn, since all have to be there."""
     if local_time is not None:
-        return max(now, local_time.replace(tzinfo=_FIRST_ZONE).astimezone(UTC) - AHEAD)
+        return max(now, reckonable(local_time.replace(tzinfo=_FIRST_ZONE)).astimezone(UTC) - AHEAD)
     return max(now, send_at or now)
 
 
 def last_turn(local_time: datetime) -> datetime:
     """When it is that time in the last zone."""
-    return local_time.replace(tzinfo=_LAST_ZONE).astimezone(UTC)
+    return reckonable(local_time.replace(tzinfo=_LAST_ZONE)).astimezone(UTC)
 
 
 def next_turn(turn_at: datetime | None, now: datetime, made: int, per_second: int | None) -> datetime | None:

@@ -27,6 +27,7 @@ from notifier.core import conditions
 from notifier.core.broadcasts import MOST_PER_SECOND
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import MAX_AHEAD, PRIORITIES, Submission
+from notifier.core.timestamps import reckonable
 from notifier.ground.clock import now
 from notifier.ground.zones import is_zone, zone_of
 from notifier.people.upload_rows import attribute
@@ -172,7 +173,7 @@ class BroadcastForm(ConsoleForm):
 
     def _send_at(self) -> datetime:
         at: datetime = self.at.data
-        return at.replace(tzinfo=zone_of(self.zone.data)).astimezone(UTC)
+        return reckonable(at.replace(tzinfo=zone_of(self.zone.data))).astimezone(UTC)
 
     @property
     def errors(self) -> dict[str, Any]:

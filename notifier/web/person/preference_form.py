@@ -4,7 +4,7 @@ Each form names itself in `part`. A field that was not sent changes nothing. Cal
 """
 
 from collections.abc import Mapping
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import cache
 from typing import Any
 
@@ -140,7 +140,7 @@ def mute_in(form: Form, at: datetime) -> dict[str, Any]:
     """`at` is the present in the person's own zone."""
     match form.get("mute"):
         case "hour":
-            return {"mute_until": at + timedelta(hours=1)}
+            return {"mute_until": at.astimezone(UTC) + timedelta(hours=1)}  # not by a clock that may change meanwhile
         case "tomorrow":
             return {"mute_until": datetime.combine(at.date() + timedelta(days=1), MORNING, at.tzinfo)}
         case "date":

@@ -5,10 +5,12 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy as sa
 import time_machine
+from werkzeug.datastructures import MultiDict
 from werkzeug.test import TestResponse
 
 from notifier import catalogue
@@ -25,6 +27,7 @@ from notifier.people import profiles
 from notifier.queries.notifications import Sight
 from notifier.queries.person_export import export
 from notifier.queries.preferences import document
+from notifier.web.person.preference_form import mute_in
 from tests.conftest import link_of
 from tests.web.conftest import PASSWORD, Visitor
 from tests.web.person.preference_pages import form_of, undo_of
@@ -434,6 +437,13 @@ def test_muting_counts_in_the_persons_own_zone(desk: Desk) -> None:
             assert "Muted until" in desk.page()
             desk.post({"part": "mute", "mute": "off"})
             assert stored()["mute_until"] is None
+
+
+@pytest.mark.parametrize("began", ["2026-10-25T00:30:00Z", "2026-03-29T00:30:00Z"])  # the clocks change within the hour
+def test_an_hours_break_lasts_an_hour(began: str) -> None:
+    at = datetime.fromisoformat(began).astimezone(ZoneInfo("Europe/Berlin"))
+    [until] = mute_in(MultiDict({"mute": "hour"}), at).values()
+    assert (until.timestamp() - at.timestamp()) / 3600 == 1
 
 
 def test_summaries_and_caps_are_chosen_by_category(desk: Desk) -> None:
