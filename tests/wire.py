@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 # JSON of a proxy that is none of ours
-FOREIGN = [b'{"errors": ["no"], "detail": ["no"]}', b'{"errors": {"a": 1}, "detail": "no"}', b'{"errors": [{"code": 1}], "error": {}}']
+FOREIGN = [
+    b'{"errors": ["no"], "detail": ["no"]}',
+    b'{"errors": {"a": 1}, "detail": "no"}',
+    b'{"errors": [{"code": 1}], "error": {}}',
+]
 
 # What the wire does with the next request instead of handing it on, or after it has been carried out
 CLOSED = "closed"  # without a word

@@ -322,7 +322,8 @@ def test_a_proxys_refusal_is_a_problem_whatever_it_says(run: Run, wire_to: Calla
         """
         const client = new Client({ url, key });
         const send = () => refusal(client.send({ type: "like", recipients: ["alice"] }));
-        told.all = [await send(), await send(), await send()].map((error) => [error.name, error.code, error.suggestion]);
+        const shown = ({ name, code, suggestion }) => [name, code, suggestion];
+        told.all = [await send(), await send(), await send()].map(shown);
         """,
         url=wire.url,
         key=KEY,
