@@ -13,12 +13,15 @@ from pathlib import Path
 from notifier.ground.config import Settings
 from notifier.operations import template_files
 from notifier.operations.template_files import Outcome
-from notifier.programs.cli import inside
+from notifier.programs.cli import inside, refuse
 
 
 def pull(settings: Settings, options: argparse.Namespace) -> int:
-    with inside(settings):
-        found = template_files.pull(Path(options.folder))
+    try:
+        with inside(settings):
+            found = template_files.pull(Path(options.folder))
+    except OSError as error:
+        return refuse(f"{error.filename or options.folder} cannot be written: {error.strerror}.")
     _tell(found, {"new": "written", "changed": "written", "same": "the same"})
     return 0
 

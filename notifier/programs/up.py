@@ -44,7 +44,6 @@ class CannotStart(Exception):
 
 
 def run(settings: Settings, _options: argparse.Namespace) -> int:
-    settings.notifier_home.mkdir(parents=True, exist_ok=True)
     logs.configure(as_json=settings.is_production, level=settings.log_level)  # what serves metrics has a word or two
     try:
         with only_one(settings.notifier_home):
@@ -56,8 +55,13 @@ def run(settings: Settings, _options: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def only_one(home: Path) -> Iterator[None]:
-    """Holds the state directory. The lock is the kernel's: it goes when we do, however we end."""
-    with open(home / "up.lock", "a+") as file:
+    """Holds the state directory. The lock is the kernel's: it goes when we do, however we end. Raises CannotStart."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        opened = open(home / "up.lock", "a+")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise CannotStart(f"{home} cannot be written: {error.strerror}. Correct NOTIFIER_HOME.") from None
+    with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -367,6 +367,12 @@ def test_a_reader_that_has_seen_enough_is_no_fault(environment: dict[str, str], 
     assert (process.returncode, told) == (0, b"")
 
 
+def test_a_folder_that_cannot_be_written_is_told_in_a_sentence(app: APIFlask, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    told = run("templates", "pull", str(tmp_path / "file"))
+    assert (told.returncode, told.stderr) == (1, f"{tmp_path}/file cannot be written: File exists.\n")
+
+
 def test_templates_are_written_compared_and_published_from_files(app: APIFlask, run: Run, tmp_path: Path) -> None:
     templates.publish("kiln", templates.create("kiln", {("*", "en"): Words("It fires", secondary_label="Look")}))
     try:

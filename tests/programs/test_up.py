@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from notifier.programs.up import CannotStart, refuse_shared
+from notifier.programs.up import CannotStart, only_one, refuse_shared
 from tests.running import ROOT, Up, eventually, free_port
 from tests.tracing import Collector, Received
 
@@ -322,6 +322,13 @@ def test_every_fault_of_the_settings_is_told_at_once(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert [name for name in ("PORT", "SMTP_URL", "RETRY_DELAYS") if name not in done.stderr] == []
+
+
+def test_a_state_directory_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for home, why in ((tmp_path / "file", "File exists"), (tmp_path / "file" / "home", "Not a directory")):
+        with pytest.raises(CannotStart, match=f"{home} cannot be written: {why}"), only_one(home):
+            pass
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o720])
