@@ -39,6 +39,7 @@ _SECONDS = {"escalate_after": (10, 86_400), "dedupe_window": (0, 30 * 86_400)}
 _LONGEST_TITLE, _LONGEST_DESCRIPTION, _LONGEST_SOURCE, _MOST_CHANNELS = 200, 300, 100_000, 32
 _NAMES = (*TEXTS, *DECLARED)
 _BARE = re.compile(r"[A-Za-z0-9_-]+\Z")
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # in JSON: behind an even number of backslashes
 _AT = re.compile(r"\(at line (\d+), column \d+\)")
 
 
@@ -149,12 +150,7 @@ def _type_faults(document: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...],
     tracking = given.get("tracking", {})
     if not isinstance(tracking, dict) or tracking.keys() - {"opens", "clicks"} or not _are_flags(tracking.values()):
         yield ("tracking",), "it says true or false of opens and of clicks"
-    schema = given.get("schema", "{}")
-    try:
-        is_object = isinstance(schema, str) and isinstance(json.loads(schema), dict)
-    except (ValueError, RecursionError):
-        is_object = False
-    if not is_object:
+    if not _is_storable_object(given.get("schema", "{}")):
         yield ("schema",), "it is the JSON Schema of the data: the text of a JSON object"
 
 
@@ -197,8 +193,19 @@ def _words_faults(words: Any) -> Iterator[tuple[tuple[str, ...], str]]:
 
 def _is_texts(value: Any, longest: int) -> bool:
     return isinstance(value, dict) and all(
-        isinstance(text, str) and 1 <= len(text) <= longest for text in value.values()
+        isinstance(text, str) and 1 <= len(text) <= longest and "\0" not in name + text for name, text in value.items()
     )
+
+
+def _is_storable_object(text: Any) -> bool:
+    """Whether it is JSON without NUL, half a surrogate pair, or a number that JSON has not."""
+    try:
+        document = json.loads(text)
+        told = json.dumps(document, ensure_ascii=False, allow_nan=False)
+        told.encode()
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return isinstance(document, dict) and not _NUL.search(told)
 
 
 def _are_texts(values: Any) -> bool:

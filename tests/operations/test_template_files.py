@@ -80,6 +80,12 @@ def test_a_file_is_published_with_its_type_and_what_is_kept_about_it(app: APIFla
         (f'{TYPE}\n[words.en."*"]\ntitle = "{{% if %}}"\n', "line 8: words.en.*.title: "),
         (TYPE.replace('["email"]', '["fax"]'), "line 4: channels: there is no channel 'fax'"),
         (TYPE.replace('"{}"', '\'{"$ref": "http://x"}\''), "line 5: schema: references must point"),
+        *(
+            (TYPE.replace('"{}"', f"'{{\"const\": {bad}}}'"), "line 5: schema: it is the JSON Schema of the data")
+            for bad in ("NaN", "1e999", r'"\ud800"', r'"\u0000"', r'{"\u0000": 1}')
+        ),
+        (TYPE.replace('"Kiln"', r'"K\u0000"'), "line 1: titles: it names the type by language"),
+        (f'{TYPE}\n[descriptions]\nen = "a\\u0000"\n', "line 7: descriptions: it says by language"),
         (f"{TYPE}internal = true\n", "internal: kiln belongs to Notifier itself"),
         ('[words.xx_YY."*"]\ntitle = "t"\n', "line 1: words.xx_YY.*: 'xx_YY' is not a language"),
     ],
