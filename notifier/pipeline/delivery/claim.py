@@ -24,7 +24,7 @@ from notifier.core.reasons import COUNTRY, NOT_LISTED
 from notifier.core.routing import FALLBACK, PAUSED
 from notifier.ground import lifeline, logs, metrics, shapes
 from notifier.ground.clock import now as clock_now
-from notifier.ground.database import transaction
+from notifier.ground.database import UNAVAILABLE, transaction
 from notifier.ground.extensions import db
 from notifier.ledgers.moves import Move, move, move_each
 from notifier.models import Delivery
@@ -41,7 +41,7 @@ from notifier.pipeline.planning.last_look import Behind, Drop
 from notifier.pipeline.planning.routing import follow, read_already, rivals
 from notifier.providers import pausing
 from notifier.queries.producer_limits import country_refused
-from notifier.signals.queueing import ring
+from notifier.signals.queueing import DOORBELL_GRACE, Doorbell, ring
 
 log = structlog.get_logger()
 
@@ -53,6 +53,8 @@ _DELIVERY: tuple[sa.Column[Any], ...] = (
     *(_delivery.failures, _delivery.due_at, _delivery.expires_at, _delivery.step),
     _delivery.links,
 )
+# What this process has perhaps claimed as the database went away: its tries, by delivery
+_unsure: dict[UUID, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,40 @@ def claim(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
     """
     now = clock_now()
     kept: list[Claimed] = []
+    unsure = dict(_unsure)
+    try:
+        dropped, started = _claim(ids, now, unsure, kept)
+    except UNAVAILABLE:  # perhaps after it was committed
+        _unsure.update({claimed.delivery.id: claimed.delivery.tries for claimed in kept})
+        raise
+    for key in unsure:
+        _unsure.pop(key, None)
+    ring(started)
+    tasks = tasks_of(kept)
+    put_links(tasks)
+    db.session.close()  # no transaction is open while sending
+    with logs.at_once():
+        for claimed, verdict in dropped:
+            named = ids_of(claimed.notification, claimed.notification.id, claimed.delivery.id)
+            log.info(
+                "delivery.not_sent",
+                **named,
+                channel=claimed.delivery.channel,
+                status=verdict.status,
+                reason=verdict.reason,
+            )
+    return tasks, [Outcome(claimed.delivery.id, verdict.status, verdict.reason) for claimed, verdict in dropped]
+
+
+def _claim(
+    ids: Sequence[UUID], now: datetime, unsure: Mapping[UUID, int], kept: list[Claimed]
+) -> "tuple[list[tuple[Claimed, _Verdict]], list[Doorbell]]":
+    """→ those that are not to be sent after all, and the doorbells of what is to be sent instead. Adds to `kept` those
+    that are.
+    """
     dropped: list[tuple[Claimed, _Verdict]] = []
     with transaction():
+        _take_back(unsure, now)
         rows = move(
             ids,
             lifecycle.SENDING,
@@ -107,21 +141,28 @@ def claim(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
         kept += found
         _drop(dropped)
         started = follow([claimed.notification for claimed, _ in dropped])
-    ring(started)
-    tasks = tasks_of(kept)
-    put_links(tasks)
-    db.session.close()  # no transaction is open while sending
-    with logs.at_once():
-        for claimed, verdict in dropped:
-            named = ids_of(claimed.notification, claimed.notification.id, claimed.delivery.id)
-            log.info(
-                "delivery.not_sent",
-                **named,
-                channel=claimed.delivery.channel,
-                status=verdict.status,
-                reason=verdict.reason,
+    return dropped, started
+
+
+def _take_back(unsure: Mapping[UUID, int], now: datetime) -> None:
+    """Queues those that are ours since the database went away during their claim: none of them has gone out. They
+    would be taken for sends that nobody knows the end of.
+    """
+    if not unsure:
+        return
+    ours = sa.select(_delivery.id, _delivery.notification_id, _delivery.broadcast_id, _delivery.tries).where(
+        _delivery.id.in_(unsure), _delivery.status == lifecycle.SENDING, _delivery.holder == lifeline.number()
+    )
+    move_each(
+        [
+            Move(
+                *(row.id, row.notification_id, row.broadcast_id, lifecycle.SENDING, lifecycle.QUEUED),
+                {"tries": row.tries - 1, "wake_at": now + DOORBELL_GRACE},
             )
-    return tasks, [Outcome(claimed.delivery.id, verdict.status, verdict.reason) for claimed, verdict in dropped]
+            for row in db.session.execute(ours.order_by(_delivery.id).with_for_update())
+            if row.tries == unsure[row.id]
+        ]
+    )
 
 
 def _settled(

@@ -1,7 +1,8 @@
 """Claim, send, record: each delivery goes out once, and whatever comes of it is written down."""
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import replace
 from datetime import timedelta
@@ -22,7 +23,7 @@ from notifier.ground.ids import show
 from notifier.models import Address, Attempt, AuditEntry, Capture, Delivery, InboxItem
 from notifier.operations.retry_dead import retry
 from notifier.people import preferences as choosing
-from notifier.pipeline.delivery import prepare
+from notifier.pipeline.delivery import claim, prepare
 from notifier.pipeline.delivery.deliver import begin, deliver, send
 from notifier.pipeline.delivery.record import record
 from notifier.pipeline.intake.cancel import cancel
@@ -148,6 +149,31 @@ def test_what_cannot_be_put_into_words_is_held_up_and_tried_again(
         due.ring_due()
         deliver([row.id for row in deliveries()])
     assert sorted(capture.content["to"] for capture in rows(Capture)) == ["a@sandbox.test", "b@sandbox.test"]
+
+
+def test_what_was_claimed_as_the_database_went_away_is_claimed_anew(
+    submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has heard that the claim was committed, so nothing has gone out."""
+
+    @contextlib.contextmanager
+    def cut_off() -> Iterator[Any]:
+        with transaction() as session:
+            yield session
+        raise AWAY
+
+    submit(email("a"), email("b"), channels=("email",))
+    first, second = (row.id for row in deliveries())
+    with monkeypatch.context() as away:
+        away.setattr(claim, "transaction", cut_off)
+        with pytest.raises(sa.exc.OperationalError):
+            deliver([first, second])
+    assert [row.status for row in deliveries()] == ["sending"] * 2
+    deliver([first])  # the other's doorbell is lost
+    assert [(row.status, row.tries) for row in deliveries()] == [("delivered", 1), ("queued", 0)]
+    deliver([first, second])
+    assert [(row.status, row.tries) for row in deliveries()] == [("delivered", 1)] * 2
+    assert len(rows(Capture)) == 2
 
 
 def test_an_ambiguous_send_of_marketing_is_held_for_a_person(app: APIFlask, submit: Submit) -> None:
