@@ -54,12 +54,16 @@ class ShapeField:
     def sources(self, text: str) -> list[tuple[str, ...]]:
         """The Jinja sources in it, line by line, so that no data can add a line, or move the colon behind a label.
 
-        A labelled line has two, and one alone where it has no colon.
+        A labelled line has two, and one alone where it has no colon. Empty lines at the end are none: whoever types
+        the last one ends it, too.
         """
         if self.kind == "switch" or not text:
             return []
         if not self.has_lines:
             return [(text,)]
+        text = text.rstrip()
+        if not text:
+            return []
         return [_pair(line) if self.is_labelled else (line,) for line in text.split("\n")]
 
     def faults(self, text: str, pointer: str) -> Iterator[Fault]:

@@ -53,6 +53,9 @@ def test_an_sms_has_no_no_break_spaces():
         ("\n{{ id }}", ()),
         ("order_shipped\n{{ id }}\n\n{{ when|date }}", ("order_shipped de_AT", "A 1", "", "01.12.2026")),
         ("order_shipped en_US", ("order_shipped en_US",)),
+        ("order_shipped en_US\n{{ id }}\r\n \n", ("order_shipped en_US", "A 1")),  # typed with a last line end
+        ("order_shipped en_US\n{{ id }}\n{{ '' }}", ("order_shipped en_US", "A 1", "")),
+        ("\n \n", ()),
     ],
 )
 def test_each_line_of_an_approved_template_is_a_parameter(approved, expected):

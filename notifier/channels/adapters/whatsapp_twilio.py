@@ -69,5 +69,6 @@ def _said(content: Content) -> dict[str, str]:
     sid = name.partition(" ")[0]
     if not re.fullmatch(r"HX[0-9a-f]{32}", sid):
         return {"Body": cut(content.body, LONGEST_BODY)}
-    variables = {str(number): text for number, text in enumerate(parameters, start=1)}
+    # None may be empty: https://www.twilio.com/docs/api/errors/21656
+    variables = {str(number): text or " " for number, text in enumerate(parameters, start=1)}
     return {"ContentSid": sid, "ContentVariables": json.dumps(variables, ensure_ascii=False)}

@@ -58,6 +58,7 @@ SID = "HX" + "0123456789abcdef" * 2
     ("approved", "said"),
     [
         ((f"{SID} de", "A123", "ä"), {"ContentSid": SID, "ContentVariables": '{"1": "A123", "2": "ä"}'}),
+        ((f"{SID} de", "", "ä"), {"ContentSid": SID, "ContentVariables": '{"1": " ", "2": "ä"}'}),
         ((f"{SID} de",), {"ContentSid": SID, "ContentVariables": "{}"}),
         (("order_shipped de", "A123"), {"Body": "text"}),  # a template of Meta's own
     ],
