@@ -6,6 +6,7 @@ The answer says that the workflow has taken the card, not that it could show it.
 
 import json
 import re
+from itertools import accumulate
 from typing import Any
 from urllib.parse import SplitResult
 
@@ -20,7 +21,8 @@ from notifier.core.shortening import cut
 
 _WORKFLOW = re.compile(r".*/workflows/([0-9a-f]{8})[0-9a-f]{24}/")
 _LONGEST_TITLE, _LONGEST_BODY = 256, 5_000  # characters
-_LONGEST_CARD = 27_000  # bytes; a message may have 28 KB
+_MOST_BYTES_A_SIGN = 6  # JSON writes \u0007
+_LONGEST_CARD = 27_000  # bytes of its parts; a message may have 28 KB
 
 TEAMS = Channel(
     "teams",
@@ -61,36 +63,50 @@ class Teams(Adapter):
 
 
 def _payload(message: Message) -> dict[str, Any]:
-    """An Adaptive Card (https://adaptivecards.io/explorer). Rich text blocks, since a plain one reads Markdown."""
+    """An Adaptive Card (https://adaptivecards.io/explorer). Rich text blocks, since a plain one reads Markdown. As many
+    lines and facts as there is room for.
+    """
     content, action, picture = message.content, link(message.content), image(message.content)
-    title = cut(content.title, _LONGEST_TITLE)
-    body = [_rich({"text": title, "weight": "Bolder", "size": "Medium"})] if title.strip() else []
-    body += [_rich({"text": line}) for line in cut(content.body, _LONGEST_BODY).splitlines() if line.strip()]
-    if picture:
-        body.append({"type": "Image", "url": picture, "altText": title})
-    footer = content.extra.get("footer")
+    title, footer = cut(content.title, _LONGEST_TITLE), content.extra.get("footer")
+    head = [_rich({"text": title, "weight": "Bolder", "size": "Medium"})] if title.strip() else []
+    pictures = [{"type": "Image", "url": picture, "altText": title}] if picture else []
     end = [_rich({"text": footer, "isSubtle": True, "size": "Small"})] if footer else []
-    for label, text in content.extra.get("facts", ()):
-        fact = _rich({"text": f"{label}: ", "weight": "Bolder"}, {"text": text})
-        if len(json.dumps([*body, fact, *end])) > _LONGEST_CARD:
-            break
-        body.append(fact)
-    body += end
+    buttons = ((action,) if action else ()) + content.extra.get("buttons", ())
+    actions = [{"type": "Action.OpenUrl", "title": cut(label, _LONGEST_TITLE), "url": url} for label, url in buttons]
+    lines = [line for line in cut(content.body, _LONGEST_BODY).splitlines() if line.strip()]
+    facts = content.extra.get("facts", ())
+    room = _LONGEST_CARD - sum(map(_size, [*head, *pictures, *end, *actions]))
+    body = _fitting([_rich({"text": line}) for line in lines], room - _LEAST)
+    if len(body) < len(lines):
+        left = room - _LEAST - sum(map(_size, body))
+        body.append(_rich({"text": cut(f"{lines[len(body)]} …", 1 + left // _MOST_BYTES_A_SIGN)}))
+    told = [_rich({"text": f"{label}: ", "weight": "Bolder"}, {"text": text}) for label, text in facts]
     card: dict[str, Any] = {
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
         "version": "1.4",
         "fallbackText": title,
-        "body": body,
+        "body": [*head, *body, *pictures, *_fitting(told, room - sum(map(_size, body))), *end],
     }
-    buttons = ((action,) if action else ()) + content.extra.get("buttons", ())
-    if buttons:
-        card["actions"] = [
-            {"type": "Action.OpenUrl", "title": cut(label, _LONGEST_TITLE), "url": url} for label, url in buttons
-        ]
+    if actions:
+        card["actions"] = actions
     attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": card}
     return {"type": "message", "attachments": [attachment]}
 
 
+def _fitting(parts: list[dict[str, Any]], room: int) -> list[dict[str, Any]]:
+    """The first ones that fit into so many bytes."""
+    ends = accumulate(map(_size, parts))
+    return [part for part, end in zip(parts, ends, strict=True) if end <= room]
+
+
+def _size(part: dict[str, Any]) -> int:
+    """In bytes, as it is sent, with a comma."""
+    return len(json.dumps(part, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")) + 1
+
+
 def _rich(*runs: dict[str, Any]) -> dict[str, Any]:
     return {"type": "RichTextBlock", "inlines": [{"type": "TextRun", **run} for run in runs]}
+
+
+_LEAST = _size(_rich({"text": "…"}))
