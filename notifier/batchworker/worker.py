@@ -31,6 +31,7 @@ MOST_TAKEN = 200
 # Of other jobs at once, while there are a few pressing ones now and then: the next of those is not to wait until two
 # hundred are begun and recorded. A flood of pressing ones has its share, as the others have theirs.
 MOST_BESIDE_PRESSING = 16
+LONGEST_WAY_GIVEN_S = 1.0  # after a batch of others, which is followed by a pause as long as it took to begin
 PAUSE_S = 1.0  # after the database or Redis failed
 DRAIN_S = 12.0  # for the jobs in flight when the worker is told to stop
 
@@ -85,6 +86,7 @@ class BatchWorker(LivingWorker):
         self._latest_came_at = 0.0
         self._paused_until = 0.0
         self._pressing_until = 0.0
+        self._others_at = 0.0  # while there are pressing jobs: when others may begin again
 
     # ---- life
 
@@ -119,11 +121,12 @@ class BatchWorker(LivingWorker):
                     return worked
                 self._wait(0.05)
                 continue
+            gives_way = self._gives_way  # what is left in the queues for that is not forgotten at the end of a burst
             taken = self._take()
             worked = worked or taken > 0
             if taken:
                 continue
-            if burst and not self._has_some and not self._is_paused:
+            if burst and not self._has_some and not self._is_paused and not gives_way:
                 return worked
             if not self._is_paused:
                 bell.arm()
@@ -162,9 +165,12 @@ class BatchWorker(LivingWorker):
     def _longest_wait(self) -> float:
         if self._is_paused:
             return max(0.0, self._paused_until - time.monotonic())
+        longest_s = min(PAUSE_S, BEAT_S)
+        if self._gives_way:
+            longest_s = min(longest_s, self._others_at - time.monotonic())
         if self._run_through and not self._recording:
-            return max(0.0, self._record_at() - time.monotonic())
-        return min(PAUSE_S, BEAT_S)
+            longest_s = min(longest_s, self._record_at() - time.monotonic())
+        return max(0.0, longest_s)
 
     def _presses(self, job: Job) -> bool:
         return self._ranks[job.queue] == 0
@@ -172,6 +178,10 @@ class BatchWorker(LivingWorker):
     @property
     def _is_pressing(self) -> bool:
         return time.monotonic() < self._pressing_until
+
+    @property
+    def _gives_way(self) -> bool:
+        return self._is_pressing and time.monotonic() < self._others_at
 
     @property
     def _is_paused(self) -> bool:
@@ -192,7 +202,7 @@ class BatchWorker(LivingWorker):
         pressing = sum(map(self._presses, self._running))
         others = self.lane_count - kept_for_urgent(self.lane_count) - (len(self._running) - pressing)
         if self._is_pressing:
-            others = min(others, MOST_BESIDE_PRESSING)
+            others = 0 if self._gives_way else min(others, MOST_BESIDE_PRESSING)
         try:
             raws = self._taker.take(
                 free=free,
@@ -217,12 +227,14 @@ class BatchWorker(LivingWorker):
     def _begin(self, raws: Sequence[Raw]) -> None:
         fresh = list(filter(None, (self._decoded(raw) for raw in raws if not raw.failed_before)))
         stale = [raw for raw in raws if raw.failed_before]
-        pressing = sum(self._presses(job) for _, job in fresh)
+        begun, pressing = time.monotonic(), sum(self._presses(job) for _, job in fresh)
         if pressing:
             is_flood = pressing > MOST_BESIDE_PRESSING
             self._pressing_until = 0.0 if is_flood else time.monotonic() + PRESSING_S
         for handler, jobs in grouped((self._handlers.get(function, self._plain), job) for function, job in fresh):
             self._begin_with(handler, jobs)
+        if pressing < len(fresh):
+            self._others_at = time.monotonic() + min(time.monotonic() - begun, LONGEST_WAY_GIVEN_S)
         if stale:
             self._drop(stale)
 

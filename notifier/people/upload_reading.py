@@ -28,6 +28,7 @@ from notifier.models.upload import FINISHED, RUNNING
 from notifier.people import profiles, staff
 from notifier.people.upload_rows import BadRow, read_row
 from notifier.people.uploads import KIND, READ_GRACE, Rights, new_upload
+from notifier.signals.pressing import give_way, has_pressing
 
 MOST_TOLD = 100
 _NOT_STORED = ("internal_error", "this line could not be stored; the log has the details")
@@ -66,6 +67,7 @@ def read(upload_id: UUID, share: Share = lambda part: part) -> int:
                 session.execute(sa.update(_uploads).where(_uploads.c.id == upload_id).values(wake_at=clock_now()))
             break
         redis_store.look()
+        gives_way, part_begun = has_pressing(), time.monotonic()
         part = share(part)
         try:
             is_mine = store_part(part)
@@ -77,6 +79,8 @@ def read(upload_id: UUID, share: Share = lambda part: part) -> int:
         if not is_mine:  # another worker has read this one, and goes on
             break
         done += 1
+        if gives_way:
+            give_way(part_begun)
     return done
 
 

@@ -33,7 +33,7 @@ from notifier.signals import queueing
 KIND = "upl"
 MOST_BYTES = 200 * 1000 * 1000
 READ_GRACE = timedelta(seconds=10)  # then the scheduler rings again: the worker may have died
-PART = 500  # rows in one transaction: SQLite has one writer at a time
+PART = 200  # rows in one transaction: SQLite has one writer at a time
 LONG_PART = 128 * 1024  # characters, with which it has rows enough: a web process holds, and encrypts, a few parts
 _PARTS_AT_ONCE = 4
 _LONGEST_RECEIVING = timedelta(hours=6)

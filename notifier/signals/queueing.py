@@ -19,7 +19,6 @@ from rq.results import Result
 from rq.serializers import JSONSerializer
 
 from notifier.batchworker.bell import ring as wake_workers
-from notifier.batchworker.take import PRESSING
 from notifier.channels import CHANNELS
 from notifier.core.submission import PRIORITIES
 from notifier.ground import metrics
@@ -103,14 +102,6 @@ def depths(names: Iterable[str]) -> list[int]:
     """How many jobs wait in each of these queues. One round trip. Raises redis.RedisError."""
     keys = [f"{Queue.redis_queue_namespace_prefix}{name}" for name in names]
     return list(map(int, redis_store.client.eval(_DEPTHS, len(keys), *keys)))
-
-
-def has_pressing() -> bool:
-    """Whether some worker has taken an urgent job within the last seconds. False while Redis is away."""
-    try:
-        return bool(redis_store.client.exists(PRESSING))
-    except redis.RedisError:
-        return False
 
 
 def ring(doorbells: Sequence[Doorbell]) -> bool:

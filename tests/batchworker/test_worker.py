@@ -222,6 +222,31 @@ def test_beside_a_little_urgent_work_the_rest_is_begun_a_few_at_a_time(connectio
     assert sorted(echo.ran) == sorted([*low, *urgent])
 
 
+class Visited(Echo):
+    """While it begins jobs that are not urgent, which takes a moment, an urgent one comes."""
+
+    def __init__(self, connection: redis.Redis) -> None:
+        super().__init__()
+        self.connection = connection
+        self.begun: list[list[str]] = []
+
+    def begin(self, jobs: Sequence[Job]) -> list[Job]:
+        self.begun.append([job.queue for job in jobs])
+        if "mail.low" in self.begun[-1]:
+            enqueue(self.connection, "text.urgent", "fine")
+            time.sleep(0.1)
+        return super().begin(jobs)
+
+
+def test_an_urgent_job_that_comes_while_others_begin_is_begun_before_more_of_them(connection: redis.Redis) -> None:
+    echo = Visited(connection)
+    enqueue(connection, "text.urgent", "fine")
+    enqueue(connection, "mail.low", *["unwanted"] * 160)  # they hold no lanes, so more of them could begin at any time
+    burst(connection, echo, lanes=128)
+    assert ["text.urgent"] in echo.begun[:-1]
+    assert sum(names.count("mail.low") for names in echo.begun) == 160
+
+
 def test_low_moves_under_a_flood_of_urgent_jobs(connection: redis.Redis, echo: Echo) -> None:
     enqueue(connection, "mail.urgent", *["fine"] * 300)
     low = set(enqueue(connection, "text.low", *["fine"] * 10))

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -12,11 +13,12 @@ import sqlalchemy as sa
 import time_machine
 from apiflask import APIFlask
 
+from notifier.batchworker.take import PRESSING
 from notifier.core.errors import Rejected
 from notifier.core.people import LARGEST_ATTRIBUTES
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
-from notifier.ground.extensions import db
+from notifier.ground.extensions import db, redis_store
 from notifier.ground.ids import new_id, show
 from notifier.models import Account, Address, AuditEntry, Broadcast, Submission, Upload, UploadMember, UploadPart, User
 from notifier.people import profiles, upload_reading, upload_rows, uploads
@@ -223,6 +225,15 @@ def test_a_list_is_read_in_parts_of_which_each_counts_once() -> None:
     assert upload_reading.read(upload_id) == 0
     assert told(upload_id) == finished(rows=2 * PART + 1, created=2 * PART + 1)
     assert (len(members(upload_id)), rows(UploadPart)) == (2 * PART + 1, [])
+
+
+@pytest.mark.usefixtures("app")
+def test_who_reads_a_list_pauses_after_each_part_while_there_is_urgent_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    redis_store.client.set(PRESSING, 1)
+    upload_id = sent(LARGE)
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    assert (upload_reading.read(upload_id), len(pauses)) == (3, 3)
 
 
 @contextlib.contextmanager

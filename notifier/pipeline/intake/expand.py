@@ -35,7 +35,7 @@ from notifier.pipeline.planning import pacing
 from notifier.pipeline.planning.beforehand import SHOWN_BY_US, Beforehand
 from notifier.pipeline.planning.orders import Order, Target
 from notifier.pipeline.planning.store import Stored, announce, store
-from notifier.signals.queueing import has_pressing
+from notifier.signals.pressing import give_way, has_pressing
 from notifier.words.compose import Wanted
 
 # Recipients in one transaction. SQLite has one writer at a time, and larger chunks would keep the others waiting.
@@ -43,7 +43,6 @@ CHUNK = 250
 # While there are urgent deliveries, which would wait for the end of a chunk; then come the others' turns, as long as
 # the chunk took
 CHUNK_BESIDE_PRESSING = 50
-_LONGEST_WAY_GIVEN_S = 1.0
 _TURN_S = 60.0  # of one submission, in a worker that has others to expand; a job may take three minutes
 _LONGEST_PACE = timedelta(seconds=2)  # between two turns of a broadcast
 
@@ -79,12 +78,11 @@ def expand(submission_id: UUID) -> int:
             break
         announce(stored)
         made += len(stored.made)
-        took_s = time.monotonic() - chunk_begun
         if time.monotonic() - begun > _TURN_S:
             _leave(submission_id)
             break
         if gives_way:
-            time.sleep(min(took_s, _LONGEST_WAY_GIVEN_S))
+            give_way(chunk_begun)
     return made
 
 

@@ -4,6 +4,7 @@ Called by the scheduler. Each function takes a bounded number of rows by the ind
 (rows that another scheduler holds are passed over), commits, and only then rings.
 """
 
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -42,10 +43,13 @@ from notifier.pipeline.planning.routing import follow, read_already, rivals
 from notifier.pipeline.planning.show import Fate, Showing, left_out, show
 from notifier.pipeline.planning.store import Stored, announce
 from notifier.providers import pausing
+from notifier.signals.pressing import give_way, has_pressing
 from notifier.signals.queueing import DOORBELL_GRACE, Doorbell
 from notifier.words.compose import Wanted
 
 BATCH = pacing.BATCH
+BESIDE_PRESSING = 100  # released in one transaction while there is urgent work
+_TURN_S = 0.25  # of such releases, beside the other tasks
 _IDEMPOTENCY_KEPT = timedelta(hours=24)
 _HAS_INBOX = sa.or_(Notification.is_test.is_(False), Notification.user_id == SYNTHETIC)  # `worlds.has_inbox`
 
@@ -54,15 +58,28 @@ log = structlog.get_logger()
 
 def ring_due() -> int:
     """Deliveries whose time has come: waiting → queued (rung), or shown in the inbox, or expired. Returns how many
-    moved.
+    moved: BATCH at most, and while there is urgent work a few at a time, with pauses, for a moment.
 
     The most pressing first, and no more of each kind than its queue has room for (`pacing`). Deliveries on a paused
     channel, or of a paused broadcast, are held until it is resumed.
     """
+    until, moved = time.monotonic() + _TURN_S, 0
+    while moved < BATCH and time.monotonic() < until:
+        gives_way, begun = has_pressing(), time.monotonic()
+        most = min(BESIDE_PRESSING if gives_way else BATCH, BATCH - moved)
+        released = _release(most)
+        moved += released
+        if released < most or not gives_way:
+            break
+        give_way(begun)
+    return moved
+
+
+def _release(most: int) -> int:
+    """One transaction, of so many at most."""
     now = clock_now()
-    free = pacing.room()
     stored = Stored()
-    turn = {key: place for place, key in enumerate(pacing.due(now, free))}
+    turn = {key: place for place, key in enumerate(pacing.due(now, pacing.room(most))[:most])}
     words = _words(turn)
     if not turn:
         return 0

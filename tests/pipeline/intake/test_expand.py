@@ -27,7 +27,8 @@ from notifier.pipeline.intake.stopped_keys import KEY_REVOKED, SWITCHED_OFF
 from notifier.pipeline.planning import pacing
 from notifier.pipeline.upkeep import due, lost
 from notifier.queries.overview import held_back
-from notifier.signals.queueing import EXPAND_QUEUE, has_pressing, queue
+from notifier.signals.pressing import has_pressing
+from notifier.signals.queueing import EXPAND_QUEUE, queue
 from tests.commands import Program
 from tests.stored import row_counts, rows
 

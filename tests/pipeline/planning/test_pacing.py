@@ -8,7 +8,9 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
+from structlog.testing import capture_logs
 
+from notifier.batchworker.take import PRESSING
 from notifier.core.lifecycle import WAITING
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
@@ -100,6 +102,17 @@ def test_what_is_urgent_and_what_goes_elsewhere_passes_a_large_release(app: APIF
     ours += fall_due(notification, 1, "email", "urgent", later)  # the queue of low mail is full by now
     due.ring_due()
     assert [row.status for row in rows(Delivery) if row.id in ours] == ["queued"] * 4
+
+
+def test_while_urgent_work_is_done_a_release_is_of_few_at_a_time(app: APIFlask, notification: UUID) -> None:
+    redis_store.client.set(PRESSING, 1)
+    count = due.BESIDE_PRESSING + 50
+    fall_due(notification, count, "email", "low")
+    with capture_logs() as logs:
+        while due.ring_due():
+            pass
+    assert [entry["queued"] for entry in logs if entry["event"] == "due.released"] == [due.BESIDE_PRESSING, 50]
+    assert in_line("email.low") == count
 
 
 def test_the_oldest_of_a_kind_goes_first(app: APIFlask, notification: UUID) -> None:
