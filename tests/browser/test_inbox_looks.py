@@ -60,6 +60,18 @@ def test_a_swipe_to_the_end_reads_and_one_to_the_start_archives(phone: Page) -> 
     expect(toast(phone)).to_contain_text("Archived")
 
 
+def test_where_lines_begin_at_the_right_swipes_and_arrow_keys_go_the_other_way(phone: Page) -> None:
+    phone.evaluate("document.documentElement.dir = 'rtl'")
+    swipe(phone, items(phone).first, -120)
+    is_read(items(phone).first)
+    swipe(phone, items(phone).first, 120)
+    expect(titles(phone)).to_have_text(["First"])
+    tab(phone, "All").press("ArrowLeft")
+    expect(tab(phone, "Unread")).to_be_focused()
+    tab(phone, "Unread").press("ArrowRight")
+    expect(tab(phone, "All")).to_be_focused()
+
+
 def test_a_long_swipe_asks_until_when_to_snooze(phone: Page) -> None:
     swipe(phone, items(phone).first, -300)
     inbox(phone).get_by_role("button", name="Tomorrow morning").tap()

@@ -66,9 +66,9 @@ _REASONS = {
 _STATES = {"on": N_("all on"), "off": N_("all off"), "mixed": N_("some on, some off")}
 
 
-def days() -> list[str]:
-    """Monday first."""
-    return [language().weekday(day) for day in range(7)]
+def days() -> list[tuple[str, str]]:
+    """Monday first: each in full, and as it is abbreviated."""
+    return [(language().weekday(day), language().weekday(day, "abbreviated")) for day in range(7)]
 
 
 def label(channel: str) -> str:

@@ -13,12 +13,13 @@ export function swipeable(rows, actions) {
 
   rows.addEventListener("pointerdown", (event) => {
     const row = event.pointerType === "mouse" || !event.isPrimary ? null : event.target.closest("li");
-    drag = row && { row, item: row.firstElementChild, width: row.offsetWidth, x: event.clientX, y: event.clientY, behind: null, chosen: null };
+    const onwards = row && getComputedStyle(row).direction === "rtl" ? -1 : 1; // towards a line's end
+    drag = row && { row, item: row.firstElementChild, width: row.offsetWidth, onwards, x: event.clientX, y: event.clientY, behind: null, chosen: null };
   });
 
   rows.addEventListener("pointermove", (event) => {
     if (!drag) return;
-    const x = event.clientX - drag.x;
+    const x = (event.clientX - drag.x) * drag.onwards;
     if (!drag.behind) {
       if (Math.abs(event.clientY - drag.y) > MIN_PX) drag = null; // that is scrolling
       if (!drag || Math.abs(x) < MIN_PX) return;
@@ -35,7 +36,7 @@ export function swipeable(rows, actions) {
     drag.behind.className = `behind ${x > 0 ? "to-end" : "to-start"}${isReached ? " is-reached" : ""}`;
     if (drag.shown !== offer) drag.behind.replaceChildren(...(offer ? [icon(offer[1], 20), el("span", { text: offer[2] })] : []));
     drag.shown = offer;
-    drag.item.style.transform = `translateX(${offer ? x : x / 6}px)`;
+    drag.item.style.transform = `translateX(${(offer ? x : x / 6) * drag.onwards}px)`;
   });
 
   const end = (isDone) => {

@@ -46,8 +46,9 @@ export class Tabs {
   }
 
   #onKey(event) {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!step) return;
+    const right = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!right) return;
+    const step = getComputedStyle(this.element).direction === "rtl" ? -right : right;
     const tab = this.tabs.at((this.tabs.indexOf(event.target) + step) % this.tabs.length);
     tab.focus();
     this.#pick(tab.dataset.filter);

@@ -232,6 +232,14 @@ def test_types_for_admins_are_shown_to_admins_only(desk: Desk, signed_in: Callab
     assert "fraud_alert:inapp=1" in form_of(signed_in("admin").get("/preferences").text, "choices")["shown"]
 
 
+@pytest.mark.parametrize(("locale", "days"), [("en", "Mon Tue Wed Thu Fri Sat Sun"), ("de", "Mo Di Mi Do Fr Sa So")])
+def test_days_are_abbreviated_as_the_readers_language_does(desk: Desk, locale: str, days: str) -> None:
+    with transaction():
+        profiles.upsert([InlineRecipient("alice", {"locale": locale})])
+    shown = re.findall(r'name="quiet_days".*?aria-hidden="true">(\w+)</span>', desk.page(), re.DOTALL)
+    assert shown == days.split()
+
+
 def test_each_type_says_in_the_readers_language_when_its_message_comes(desk: Desk) -> None:
     said = {entry.key: entry.descriptions for entry in catalogue.load() if not (entry.is_internal or entry.to_admins)}
     for locale in ("de", "fr"):
