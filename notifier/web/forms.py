@@ -157,15 +157,22 @@ class JsonField(TextAreaField):
 def read_object(text: str) -> dict[str, Any]:
     """Raises ValueError with a sentence that says in which line the text is no JSON object."""
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = read_json(text)
     except json.JSONDecodeError as error:
         raise ValueError(
             f"Line {error.lineno}, column {error.colno}: this is not valid JSON ({error.msg.lower()})."
         ) from None
-    except RecursionError:
-        raise ValueError("This is nested too deeply.") from None
     if not isinstance(value, dict):
         raise ValueError("This must be an object: { … }.")
+    return value
+
+
+def read_json(text: str) -> Any:
+    """Raises JSONDecodeError for what is none, and else ValueError with a sentence."""
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("This is nested too deeply.") from None
     waiting: list[tuple[Any, int]] = [(value, 1)]
     while waiting:
         node, depth = waiting.pop()

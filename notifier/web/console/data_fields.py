@@ -11,7 +11,7 @@ from wtforms.form import BaseForm
 from wtforms.validators import Length
 
 from notifier.core.errors import Fault
-from notifier.web.forms import is_storable, read_object, said
+from notifier.web.forms import is_storable, read_json, read_object, said
 
 _LONG = 500  # characters, from which on a text gets several lines
 _PLAIN = re.compile(r"[\w.-]{1,64}", re.ASCII)
@@ -32,10 +32,12 @@ class _Value(StringField):
         if "string" in kinds and len(kinds) == 1:
             return text
         try:
-            return json.loads(text)
-        except (ValueError, RecursionError):
+            return read_json(text)
+        except ValueError as error:
             if "string" in kinds:
                 return text
+            if not isinstance(error, json.JSONDecodeError):
+                raise
             needed = {"integer": "a whole number", "number": "a number"}
             raise ValueError(f"This must be {needed.get(str(kinds[0]), 'written as JSON')}.") from None
 
