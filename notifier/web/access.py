@@ -83,7 +83,8 @@ def _check() -> ResponseReturnValue | None:
         abort(403)
     if rule in CONSOLE_ROLES and second_factor.is_missing(current_user):
         return redirect(url_for(f"{SECOND_FACTOR}.show"), 303)
-    if not all(is_storable(str(word)) for word in (request.view_args or {}).values()):
+    names = [*(request.view_args or {}).values(), *request.args.getlist("after")]
+    if not all(is_storable(str(name)) for name in names):
         abort(404)  # nothing goes by a name that no database can hold
     audit.acting_as(current_user.email, request.remote_addr)
     if getattr(current_app.view_functions[request.endpoint or ""], "may_lag", False) and WROTE not in request.cookies:
