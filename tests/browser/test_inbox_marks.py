@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import Page, Route, expect
@@ -181,6 +182,9 @@ def test_any_date_ahead_will_do_for_snoozing_and_none_behind(tabs: Tabs, person:
     use(items(page).first, "Snooze")
     choices = inbox(page).get_by_role("dialog", name="Snooze until")
     field = choices.get_by_label("Date and time")
+    field.fill("")
+    choices.get_by_role("button", name="Snooze", exact=True).click()
+    assert field.evaluate("field => field.validationMessage") != ""
     field.fill("2020-01-01T08:00")
     choices.get_by_role("button", name="Snooze", exact=True).click()
     assert field.evaluate("field => field.validationMessage") == "Choose a time in the future, within a year."
@@ -192,6 +196,27 @@ def test_any_date_ahead_will_do_for_snoozing_and_none_behind(tabs: Tabs, person:
     choices.get_by_role("button", name="Snooze", exact=True).click()
     expect(items(page)).to_have_count(0)
     expect(choices).to_be_hidden()
+
+
+def test_snoozing_goes_by_the_clocks_of_the_zone_that_the_person_has_chosen(tabs: Tabs, person: NewPerson) -> None:
+    page = opened(tabs, person, "One", "Two")
+    page.clock.set_fixed_time(wednesday_night())
+    page.evaluate(
+        """document.documentElement.dataset.zone = "Asia/Tokyo";
+           document.querySelector("notifier-inbox.inbox-page").setAttribute("locale", "en");"""  # so it begins anew
+    )
+    connected(page)
+    choices = inbox(page).get_by_role("dialog", name="Snooze until")
+    for press in ("Tomorrow morning", "Snooze"):
+        use(items(page).first, "Snooze")
+        if press == "Snooze":
+            tomorrow = choices.get_by_label("Date and time").input_value()
+            assert tomorrow.endswith("T08:00")
+            choices.get_by_label("Date and time").fill(tomorrow.replace("T08:00", "T09:30"))
+        with page.expect_request("**/api/v1/inbox/snooze") as asked:
+            choices.get_by_role("button", name=press, exact=press == "Snooze").click()
+        until = datetime.fromisoformat(asked.value.post_data_json["until"]).astimezone(ZoneInfo("Asia/Tokyo"))
+        assert (until.hour, until.minute) == ((8, 0) if press != "Snooze" else (9, 30))
 
 
 def test_several_are_selected_and_marked_together(tabs: Tabs, person: NewPerson) -> None:

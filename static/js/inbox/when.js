@@ -67,9 +67,26 @@ export class When {
     return Date.UTC(year, month - 1, day) / DAY_MS;
   }
 
+  // What clocks in the reader's zone show: {year, month (from 1), day, hour, minute}.
+  wall(at) {
+    const numbers = this.#make("wall", () => new Intl.DateTimeFormat("en", { year: "numeric", month: "numeric", day: "numeric", hour: "numeric", minute: "numeric", hourCycle: "h23", timeZone: this.#zone }));
+    return numbersOf(numbers, at);
+  }
+
+  // The time at which they show this; days and hours may overflow.
+  atWall({ year, month, day, hour = 0, minute = 0 }) {
+    const wanted = Date.UTC(year, month - 1, day, hour, minute);
+    const shown = (at) => {
+      const wall = this.wall(at);
+      return Date.UTC(wall.year, wall.month - 1, wall.day, wall.hour, wall.minute);
+    };
+    const near = wanted + wanted - shown(wanted);
+    return new Date(near + wanted - shown(near)); // once more: the clocks may change in between
+  }
+
   #date(at) {
     const numbers = this.#make("date", () => new Intl.DateTimeFormat("en", { year: "numeric", month: "numeric", day: "numeric", timeZone: this.#zone }));
-    return Object.fromEntries(numbers.formatToParts(at).map(({ type, value }) => [type, Number(value)]));
+    return numbersOf(numbers, at);
   }
 
   // Making a format is slow, and each row needs some.
@@ -90,4 +107,8 @@ export class When {
 function capitalised(text, locale) {
   const [first = "", ...rest] = text;
   return first.toLocaleUpperCase(locale) + rest.join("");
+}
+
+function numbersOf(format, at) {
+  return Object.fromEntries(format.formatToParts(at).map(({ type, value }) => [type, Number(value)]));
 }
