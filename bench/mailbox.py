@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 _END = b"\r\n.\r\n"
+_GREETING = b"250-bench\r\n250-PIPELINING\r\n250-SMTPUTF8\r\n250 8BITMIME\r\n"  # as Postfix, Exim and Exchange offer
 
 
 class Session(asyncio.Protocol):
@@ -47,6 +48,8 @@ class Session(asyncio.Protocol):
         if command == b"QUIT":
             self.transport.write(b"221 2.0.0 bye\r\n")
             self.transport.close()
+        elif command == b"EHLO":
+            self.transport.write(_GREETING)
         elif command == b"DATA":
             self._is_data = True
             self.transport.write(b"354 go on\r\n")
