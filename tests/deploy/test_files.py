@@ -156,6 +156,13 @@ def test_systemd_takes_the_units(system: Path) -> None:
     assert [line for line in said.splitlines() if "notifier" in line] == []
 
 
+def test_a_unit_is_tried_again_however_long_the_database_is_away() -> None:
+    common = (DEPLOY / "systemd/notifier-.service.d/common.conf").read_text()
+    unit, service = common.split("[Service]")
+    assert "\nStartLimitIntervalSec=0\n" in unit  # in another section systemd would pass over it
+    assert "\nRestart=on-failure\n" in service
+
+
 @pytest.mark.parametrize("unit", UNITS[1:])
 def test_a_unit_may_do_little(system: Path, unit: str) -> None:
     said = run(installed("systemd-analyze"), "security", "--offline=true", f"--root={system}", unit)
