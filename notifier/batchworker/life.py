@@ -4,6 +4,7 @@ It registers, says every few seconds that it lives and what it has in hand, and 
 forget all of it.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import redis
 import structlog
 from rq.serializers import JSONSerializer
+from rq.utils import now
 from rq.worker import BaseWorker, WorkerStatus
 
 from notifier.batchworker import settle as settling
@@ -100,6 +102,12 @@ class LivingWorker(BaseWorker):
         self.connection.delete(self.key)  # what a heartbeat left there
         self.register_birth()  # type: ignore[no-untyped-call]
         self.set_state(WorkerStatus.BUSY if self._is_busy else WorkerStatus.IDLE)
+
+    def _say_that_it_ends(self) -> None:
+        """From now on nothing is taken. Does not raise."""
+        self._shutdown_requested_date = now()
+        with contextlib.suppress(redis.RedisError):
+            self.set_shutdown_requested_date()  # type: ignore[no-untyped-call]
 
     def _show_state(self, is_busy: bool) -> None:
         if is_busy != self._is_busy:

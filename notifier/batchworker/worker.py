@@ -116,7 +116,9 @@ class BatchWorker(LivingWorker):
             self._settle()
             self.beat()
             if self._stop_requested:
-                stop_by = stop_by or time.monotonic() + DRAIN_S
+                if stop_by is None:
+                    stop_by = time.monotonic() + DRAIN_S
+                    self._say_that_it_ends()
                 if not self._has_some or time.monotonic() > stop_by:
                     return worked
                 self._wait(0.05)

@@ -386,6 +386,7 @@ def test_stop_finishes_what_is_in_flight(connection: redis.Redis, echo: Echo, wh
     thread.start()
     eventually(lambda: echo.now_running == 1 if where == "run" else echo.ran == [job_id])
     started.stop()
+    eventually(lambda: connection.hexists(started.key, "shutdown_requested_date"))  # RQ's tools see it, too
     later = enqueue(connection, "mail.high", "fine")
     gate.set()
     thread.join(30)
