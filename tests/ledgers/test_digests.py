@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import structlog
 from apiflask import APIFlask
 
 from notifier.core.errors import Rejected
@@ -539,6 +540,24 @@ def test_a_digest_that_is_closed_whenever_it_is_looked_for_is_joined_all_the_sam
         somebody.dispose()
     assert closed
     assert {entry.digest_id for entry in rows(DigestEntry)} == {one.id for one in rows(Digest)} != set()
+
+
+def test_one_that_cannot_be_closed_keeps_no_other_back(fred: str, submit: Submit) -> None:
+    """A fault of ours: of a row as no release has written it, say."""
+    choose(digest={"social": "daily", "marketing": "weekly"})
+    like(submit, "mira")
+    submit("fred", type="newsletter", data={"title": "T", "body": "B"}, channels=("email",))
+    with transaction() as session:
+        session.execute(sa.update(Digest).where(Digest.key == "marketing").values(category="gone"))
+    with structlog.testing.capture_logs() as logs:
+        assert close() == 1
+    assert [one["event"] for one in logs if one["log_level"] == "error"] == ["digest.not_closed"]
+    assert [row.type for row in made()] == ["social_digest"]
+    assert [(digest.category, digest.due_at > now()) for digest in rows(Digest)] == [("gone", True)]
+    with transaction() as session:
+        session.execute(sa.update(Digest).values(category="marketing"))
+    assert close() == 1
+    assert [row.type for row in made()] == ["social_digest", "marketing_digest"]
 
 
 def test_who_dies_while_closing_has_done_nothing(fred: str, submit: Submit, monkeypatch: pytest.MonkeyPatch) -> None:

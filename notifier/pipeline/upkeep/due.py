@@ -28,6 +28,7 @@ from notifier.ground.config import current_settings
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import first_at
+from notifier.ground.ids import show as shown
 from notifier.ledgers import tallies
 from notifier.ledgers.meters import Shown
 from notifier.ledgers.moves import Move, move, move_each
@@ -42,6 +43,7 @@ from notifier.pipeline.planning.replacing import Place
 from notifier.pipeline.planning.routing import follow, read_already, rivals
 from notifier.pipeline.planning.show import Fate, Showing, left_out, show
 from notifier.pipeline.planning.store import Stored, announce
+from notifier.pipeline.upkeep.apart import AGAIN_AFTER, all_or_apart
 from notifier.providers import pausing
 from notifier.signals.pressing import give_way, has_pressing
 from notifier.signals.queueing import DOORBELL_GRACE, Doorbell
@@ -67,7 +69,9 @@ def ring_due() -> int:
     while moved < BATCH and time.monotonic() < until:
         gives_way, begun = has_pressing(), time.monotonic()
         most = min(BESIDE_PRESSING if gives_way else BATCH, BATCH - moved)
-        released = _release(most)
+        ids = pacing.due(clock_now(), pacing.room(most))[:most]
+        db.session.close()
+        released = all_or_apart(ids, _release, _put_off) if ids else 0
         moved += released
         if released < most or not gives_way:
             break
@@ -75,14 +79,23 @@ def ring_due() -> int:
     return moved
 
 
-def _release(most: int) -> int:
-    """One transaction, of so many at most."""
+def _put_off(id: UUID) -> None:
+    log.exception("due.not_released", delivery=shown("dlv", id))
+    again_at = clock_now() + AGAIN_AFTER
+    with transaction() as session:
+        session.execute(
+            sa.update(Delivery.__table__)
+            .where(Delivery.id == id, Delivery.status == lifecycle.WAITING)
+            .values(wake_at=again_at)
+        )
+
+
+def _release(ids: Sequence[UUID]) -> int:
+    """One transaction."""
     now = clock_now()
     stored = Stored()
-    turn = {key: place for place, key in enumerate(pacing.due(now, pacing.room(most))[:most])}
+    turn = {key: place for place, key in enumerate(ids)}
     words = _words(turn)
-    if not turn:
-        return 0
     with transaction() as session:
         held = sa.select(Delivery).where(
             Delivery.id.in_(turn), Delivery.status == lifecycle.WAITING, Delivery.wake_at <= now

@@ -29,6 +29,7 @@ from notifier.people.person import Person
 from notifier.pipeline.planning.beforehand import SHOWN_BY_US, Beforehand
 from notifier.pipeline.planning.orders import Order, Target
 from notifier.pipeline.planning.store import Stored, announce, store
+from notifier.pipeline.upkeep.apart import AGAIN_AFTER, all_or_apart
 from notifier.pipeline.upkeep.digest_issues import Batch, Issue, group_of, issues_of, load
 from notifier.providers import accounts as providers
 from notifier.words.clean import web_address
@@ -51,26 +52,38 @@ log = structlog.get_logger()
 
 def close_due() -> int:
     """→ how many were closed, BATCH at most."""
-    is_any = db.session.execute(sa.select(Digest.id).where(Digest.due_at <= clock_now() - GRACE).limit(1)).first()
+    due = sa.select(Digest.id).where(Digest.due_at <= clock_now() - GRACE).order_by(Digest.due_at).limit(BATCH)
+    ids = db.session.scalars(due).all()
     db.session.close()
-    if is_any is None:
+    if not ids:
         return 0
     providers.refresh()
-    closed, stored = _close(_words())
+    return all_or_apart(ids, _close_these, _put_off)
+
+
+def _close_these(ids: Sequence[UUID]) -> int:
+    closed, stored = _close(ids, _words(ids))
     announce(stored)
     if closed:  # or another scheduler was faster
         log.info("digests.closed", digests=closed, notifications=len(stored.made))
     return closed
 
 
-def _due(now: datetime) -> "sa.Select[Digest]":
-    return sa.select(Digest).where(Digest.due_at <= now - GRACE).order_by(Digest.due_at).limit(BATCH)
+def _put_off(id: UUID) -> None:
+    log.exception("digest.not_closed", digest=id.hex)
+    again_at = clock_now() + AGAIN_AFTER
+    with transaction() as session:
+        session.execute(sa.update(Digest.__table__).where(Digest.id == id).values(due_at=again_at))
 
 
-def _words() -> Lines:
+def _due(ids: Sequence[UUID], now: datetime) -> "sa.Select[Digest]":
+    return sa.select(Digest).where(Digest.id.in_(ids), Digest.due_at <= now - GRACE).order_by(Digest.due_at)
+
+
+def _words(ids: Sequence[UUID]) -> Lines:
     """Renders the lines that would be listed now."""
     now = clock_now()
-    batch = load(db.session.scalars(_due(now)).all())
+    batch = load(db.session.scalars(_due(ids, now)).all())
     shown = [(issue.person, entry) for issue in issues_of(batch, now) for entry in issue.listed[: MOST_LINES + _SPARE]]
     data = _data_of(entry for _, entry in shown)
     wanted = [
@@ -93,10 +106,10 @@ def _data_of(entries: Iterable[Any]) -> dict[UUID, Mapping[str, Any]]:
 
 
 @retried
-def _close(words: Lines) -> tuple[int, Stored]:
+def _close(ids: Sequence[UUID], words: Lines) -> tuple[int, Stored]:
     now = clock_now()
     with transaction() as session:
-        batch = load(session.scalars(_due(now).with_for_update(skip_locked=True)).all())
+        batch = load(session.scalars(_due(ids, now).with_for_update(skip_locked=True)).all())
         issues = issues_of(batch, now)
         stored = _store(issues, batch, words, now)
         _settle(batch, [(issue, show("ntf", one.id)) for issue, one in zip(issues, stored.made, strict=True)])

@@ -81,6 +81,29 @@ def test_a_due_in_app_item_that_cannot_be_put_into_words_says_why(app: APIFlask,
     assert "order_id" in row.detail["message"]
 
 
+def test_one_that_cannot_be_released_keeps_no_other_back(app: APIFlask, submit: Submit) -> None:
+    """A fault of ours: of a row as no release has written it, say."""
+    for user_id in ("alice", "bob", "carol", "dave", "erin"):
+        person = InlineRecipient(user_id, {"email": f"{user_id}@x.test"})
+        submit(person, channels=("inapp",), send_at=now() + timedelta(hours=1))
+    with transaction() as session:
+        session.execute(sa.update(Notification).where(Notification.user_id == "carol").values(type="gone"))
+    wake()
+    with structlog.testing.capture_logs() as logs:
+        assert due.ring_due() == 4
+    [broken] = [row for row in deliveries() if row.status == "waiting"]
+    assert [(one["event"], one["delivery"]) for one in logs if one["log_level"] == "error"] == [
+        ("due.not_released", show("dlv", broken.id))
+    ]
+    assert {item.user_id for item in rows(InboxItem)} == {"alice", "bob", "dave", "erin"}
+    assert broken.wake_at > now()
+    assert due.ring_due() == 0  # for a while
+    with transaction() as session:
+        session.execute(sa.update(Notification).values(type="order_shipped"))
+    wake()
+    assert due.ring_due() == 1
+
+
 def test_what_expired_while_waiting_says_so(app: APIFlask, submit: Submit) -> None:
     submit(ERIN, channels=("email", "inapp"), send_at=now() + timedelta(hours=1))
     with transaction() as session:
