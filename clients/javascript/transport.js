@@ -62,7 +62,11 @@ export class Transport {
         failure = new Unreachable(`no answer from ${this.base}${code && ` (${code})`}`, { cause: answer.error });
         if (NOT_TRUSTED.test(code) || !(isRepeatable || NOT_CONNECTED.test(code))) throw failure;
       } else {
-        if (answer.status >= 200 && answer.status < 300) return answer;
+        if (answer.status >= 200 && answer.status < 300) {
+          const kind = answer.headers.get("Content-Type") ?? "no type";
+          if (answer.text && !kind.includes("json")) throw new Unreachable(`${this.base} answered with ${kind}: it is not Notifier`);
+          return answer;
+        }
         toldMs = retryAfterMs(answer.headers);
         failure = new Problem(answer.status, parsed(answer), { retryAfter: toldMs ? toldMs / 1000 : null });
         if (answer.status === 401 && authorize && !isRenewed) {

@@ -66,15 +66,19 @@ async function enable() {
   const body = new URLSearchParams({ subscription: JSON.stringify(subscription) });
   const saved = await fetch(place.dataset.pushUrl, { method: "POST", body, headers: { "X-CSRFToken": token } }).catch(() => null);
   if (saved?.status === 201) return location.reload();
-  await subscription.unsubscribe();
+  await subscription.unsubscribe().catch(() => null);
   return say("refused", { canEnable: true });
 }
 
 async function leave(event) {
   const form = event.target;
   event.preventDefault();
-  const subscription = await subscriptionHere().catch(() => null);
-  if (subscription && (await fingerprint(subscription)) === form.dataset.browser) await subscription.unsubscribe();
+  try {
+    const subscription = await subscriptionHere();
+    if (subscription && (await fingerprint(subscription)) === form.dataset.browser) await subscription.unsubscribe();
+  } catch {
+    // the browser will not; what it is sent here ends all the same
+  }
   form.submit();
 }
 

@@ -331,6 +331,22 @@ def test_a_proxys_refusal_is_a_problem_whatever_it_says(run: Run, wire_to: Calla
     assert told == {"all": [["Problem", "http_400", None]] * 3}
 
 
+def test_a_page_is_no_answer(run: Run, wire_to: Callable[[None], Wire]) -> None:
+    wire = wire_to(None)
+    wire.faults = [(200, {"Content-Type": "text/html"}, b"<!doctype html>"), (200, {}, b"hello")]
+    told = run(
+        """
+        const client = new Client({ url, key });
+        const send = () => refusal(client.send({ type: "like", recipients: ["alice"] }, { idempotencyKey: "mine" }));
+        const shown = ({ name, message, idempotencyKey }) => [name, /it is not Notifier/.test(message), idempotencyKey];
+        told.all = [await send(), await send()].map(shown);
+        """,
+        url=wire.url,
+        key=KEY,
+    )
+    assert told == {"all": [["Unreachable", True, "mine"]] * 2}
+
+
 def test_no_call_is_larger_than_the_api_takes(run: Run) -> None:
     told = run(
         """

@@ -59,6 +59,16 @@ def test_a_proxys_refusal_is_a_problem_whatever_it_says(client_package: Any, wir
     assert (refused.value.code, refused.value.suggestion) == ("http_400", None)
 
 
+@pytest.mark.parametrize("headers", [{"Content-Type": "text/html"}, {}])
+def test_a_page_is_no_answer(client_package: Any, wire_to: WireTo, headers: dict[str, str]) -> None:
+    """Of a proxy that asks for a sign-in, or of whatever else is at that address."""
+    wire = wire_to(None)
+    wire.faults = [(200, headers, b"<!doctype html>")]
+    with pytest.raises(client_package.Unreachable, match="it is not Notifier") as told:
+        client_package.Client(wire.url, key=KEY).send("like", "alice", idempotency_key="mine")
+    assert told.value.idempotency_key == "mine"
+
+
 def test_a_key_follows_no_redirect(client_package: Any, wire_to: WireTo) -> None:
     wire, other = wire_to(None), wire_to(None)
     for status in (301, 307, 308):

@@ -147,6 +147,9 @@ class Transport:
                     raise failure from error
             else:
                 if 200 <= answer.status < 300:
+                    kind = answer.headers.get("Content-Type", "")
+                    if answer.data and "json" not in kind:
+                        raise Unreachable(f"{self.base} answered with {kind or 'no type'}: it is not Notifier")
                     return answer
                 told_s = _retry_after_s(answer)
                 problem = Problem.read(
