@@ -7,6 +7,7 @@ from uuid import UUID
 import redis
 
 from notifier.ground.database import UNAVAILABLE
+from notifier.ground.extensions import db
 
 AGAIN_AFTER = timedelta(minutes=10)  # a row that has a fault of ours: what is wrong may have been mended by then
 
@@ -23,6 +24,7 @@ def all_or_apart(ids: Sequence[UUID], work: Callable[[Sequence[UUID]], int], put
     except _OUTAGES:
         raise
     except Exception:
+        db.session.rollback()
         if len(ids) == 1:
             put_off(ids[0])
             return 0
