@@ -22,7 +22,7 @@ from notifier.models import Account, AuditEntry, Flag, Notification, Producer, T
 from notifier.queries import templates as sources
 from tests.access.test_second_factor import set_up
 from tests.commands import run_command
-from tests.running import ROOT
+from tests.running import ROOT, free_port
 
 # What the commands do is tested on both databases elsewhere; a process for each takes a while.
 pytestmark = [
@@ -38,7 +38,7 @@ def run(environment: dict[str, str]) -> Run:
     """`run("create-admin", "x@example.test")` on the database of the tests."""
 
     def command(*words: str, **changes: str) -> "subprocess.CompletedProcess[str]":
-        return run_command(words, {"PATH": os.environ["PATH"], **environment, **changes})
+        return run_command(words, {"PATH": os.environ["PATH"], "PORT": str(free_port()), **environment, **changes})
 
     return command
 
