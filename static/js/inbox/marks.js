@@ -86,7 +86,7 @@ export class Marks {
     return Promise.all([...new Set(before.map((item) => item.snoozed_until))].map((until) => {
       const isOfIt = (_, index) => before[index].snoozed_until === until;
       return this.#change(after.filter(isOfIt), before.filter(isOfIt), until ? "snooze" : "unsnooze", until ? { until } : {});
-    })); // prettier-ignore
+    }));
   }
 
   async #change(before, after, mark, more = {}) {

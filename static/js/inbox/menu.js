@@ -9,7 +9,7 @@ export function openMenu(float, anchor, item, { act, server, words, isSelected }
     offer(words.say(label), () => {
       float.close();
       act(command);
-    }, { mark: icon(name) }); // prettier-ignore
+    }, { mark: icon(name) });
   const why = safeUrl(item.why, server.base);
   const reason = server.isEmbedded ? line("why", "actionWhy", "why") : why ? el("a", { class: "offer", href: why }, icon("why"), el("span", { text: words.say("actionWhy") })) : null;
   const lines = [
