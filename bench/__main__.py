@@ -24,6 +24,7 @@ HISTORIES = (10_000, 1_000_000)
 AT_EVERY_SIZE = ("sms", "email", "singles", "bulks")
 LARGEST_GROWTH = 1.2
 AGAIN = 2  # times that a share is measured anew before it has fallen
+SPELL_S = 180  # before that: other work on a shared host lasts for minutes, and makes all rounds of it dearer
 GROWTH = "growth"  # measured only where it is named
 
 
@@ -174,14 +175,16 @@ def _measure(
         found: dict[str, Found] = {}
         for name in names:
             measured = _one(stage, name, rounds, is_alone=is_alone)
-            for _ in range(AGAIN if is_check else 0):
-                if not shares.has_fallen(installation.database, name, measured[name]):
-                    break
-                # Other work on the machine may last longer than the rounds of one measurement
-                measured = _one(stage, name, rounds)
             found |= measured
             if is_alone:
                 constants.keep(measured, is_whole=scale == 1, cores=_cores())
+        for _ in range(AGAIN if is_check else 0):
+            fallen = [name for name in names if shares.has_fallen(installation.database, name, found[name])]
+            if fallen:
+                with _progress(f"{say}  other work on the machine may end"):
+                    time.sleep(SPELL_S)
+            for name in fallen:
+                found |= _one(stage, name, rounds)
         again = [name for name in names if name in AT_EVERY_SIZE]
         if larger and again:
             with _progress(f"{say}  a history of {larger:,}"):

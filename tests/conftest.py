@@ -83,7 +83,7 @@ _WRITES_TO_CATALOGUE = re.compile(rf'^(INSERT INTO|UPDATE|DELETE FROM) "?({"|".j
 _REMEMBERED = (  # what a process remembers for a moment
     *("hints", "openid", "providers", "limited_types", "origins", "kept", "news", "signing_keys"),
     *("producer_limits", "new_phones", "looks"),
-    *("sign_in_throttle", "sign_ins_waiting", "hook_health"),
+    *("sign_in_throttle", "sign_ins_waiting", "hook_health", "unsure_claims"),
 )
 CAST = ("alice", "bob", "carol", "dave")
 _ENOUGH_MEMORY = 1 << 30

@@ -25,6 +25,7 @@ SHARES = (
 _SHARES_KEPT_S = 3_600
 PRESSING = "rq:pressing"  # there as long as a job of the most pressing class was taken within PRESSING_S
 PRESSING_S = 2
+LONGEST_WAY_GIVEN_S = 1.0  # who does much beside pressing work pauses as long as that took, so long at most
 
 # KEYS: for each queue its list, its wip set and its wake list; at last what the classes are owed, and PRESSING.
 # ARGV: now, lease, execution, worker, free, others' budget, behind, kept, pressing, number of classes, number of

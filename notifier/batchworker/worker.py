@@ -23,7 +23,7 @@ from notifier.batchworker.life import BEAT_S, LEASE_S, LivingWorker
 from notifier.batchworker.plain import PlainJobs
 from notifier.batchworker.recorder import Batch, grouped, record
 from notifier.batchworker.shares import WEIGHTS, ceiling, kept_for_urgent
-from notifier.batchworker.take import PRESSING_S, Raw, Source, Taker
+from notifier.batchworker.take import LONGEST_WAY_GIVEN_S, PRESSING_S, Raw, Source, Taker
 
 MOMENT_S = 0.002  # after which nothing more is expected to finish with the others
 LONGEST_BATCH_WAIT_S = 0.02  # finished jobs are recorded after this long at the latest
@@ -31,7 +31,6 @@ MOST_TAKEN = 200
 # Of other jobs at once, while there are a few pressing ones now and then: the next of those is not to wait until two
 # hundred are begun and recorded. A flood of pressing ones has its share, as the others have theirs.
 MOST_BESIDE_PRESSING = 16
-LONGEST_WAY_GIVEN_S = 1.0  # after a batch of others, which is followed by a pause as long as it took to begin
 PAUSE_S = 1.0  # after the database or Redis failed
 DRAIN_S = 12.0  # for the jobs in flight when the worker is told to stop
 

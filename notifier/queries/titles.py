@@ -46,7 +46,7 @@ def titled(rows: Sequence[Named], language: str = _PLAIN, *, is_own: bool = Fals
         if row.title
     }
     names = {key: of_type(key, row.titles, language) for key, row in types.items()}
-    return {row.id: told.get(row.id) or names.get(row.type) or _spelled(row.type) for row in rows}
+    return {row.id: told.get(row.id) or names.get(row.type) or spelled(row.type) for row in rows}
 
 
 def descriptions(types: Collection[str], language: Language) -> dict[str, str]:
@@ -58,8 +58,10 @@ def descriptions(types: Collection[str], language: Language) -> dict[str, str]:
 
 def of_type(key: str, titles: Mapping[str, str], language: str = _PLAIN) -> str:
     """What a type is called; its key in words where it has no title."""
-    return titles.get(language) or titles.get(_PLAIN) or _spelled(key)
+    return titles.get(language) or titles.get(_PLAIN) or spelled(key)
 
 
-def _spelled(key: str) -> str:
-    return key.replace("_", " ").capitalize()
+def spelled(key: str) -> str:
+    """`tracking_url` → Tracking URL."""
+    words = " ".join("URL" if word == "url" else word for word in key.split("_"))
+    return words[:1].upper() + words[1:]

@@ -8,10 +8,8 @@ import time
 
 import redis
 
-from notifier.batchworker.take import PRESSING
+from notifier.batchworker.take import LONGEST_WAY_GIVEN_S, PRESSING
 from notifier.ground.extensions import redis_store
-
-_LONGEST_PAUSE_S = 1.0
 
 
 def has_pressing() -> bool:
@@ -24,4 +22,4 @@ def has_pressing() -> bool:
 
 def give_way(begun: float) -> None:
     """The others' turn, with no transaction open: as long as it took since then (`time.monotonic`)."""
-    time.sleep(min(time.monotonic() - begun, _LONGEST_PAUSE_S))
+    time.sleep(min(time.monotonic() - begun, LONGEST_WAY_GIVEN_S))

@@ -18,6 +18,7 @@ from notifier.core.message import ANDROID, IOS
 from notifier.core.timestamps import timestamp
 from notifier.ground.languages import N_
 from notifier.ground.zones import UTC as ZONELESS
+from notifier.queries.titles import spelled
 from notifier.web.language import gettext, language, reader
 from notifier.web.number_words import in_words
 
@@ -61,7 +62,7 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(category_word, "category_word")
     app.add_template_filter(category_label, "category_label")
     app.add_template_filter(capital, "capital")
-    app.add_template_filter(type_label, "type_label")
+    app.add_template_filter(spelled, "type_label")
     app.add_template_filter(tone, "tone")
     app.add_template_filter(scope_words, "scope_words")
     app.add_template_filter(breaker_words, "breaker_words")
@@ -140,10 +141,6 @@ def category_label(category: str) -> str:
 
 def capital(words: str) -> str:
     return words[:1].upper() + words[1:]
-
-
-def type_label(key: str) -> str:
-    return key.replace("_", " ").capitalize()
 
 
 def tone(status: str) -> str:

@@ -10,17 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-import structlog
-
 from notifier.channels.contract import Adapter
 from notifier.core import lifecycle
-from notifier.core.errors import Retryable
 from notifier.core.routing import PROVIDER_DOWN
 from notifier.ground.clock import now as clock_now
-from notifier.ground.database import UNAVAILABLE, transaction
-from notifier.ground.extensions import db
+from notifier.ground.database import transaction
 from notifier.ledgers.moves import Move, move_each
-from notifier.pipeline.delivery import outages
+from notifier.pipeline.delivery import held_up, outages
 from notifier.pipeline.delivery.task import Outcome, Task
 from notifier.pipeline.planning.routing import follow
 from notifier.providers import health
@@ -28,8 +24,6 @@ from notifier.providers.health import Grant, Want
 from notifier.signals.queueing import ring
 
 PACED = "paced"
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +63,10 @@ def admit(tasks: Sequence[Task]) -> tuple[list[Task], list[Outcome]]:
     waiting = [(tasks[index], of) for index, of in refusals.items()]
     try:
         return admitted, _hold(waiting)
-    except Exception as error:  # as with what cannot be put into words (`prepare.tasks_of`)
-        log.warning(
-            "delivery.not_held",
-            deliveries=len(waiting),
-            error=type(error).__name__,
-            exc_info=not isinstance(error, UNAVAILABLE),
-        )
-        db.session.close()
+    except Exception as error:
+        obstacle = held_up.obstacle(error, "it could not be held", len(waiting))
     for task, _ in waiting:
-        task.obstacle = Retryable("it could not be held", code="internal_error")
+        task.obstacle = obstacle
     return admitted + [task for task, _ in waiting], []
 
 

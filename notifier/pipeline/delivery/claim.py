@@ -12,6 +12,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 import structlog
+from flask import current_app
 
 from notifier.channels import CHANNELS, serving
 from notifier.channels.addresses import PHONE
@@ -53,8 +54,6 @@ _DELIVERY: tuple[sa.Column[Any], ...] = (
     *(_delivery.failures, _delivery.due_at, _delivery.expires_at, _delivery.step),
     _delivery.links,
 )
-# What this process has perhaps claimed as the database went away: its tries, by delivery
-_unsure: dict[UUID, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +77,16 @@ def claim(ids: Sequence[UUID]) -> tuple[list[Task], list[Outcome]]:
     """
     now = clock_now()
     kept: list[Claimed] = []
-    unsure = dict(_unsure)
+    # What this process has perhaps claimed as the database went away: its tries, by delivery
+    remembered: dict[UUID, int] = current_app.extensions.setdefault("unsure_claims", {})
+    unsure = dict(remembered)
     try:
         dropped, started = _claim(ids, now, unsure, kept)
     except UNAVAILABLE:  # perhaps after it was committed
-        _unsure.update({claimed.delivery.id: claimed.delivery.tries for claimed in kept})
+        remembered.update({claimed.delivery.id: claimed.delivery.tries for claimed in kept})
         raise
     for key in unsure:
-        _unsure.pop(key, None)
+        remembered.pop(key, None)
     ring(started)
     tasks = tasks_of(kept)
     put_links(tasks)

@@ -12,20 +12,20 @@ import structlog
 
 from notifier.channels import CHANNELS
 from notifier.core import lifecycle
-from notifier.core.errors import Retryable
 from notifier.core.reasons import NEW_PHONES, SPEND_LIMIT
 from notifier.core.segments import segments
 from notifier.core.spend import micros
 from notifier.ground import metrics
 from notifier.ground.clock import now as clock_now
 from notifier.ground.config import current_settings
-from notifier.ground.database import UNAVAILABLE, transaction
+from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ledgers import limit_stops, new_phones, spend
 from notifier.ledgers.limit_stops import Stop
 from notifier.ledgers.moves import Move, move_each
 from notifier.ledgers.new_phones import NewPhone
 from notifier.ledgers.spend import Charge
+from notifier.pipeline.delivery import held_up
 from notifier.pipeline.delivery.task import Outcome, Task
 from notifier.pipeline.planning.routing import follow
 from notifier.queries.producer_limits import ceiling_of
@@ -39,26 +39,16 @@ log = structlog.get_logger()
 
 
 def pay(tasks: Sequence[Task]) -> tuple[list[Task], list[Outcome]]:
-    """→ those that may be sent, and what became of the others.
-
-    They are claimed already: were an error to escape, nobody could tell later that none of them had gone out. So what
-    cannot be counted is held up (`Task.obstacle`), and tried again as after any failure.
-    """
+    """→ those that may be sent, and what became of the others. What cannot be counted is held up."""
     charged = [task for task in tasks if _is_charged(task)]
     if not charged:
         return list(tasks), []
     try:
         return _pay(tasks, charged)
     except Exception as error:
-        log.warning(
-            "delivery.not_counted",
-            deliveries=len(charged),
-            error=type(error).__name__,
-            exc_info=not isinstance(error, UNAVAILABLE),
-        )
-        db.session.close()
+        obstacle = held_up.obstacle(error, "what it costs could not be counted", len(charged))
         for task in charged:
-            task.obstacle = Retryable("what it costs could not be counted", code="internal_error")
+            task.obstacle = obstacle
         return list(tasks), []
 
 

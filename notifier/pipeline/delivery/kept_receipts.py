@@ -16,6 +16,7 @@ import structlog
 from notifier.core.receipts import MACHINE
 from notifier.core.tracking import ACCOUNT, is_of_scan
 from notifier.ground import database
+from notifier.ground.apart import all_or_apart
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import UNAVAILABLE, retried, set_each, transaction
 from notifier.ground.extensions import db
@@ -96,32 +97,21 @@ def apply_due() -> int:
     """Looks again at kept events whose time has come: for longer and longer, since most of those left are nobody's. →
     how many. Called by the scheduler, in any number of processes.
     """
-    due = _receipts.c.wake_at <= clock_now()
-    try:
-        return _apply_kept(due)
-    except UNAVAILABLE:
-        raise
-    except Exception:
-        ids = db.session.scalars(
-            sa.select(_receipts.c.id).where(due, _receipts.c.applied_at.is_(None)).limit(BATCH)
-        ).all()
-        return sum(_apply_alone(id) for id in ids)
+    is_due = sa.and_(_receipts.c.wake_at <= clock_now(), _receipts.c.applied_at.is_(None))
+    due = sa.select(_receipts.c.id).where(is_due).order_by(_receipts.c.wake_at).limit(BATCH)
+    ids = db.session.scalars(due).all()
+    db.session.close()
+    return all_or_apart(ids, lambda some: _apply_kept(_receipts.c.id.in_(some) & is_due), _put_off) if ids else 0
 
 
-def _apply_alone(id: int) -> int:
-    """One that cannot be applied must not keep the others back. It is tried again, ever less often."""
-    try:
-        return _apply_kept(_receipts.c.id == id)
-    except UNAVAILABLE:
-        raise
-    except Exception:
-        log.exception("receipt.not_applied", receipt=id)
-        now = clock_now()
-        with transaction() as session:
-            received_at = session.scalar(sa.select(_receipts.c.received_at).where(_receipts.c.id == id))
-            later = next_look(received_at or now, now)
-            session.execute(sa.update(_receipts).where(_receipts.c.id == id).values(wake_at=later))
-        return 0
+def _put_off(id: int) -> None:
+    """It is tried again, ever less often."""
+    log.exception("receipt.not_applied", receipt=id)
+    now = clock_now()
+    with transaction() as session:
+        received_at = session.scalar(sa.select(_receipts.c.received_at).where(_receipts.c.id == id))
+        later = next_look(received_at or now, now)
+        session.execute(sa.update(_receipts).where(_receipts.c.id == id).values(wake_at=later))
 
 
 @retried

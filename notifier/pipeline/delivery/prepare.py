@@ -9,12 +9,10 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-import structlog
 
 from notifier.catalogue.known import load_types
 from notifier.channels import CHANNELS, serving
 from notifier.channels.contract import Adapter
-from notifier.core.errors import Retryable
 from notifier.core.facts import AddressFacts
 from notifier.core.message import Content, Message, Push, Recipient
 from notifier.core.worlds import shown_id
@@ -24,14 +22,13 @@ from notifier.ground.ids import show
 from notifier.ground.target_lists import Lists
 from notifier.models import Address, EventType, Notification, Submission
 from notifier.people.person import GivenAddress, Person, as_given, given_address, load_people
+from notifier.pipeline.delivery import held_up
 from notifier.pipeline.delivery.task import Task, Tracks
 from notifier.pipeline.planning.drafts import ONLY_THROUGH
 from notifier.queries import webhook_targets
 from notifier.queries.inbox import unread_of
 from notifier.words.compose import Wanted, put_into_words
 from notifier.words.store import load_templates
-
-log = structlog.get_logger()
 
 THROUGH = "through"  # in a delivery's detail: the account of a provider that somebody chose for another try
 
@@ -141,20 +138,16 @@ def persons_of(notifications: Collection[NamedRow]) -> dict[UUID, Person]:
 
 
 def tasks_of(kept: Sequence[Claimed]) -> list[Task]:
-    """Puts them into words. After the claim's transaction: templates are people's programs.
-
-    They are claimed already: were an error to escape, nobody could tell later that none of them had gone out. So what
-    cannot be put into words now is held up (`Task.obstacle`), and tried again as after any failure.
+    """Puts them into words. After the claim's transaction: templates are people's programs. What cannot be put into
+    words now is held up.
     """
     try:
         return _in_words(kept)
     except Exception as error:
         is_away = isinstance(error, UNAVAILABLE)
-        log.warning("delivery.not_in_words", deliveries=len(kept), error=type(error).__name__, exc_info=not is_away)
-        db.session.close()
+        obstacle = held_up.obstacle(error, "it could not be put into words", len(kept))
     if len(kept) > 1 and not is_away:
         return [task for one in kept for task in tasks_of([one])]
-    obstacle = Retryable("it could not be put into words", code="internal_error")
     return [
         Task(c.delivery, c.notification, c.type, c.address, c.adapters, "", _recipient(c, c.person), obstacle=obstacle)
         for c in kept

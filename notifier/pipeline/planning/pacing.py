@@ -31,20 +31,18 @@ _delivery = Delivery.__table__.c
 _IS_WAITING: sa.ColumnElement[bool] = _delivery.status == sa.literal_column(f"'{lifecycle.WAITING}'")
 
 
-def room(most: int = BATCH) -> dict[Lane, int]:
-    """How many more of each channel and priority may go out now, `most` at most. None to the queues while Redis is
-    away.
-    """
+def room() -> dict[Lane, int]:
+    """How many more of each channel and priority may go out now. None to the queues while Redis is away."""
     lanes = [(channel, priority) for priority in PRIORITIES for channel in channels.CHANNELS]
     try:
         in_line = depths(queue_name(*lane) for lane in lanes)
     except redis.RedisError:
-        return {lane: most if _is_shown_by_us(lane) else 0 for lane in lanes}
-    return {lane: _room_of(lane, waiting, most) for lane, waiting in zip(lanes, in_line, strict=True)}
+        return {lane: BATCH if _is_shown_by_us(lane) else 0 for lane in lanes}
+    return {lane: _room_of(lane, waiting) for lane, waiting in zip(lanes, in_line, strict=True)}
 
 
-def _room_of(lane: Lane, waiting: int, most: int) -> int:
-    return most if _is_shown_by_us(lane) else min(max(MOST_IN_LINE - waiting, 0), most)
+def _room_of(lane: Lane, waiting: int) -> int:
+    return BATCH if _is_shown_by_us(lane) else min(max(MOST_IN_LINE - waiting, 0), BATCH)
 
 
 def _is_shown_by_us(lane: Lane) -> bool:

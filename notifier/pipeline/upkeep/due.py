@@ -23,6 +23,7 @@ from notifier.core.message import Content
 from notifier.core.routing import FALLBACK, PAUSED
 from notifier.core.worlds import SYNTHETIC
 from notifier.ground import database, metrics, partitions
+from notifier.ground.apart import AGAIN_AFTER, all_or_apart
 from notifier.ground.clock import now as clock_now
 from notifier.ground.config import current_settings
 from notifier.ground.database import transaction
@@ -43,7 +44,6 @@ from notifier.pipeline.planning.replacing import Place
 from notifier.pipeline.planning.routing import follow, read_already, rivals
 from notifier.pipeline.planning.show import Fate, Showing, left_out, show
 from notifier.pipeline.planning.store import Stored, announce
-from notifier.pipeline.upkeep.apart import AGAIN_AFTER, all_or_apart
 from notifier.providers import pausing
 from notifier.signals.pressing import give_way, has_pressing
 from notifier.signals.queueing import DOORBELL_GRACE, Doorbell
@@ -67,13 +67,13 @@ def ring_due() -> int:
     """
     until, moved = time.monotonic() + _TURN_S, 0
     while moved < BATCH and time.monotonic() < until:
-        gives_way, begun = has_pressing(), time.monotonic()
-        most = min(BESIDE_PRESSING if gives_way else BATCH, BATCH - moved)
-        ids = pacing.due(clock_now(), pacing.room(most))[:most]
+        begun = time.monotonic()
+        ids = pacing.due(clock_now(), pacing.room())[: BATCH - moved]
         db.session.close()
-        released = all_or_apart(ids, _release, _put_off) if ids else 0
-        moved += released
-        if released < most or not gives_way:
+        gives_way = len(ids) > BESIDE_PRESSING and has_pressing()
+        if ids:
+            moved += all_or_apart(ids[:BESIDE_PRESSING] if gives_way else ids, _release, _put_off)
+        if not gives_way:
             break
         give_way(begun)
     return moved

@@ -19,6 +19,7 @@ from notifier.core.digest import type_of
 from notifier.core.experiments import Wording
 from notifier.core.message import Content
 from notifier.core.reasons import DIGESTED
+from notifier.ground.apart import AGAIN_AFTER, all_or_apart
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import retried, transaction
 from notifier.ground.extensions import db
@@ -29,7 +30,6 @@ from notifier.people.person import Person
 from notifier.pipeline.planning.beforehand import SHOWN_BY_US, Beforehand
 from notifier.pipeline.planning.orders import Order, Target
 from notifier.pipeline.planning.store import Stored, announce, store
-from notifier.pipeline.upkeep.apart import AGAIN_AFTER, all_or_apart
 from notifier.pipeline.upkeep.digest_issues import Batch, Issue, group_of, issues_of, load
 from notifier.providers import accounts as providers
 from notifier.words.clean import web_address

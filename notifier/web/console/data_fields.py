@@ -11,6 +11,7 @@ from wtforms.form import BaseForm
 from wtforms.validators import Length
 
 from notifier.core.errors import Fault
+from notifier.queries.titles import spelled
 from notifier.web.forms import is_storable, read_json, read_object, said
 
 _LONG = 500  # characters, from which on a text gets several lines
@@ -121,13 +122,8 @@ def _said_of(rule: Mapping[str, Any], annotation: str) -> str:
     return words.strip() if isinstance(words, str) else ""
 
 
-def _spelled(name: str) -> str:
-    words = " ".join("URL" if word == "url" else word for word in name.split("_"))
-    return words[:1].upper() + words[1:]
-
-
 def _field(name: str, rule: Mapping[str, Any]) -> Field:
-    label = _said_of(rule, "title") or _spelled(name)
+    label = _said_of(rule, "title") or spelled(name)
     choices = rule.get("enum")
     if isinstance(choices, list) and all(isinstance(one, str) for one in choices):
         return _Choice(label, rule=rule, choices=["", *choices])

@@ -115,6 +115,13 @@ def test_while_urgent_work_is_done_a_release_is_of_few_at_a_time(app: APIFlask, 
     assert in_line("email.low") == count
 
 
+def test_who_has_nothing_to_release_asks_nobody_for_urgent_work(app: APIFlask) -> None:
+    """The scheduler looks four times a second, and mostly in vain."""
+    redis_store.client.config_resetstat()
+    assert due.ring_due() == 0
+    assert "cmdstat_exists" not in redis_store.client.info("commandstats")
+
+
 def test_the_oldest_of_a_kind_goes_first(app: APIFlask, notification: UUID) -> None:
     young = fall_due(notification, 3, "email", "low", now() - timedelta(minutes=1))
     old = fall_due(notification, 3, "email", "low", now() - timedelta(minutes=2))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from uuid import UUID
+from typing import TypeVar
 
 import redis
 
@@ -11,10 +11,11 @@ from notifier.ground.extensions import db
 
 AGAIN_AFTER = timedelta(minutes=10)  # a row that has a fault of ours: what is wrong may have been mended by then
 
+K = TypeVar("K")  # a row's key
 _OUTAGES = (*UNAVAILABLE, redis.RedisError)  # of all rows alike
 
 
-def all_or_apart(ids: Sequence[UUID], work: Callable[[Sequence[UUID]], int], put_off: Callable[[UUID], None]) -> int:
+def all_or_apart(ids: Sequence[K], work: Callable[[Sequence[K]], int], put_off: Callable[[K], None]) -> int:
     """→ what `work` returns for all of them; if it fails, for each half, until the rows that it fails for are alone and
     `put_off` is called for each, while its exception is handled. `work` commits, or changes nothing. An outage is
     raised.
