@@ -105,7 +105,7 @@ class Registry:
 
     def configure(self, accounts: Sequence[Account]) -> None:
         """Takes up the accounts of the database beside those of the environment. Those that have not changed keep their
-        connections.
+        connections. Raises BadSettings, which names those that cannot be used, once the others are.
         """
         self._accounts = accounts
         given = [
@@ -115,11 +115,13 @@ class Registry:
         ]
         built: dict[Account, Adapter] = {}
         real: dict[str, list[tuple[Account, Adapter]]] = {}
+        faults: list[str] = []
         for account in (*given, *(replace(a, options=_Options(a.options)) for a in accounts)):
             try:
                 adapter = self._built.get(account) or self._build(account)
             except (KeyError, ValueError) as error:
-                raise BadSettings(f"The provider {account.name} cannot be used: {error}") from None
+                faults.append(f"The provider {account.name} cannot be used: {error}")
+                continue
             built[account] = adapter
             real.setdefault(adapter.channel.name, []).append((account, adapter))
         dropped = [adapter for account, adapter in self._built.items() if account not in built]
@@ -128,6 +130,8 @@ class Registry:
         self._state()
         for adapter in dropped:
             adapter.close()
+        if faults:
+            raise BadSettings(*faults)
 
     def obey(self, flags: Mapping[str, int]) -> None:
         """The percentage of the users for whom a channel (`sms`) or an account (`sms:twilio`) is on, where it is not on

@@ -259,6 +259,15 @@ def test_an_account_that_cannot_be_used_is_named_and_not_quoted(broken: Account,
     assert "hunter2" not in str(refused.value)
 
 
+def test_an_account_that_cannot_be_used_takes_no_other_with_it(tmp_path: Path) -> None:
+    """Its adapter may be gone with an upgrade: a process that starts then must send by all the others."""
+    found = registry(tmp_path)
+    with pytest.raises(BadSettings) as refused:
+        found.configure([account("a", 2526), Account("x", "no-such", {}), Account("y", "fcm", {}), account("b", 2527)])
+    assert sorted(order(found)) == ["a", "b"]
+    assert [fault.split(" cannot")[0] for fault in refused.value.faults] == ["The provider x"]
+
+
 def test_browser_push_is_on_from_the_moment_its_key_is_made(tmp_path: Path) -> None:
     found = registry(tmp_path, **PRODUCTION)
     assert (found.is_on("webpush"), found.public_key("webpush")) == (False, None)
