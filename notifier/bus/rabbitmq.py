@@ -39,6 +39,21 @@ _quiet = logging.getLogger("pika")
 _quiet.addHandler(logging.NullHandler())
 _quiet.propagate = False
 
+# Of headers, with a size in bytes, that senders may give a value that Python has no room for. The library lets what it
+# raises then end the connection, and the message is given again: https://github.com/pika/pika/issues/1698
+_SIZES = {b"T": 8, b"d": 8, b"f": 4}
+_decode_value: Callable[[bytes, int], tuple[Any, int]] = pika.data.decode_value
+
+
+def _decoded(encoded: bytes, offset: int) -> tuple[Any, int]:
+    try:
+        return _decode_value(encoded, offset)
+    except (ValueError, OverflowError, OSError):
+        return None, offset + 1 + _SIZES[encoded[offset : offset + 1]]
+
+
+pika.data.decode_value = _decoded
+
 
 class RabbitSource:
     """A `Source`. When a connection is lost, RabbitMQ gives what was not acknowledged to the next consumer."""

@@ -5,6 +5,7 @@ message is taken again rather than lost, and its key (`core.bus_messages.Message
 """
 
 import importlib
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -15,6 +16,8 @@ from notifier.ground.clock import now
 from notifier.ground.config import NotReady
 
 MOST_BYTES = 16 * 1024 * 1024  # of a batch: beyond them it is not filled up
+# What is wrong quotes the message, and a control character that SQS refuses would hold up all behind it
+_NOT_PRINTABLE = re.compile(r"[^\x20-\x7e]")
 
 
 class Away(Exception):
@@ -84,12 +87,16 @@ def headers_of(letter: DeadLetter) -> dict[str, str]:
     """What goes with a dead letter: why, and where the message stood."""
     message = letter.message
     return {
-        "notifier-error": f"{letter.code}: {letter.detail}"[:1000].encode("ascii", "backslashreplace").decode(),
+        "notifier-error": _NOT_PRINTABLE.sub(_escape, f"{letter.code}: {letter.detail}"[:1000]),
         "notifier-topic": message.topic,
         "notifier-partition": message.partition,
         "notifier-offset": message.offset,
         "notifier-at": now().isoformat(timespec="milliseconds"),
     }
+
+
+def _escape(sign: re.Match[str]) -> str:
+    return sign[0].encode("unicode_escape").decode()
 
 
 def size_left_out(message: Message) -> dict[str, str]:

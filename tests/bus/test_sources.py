@@ -1,5 +1,6 @@
 """Each bus by a real broker: nothing is acknowledged unasked, and dead letters say where they come from."""
 
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from confluent_kafka import KafkaError
 
 from notifier.bus import kafka
 from notifier.bus.rabbitmq import RabbitSource
-from notifier.bus.source import Away, Source, at_ms, source_of
+from notifier.bus.source import Away, Source, at_ms, headers_of, source_of
 from notifier.core.bus_messages import DeadLetter, Message
 from notifier.ground.bus_urls import RabbitBus, parse_bus
 from notifier.ground.config import NotReady
@@ -74,6 +75,20 @@ def test_a_dead_letter_says_why_and_where_it_stood(broker: Broker, opened: Open)
     assert headers.pop("notifier-topic") == queue
     assert headers.pop("notifier-offset") == message.offset
     assert headers.get("notifier-partition", "") == message.partition
+
+
+@pytest.mark.parametrize(
+    ("detail", "said"),
+    [
+        ("“x”: \x00\n\t\x7fé", r"\u201cx\u201d: \x00\n\t\x7f\xe9"),
+        ("/\ud800", r"/\ud800"),  # half a character, as JSON may write it
+        ("a" * 2_000, "a" * 986),
+    ],
+)
+def test_what_is_wrong_with_a_message_is_said_in_printable_signs(detail: str, said: str) -> None:
+    """It quotes the message, and SQS takes no letter with a control character: the message would wait for ever."""
+    letter = DeadLetter(Message(b"", "q", "0", "1", "k", None), "a_broken_one", detail)
+    assert headers_of(letter)["notifier-error"] == f"a_broken_one: {said}"
 
 
 def test_a_queue_that_is_missing_is_said_in_a_sentence(broker: Broker, opened: Open) -> None:
@@ -146,6 +161,23 @@ def test_a_message_with_a_time_that_cannot_be_is_taken_without(time: int) -> Non
     assert [(one.body, one.at) for one in rabbit._came] == [(b"{}", None)]
     assert at_ms(time) is None
     assert at_ms(1_700_000_000_000) == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"T" + struct.pack(">Q", 1_700_000_000_000),  # milliseconds for seconds
+        b"T" + struct.pack(">q", -1),  # before 1970, as Java writes it
+        b"d" + struct.pack(">d", float("nan")),
+        b"f" + struct.pack(">f", float("inf")),
+    ],
+)
+def test_a_header_that_the_library_cannot_read_is_none(value: bytes) -> None:
+    """It would lose the connection, take the message again, and so on for ever."""
+    inner = b"\x01a" + value + b"\x01b" + b"S\x00\x00\x00\x01x"
+    table = b"\x01t" + b"F" + struct.pack(">I", len(inner)) + inner
+    read = pika.data.decode_table(struct.pack(">I", len(table)) + table, 0)
+    assert read == ({"t": {"a": None, "b": "x"}}, 4 + len(table))
 
 
 def test_an_error_of_kafka_takes_no_message_with_it() -> None:
