@@ -14,18 +14,28 @@ from bench.past import add_past
 from bench.sample import CROWD, KEY, PEOPLE
 from notifier.access import keys
 from notifier.ground.database import transaction
-from notifier.ground.extensions import db
+from notifier.ground.extensions import db, redis_store
 from notifier.models import Delivery
 from notifier.models.producer import SCOPES
+from notifier.pipeline.planning.pacing import MOST_IN_LINE
+from notifier.signals.queueing import queue
 
 MANY = 11_000  # more than a page looks at
+HELD_BACK = 3_000
+GO_ON = ("scheduler: ", "accept ", "claim, ")
 MOST = 1.2
 SPARE = 100  # steps
 
 # Counts everybody who is there: what it asks
 BY_DESIGN = {"audience: everybody", "scheduler: count_opens"}
-# Reads what has happened since; counts up to 5,000 that wait for one reason; and what has come due by now
-BOUNDED = {"scheduler: count_broadcast_hours", "scheduler: count_trends", "page: /admin/queues", "page: /metrics"}
+# Reads what has happened since; looks at the first thousand; counts up to 5,000 that wait for one reason; and what has come due by now
+BOUNDED = {
+    "scheduler: count_broadcast_hours",
+    "scheduler: count_trends",
+    "scheduler: prune_events",
+    "page: /admin/queues",
+    "page: /metrics",
+}
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True, scope="session")
 
@@ -47,6 +57,31 @@ def test_no_operation_looks_at_more_when_twice_as_much_is_stored(app: APIFlask) 
     grown = {name: (before[name], after[name]) for name in known if after[name] > before[name] * MOST + SPARE}
     assert set(grown) - BY_DESIGN - BOUNDED == set(), grown
     assert set(grown) >= {"audience: everybody"}  # it would have been seen
+
+
+@pytest.mark.slow
+def test_no_task_of_the_scheduler_and_no_submission_looks_at_more_when_twice_as_much_is_held_back(app: APIFlask) -> None:
+    """A broadcast's mails that have come due and wait for room in their queue. Lists look at 10,000 rows, and so at all
+    of these: they are left to the test above.
+    """
+    _forget_statistics()
+    keys.ensure_key(KEY, producer_name="Shop", scopes=SCOPES)
+    add_past(100)
+    rows.add_people(PEOPLE, CROWD)
+    rows.add_dead_letters(DEAD, prefix=PEOPLE, users=CROWD)
+    rows.add_inbox(ITEMS, UNREAD, prefix=READER)
+    known = {name: work for name, work in operations(Caller(app)).items() if name.startswith(GO_ON)}
+    full = queue("email.low").key
+    found = []
+    with Meter() as meter:
+        for _ in range(2):
+            rows.fall_due("email", "low", HELD_BACK, prefix=PEOPLE, users=CROWD)
+            redis_store.client.rpush(full, *(f"dlv_{n}" for n in range(MOST_IN_LINE)))
+            found.append(_steps(meter, known))
+            redis_store.client.delete(full)
+    before, after = found
+    grown = {name: (before[name], after[name]) for name in known if after[name] > before[name] * MOST + SPARE}
+    assert set(grown) - BY_DESIGN - BOUNDED == set(), grown
 
 
 def _forget_statistics() -> None:

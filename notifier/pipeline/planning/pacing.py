@@ -27,8 +27,6 @@ MOST_IN_LINE = 5_000  # jobs in one queue: more than workers take between two lo
 Lane = tuple[str, str]  # channel, priority
 
 _delivery = Delivery.__table__.c
-# Spelled out, so that SQLite too sees that the index of waiting ones serves.
-_IS_WAITING: sa.ColumnElement[bool] = _delivery.status == sa.literal_column(f"'{lifecycle.WAITING}'")
 
 
 def room() -> dict[Lane, int]:
@@ -87,19 +85,22 @@ _BY_LANE = sa.text(
 
 
 @cache
-def _first_of_each_lane() -> sa.Select[tuple[UUID]]:
-    """For SQLite."""
-    lanes = []
-    for rank, priority in enumerate(PRIORITIES):
-        for channel in channels.CHANNELS:
-            first = (
-                sa.select(_delivery.id, sa.literal_column(str(rank)).label("rank"), _delivery.wake_at)
-                .where(_IS_WAITING, _delivery.channel == channel, _delivery.priority == priority)
-                .where(_delivery.wake_at <= sa.bindparam("now", type_=_delivery.wake_at.type))
-                .order_by(_delivery.wake_at)
-                .limit(sa.bindparam(f"{channel}_{priority}", type_=sa.Integer))
-                .subquery()
-            )
-            lanes.append(sa.select(first))
-    found = sa.union_all(*lanes).subquery()
-    return sa.select(found.c.id).order_by(found.c.rank, found.c.wake_at).limit(BATCH)
+def _first_of_each_lane() -> sa.TextualSelect:
+    """For SQLite. Without being told, it takes the index by status, and reads all that have come due for each lane."""
+    lanes = [
+        f"""
+        SELECT * FROM (
+            SELECT id, {rank} AS rank, wake_at
+            FROM delivery INDEXED BY ix_delivery_waiting
+            WHERE status = '{lifecycle.WAITING}'
+                AND channel = '{channel}' AND priority = '{priority}' AND wake_at <= :now
+            ORDER BY wake_at
+            LIMIT :{channel}_{priority}
+        )
+        """
+        for rank, priority in enumerate(PRIORITIES)
+        for channel in channels.CHANNELS
+    ]
+    statement = f"{'UNION ALL'.join(lanes)} ORDER BY rank, wake_at LIMIT {BATCH}"
+    now = sa.bindparam("now", type_=_delivery.wake_at.type)
+    return sa.text(statement).bindparams(now).columns(sa.column("id", sa.Uuid))
