@@ -23,6 +23,7 @@ SCHEMA = pa.schema(
             {
                 "notification": _TEXT,
                 "submission": _TEXT,
+                "broadcast": _TEXT,
                 "user": _TEXT,
                 "test": pa.bool_(),
                 "notification_type": _TEXT,

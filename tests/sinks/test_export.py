@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
 
+from notifier.core.events import BROADCAST_FINISHED
 from notifier.ground.clock import now
 from notifier.ground.config import ROOT
 from notifier.ground.database import transaction
@@ -64,6 +65,7 @@ WHOLE_EVENT = {
     "reason": "cancelled",
     "code": "550",
 }
+OF_BROADCAST = {"kind": BROADCAST_FINISHED, "producer_id": new_id(), "submission_id": new_id()}
 
 
 # ---- which events ---------------------------------------------------------------------------------------------------
@@ -113,26 +115,33 @@ def test_pages_join_and_gaps_between_positions_do_not_matter(monkeypatch: pytest
 def test_both_formats_hold_what_the_api_shows(run: Run, tmp_path: Path) -> None:
     told(DAY, **WHOLE_EVENT)
     told(DAY + timedelta(milliseconds=7))
+    told(DAY + timedelta(milliseconds=9), **OF_BROADCAST)
     shown = shown_events.shown(events.read(0, 10).rows)
     for form in ("ndjson", "parquet"):
         done = run("--since", "2026-11-20", "--format", form, str(tmp_path / form))
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "2 events.\n")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "3 events.\n")
     assert [json.loads(line) for line in (tmp_path / "ndjson").read_text().splitlines()] == shown
     rows = pq.read_table(tmp_path / "parquet").to_pylist()
     for row in rows:
         row["timestamp"] = row["timestamp"].isoformat(timespec="milliseconds").replace("+00:00", "Z")
         if row["data"]["delivery"] == dict.fromkeys(row["data"]["delivery"] or {}):
             row["data"]["delivery"] = None
+        if row["data"]["broadcast"] is None:
+            del row["data"]["broadcast"]
     assert rows == shown
 
 
 @pytest.mark.usefixtures("app")
 def test_parquet_has_a_column_for_everything_that_the_api_shows() -> None:
     told(DAY, **WHOLE_EVENT)
-    [event] = shown_events.shown(events.read(0, 10).rows)
-    assert fields(SCHEMA) == [*event]
-    assert fields(SCHEMA.field("data").type) == [*event["data"]]
-    assert fields(SCHEMA.field("data").type.field("delivery").type) == [*event["data"]["delivery"]]
+    told(DAY, **OF_BROADCAST)
+    found = shown_events.shown(events.read(0, 10).rows)
+    columns = fields(SCHEMA.field("data").type)
+    for event in found:
+        assert fields(SCHEMA) == [*event]
+        assert [name for name in columns if name in event["data"]] == [*event["data"]]
+    assert set(columns) == {name for event in found for name in event["data"]}
+    assert fields(SCHEMA.field("data").type.field("delivery").type) == [*found[0]["data"]["delivery"]]
 
 
 def fields(of: Any) -> list[str]:
