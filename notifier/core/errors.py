@@ -62,11 +62,16 @@ class Retryable(DeliveryError):
 
 
 class RateLimited(DeliveryError):
-    """The provider asks us to slow down. Uses up no attempt. `retry_after` is in seconds."""
+    """The provider asks us to slow down. Uses up no attempt. `retry_after` is in seconds. `is_of_recipient`: of what
+    this one gets; everybody else may be sent to.
+    """
 
-    def __init__(self, message: str, *, code: str = "", retry_after: float = 1.0) -> None:
+    def __init__(
+        self, message: str, *, code: str = "", retry_after: float = 1.0, is_of_recipient: bool = False
+    ) -> None:
         super().__init__(message, code=code)
         self.retry_after = retry_after
+        self.is_of_recipient = is_of_recipient
 
 
 class Permanent(DeliveryError):

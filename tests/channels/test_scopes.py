@@ -7,6 +7,8 @@ from urllib.parse import SplitResult
 import pytest
 
 from notifier.channels.adapters.email_smtp import EmailSmtp
+from notifier.channels.adapters.slack import Slack
+from notifier.channels.adapters.telegram import Telegram
 from notifier.channels.adapters.webhook_standard import StandardWebhook
 from notifier.channels.contract import Adapter
 from notifier.channels.wire.http import Http
@@ -31,6 +33,8 @@ SCOPES: list[tuple[type[Adapter], str, str]] = [
     (StandardWebhook, "https://[2001:db8::1]:444/", "webhook:2001:db8::1:444"),
     (Teams, "https://hooks.test/services/T1/B1/secret", "teams:hooks.test:443/T1"),
     (Teams, "https://hooks.test/services/T2/B9/secret", "teams:hooks.test:443/T2"),
+    (Slack, "C012AB3CD", "slack"),  # of chats, the services slow down one at a time
+    (Telegram, "123456789", "telegram"),
 ]
 
 

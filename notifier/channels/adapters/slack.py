@@ -133,6 +133,10 @@ class Slack(Adapter):
         team = _TEAM.match(url.path)
         return f"/{team[1]}" if team else ""
 
+    def receiver(self, to: Recipient) -> str:
+        """A bot, too, is slowed down for one channel at a time: https://docs.slack.dev/apis/web-api/rate-limits"""
+        return self.address_alone(to)
+
     def preview(self, message: Message, to: Recipient) -> dict[str, Any]:
         return {**super().preview(message, to), "payload": _payload(message)}
 

@@ -84,6 +84,12 @@ class Telegram(Adapter):
         answer = self._call(message, to.address)
         return Receipt("sent", provider_message_id=f"{answer['result']['chat']['id']}:{answer['result']['message_id']}")
 
+    def receiver(self, to: Recipient) -> str:
+        """Telegram slows down one chat, for hours if need be; `per_second` keeps to the limit of the bot:
+        https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this
+        """
+        return self.address_alone(to)
+
     def _call(self, message: Message, chat_id: str) -> dict[str, Any]:
         token = self.options.get("TELEGRAM_BOT_TOKEN", "")
         if not _TOKEN.fullmatch(token):

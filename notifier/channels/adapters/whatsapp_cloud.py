@@ -49,7 +49,6 @@ _CODES: dict[str | int, Family] = {
     80007: RateLimited,
     130429: RateLimited,
     131048: RateLimited,
-    131056: RateLimited,  # too many to this person
     0: Misconfigured,
     3: Misconfigured,
     10: Misconfigured,
@@ -66,6 +65,7 @@ _CODES: dict[str | int, Family] = {
     131057: Retryable,
     **dict.fromkeys(range(200, 300), Misconfigured),  # permissions
 }
+_TOO_MANY_TO_ONE, _BETWEEN_TWO_S = 131056, 6.0  # one message to the same person in six seconds
 _STATUSES: dict[int, Family] = {**STATUSES, 500: AMBIGUOUS, 502: AMBIGUOUS}
 _KINDS: dict[str, Kind] = {"sent": "sent", "delivered": "delivered", "read": "opened", "failed": "failed"}
 _VERSION = re.compile(r"v\d{1,3}\.\d{1,2}")
@@ -167,8 +167,10 @@ class WhatsAppCloud(Adapter):
 
 def _meant(code: object, response: Response) -> DeliveryError | None:
     known = code if isinstance(code, int) else None
-    told = 6.0 if known == 131056 else None  # one to the same person in six seconds
-    return explain_code(known, response, _CODES, _STATUSES, retry_after=told)
+    if known == _TOO_MANY_TO_ONE:
+        said = f"the provider answered {known}"
+        return RateLimited(said, code=str(known), retry_after=_BETWEEN_TWO_S, is_of_recipient=True)
+    return explain_code(known, response, _CODES, _STATUSES)
 
 
 def _is_sent(answer: dict[str, Any]) -> bool:

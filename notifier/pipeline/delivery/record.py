@@ -116,6 +116,8 @@ def _tallies(tasks: Sequence[Task]) -> dict[str, Tally]:
                 latest.error and latest.error.code in ("template_error", "internal_error")
             ):
                 continue
+            if isinstance(latest.error, RateLimited) and latest.error.is_of_recipient:
+                continue  # the delivery waits, and nobody else does
             # Of whom it counts: not of others who are served by the same host
             if isinstance(latest.error, RateLimited):
                 slowed = tallies.setdefault(latest.adapter.receiver(task.recipient), Tally())

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,15 +12,23 @@ from apiflask import APIFlask
 
 from notifier.access import accounts
 from notifier.channels import serving
+from notifier.channels.adapters.whatsapp_cloud import WhatsAppCloud
+from notifier.channels.wire.http import Http
+from notifier.core.errors import RateLimited
+from notifier.core.message import Recipient
 from notifier.core.submission import InlineRecipient
+from notifier.ground.clock import now
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.models import Address, Attempt, Delivery, InboxItem, Notification, Suppression
 from notifier.people import addresses, profiles
+from notifier.pipeline.delivery import record as recording
 from notifier.pipeline.delivery.deliver import begin, deliver, send
 from notifier.pipeline.delivery.record import record
+from notifier.pipeline.delivery.task import Try
 from notifier.pipeline.upkeep import due
 from notifier.providers import health
+from notifier.providers.health import Tally
 from notifier.signals.queueing import queue
 from tests.pipeline.upkeep.test_due import wake
 from tests.running import free_port
@@ -330,6 +339,16 @@ def test_one_refusal_that_may_be_about_us_pauses_nobody_and_many_do(
     submit(*to(health.LEAST_CALLS, "q"), channels=("email",))
     deliver_queued()
     assert health.states() == {"main": "open"}
+
+
+@pytest.mark.parametrize(
+    ("is_of_recipient", "slowed"), [(False, {"whatsapp_cloud": Tally(blocked_ms=6_000)}), (True, {})]
+)
+def test_a_person_who_gets_too_much_slows_down_nobody_else(is_of_recipient: bool, slowed: dict[str, Tally]) -> None:
+    latest = Try(1, WhatsAppCloud({}, Http()), now())
+    latest.error = RateLimited("no", retry_after=6.0, is_of_recipient=is_of_recipient)
+    task = SimpleNamespace(recipient=Recipient("+4915112345678"), tries=[latest])
+    assert recording._tallies([task]) == slowed  # type: ignore[list-item]
 
 
 def test_more_than_a_provider_takes_a_second_waits(
