@@ -20,6 +20,19 @@ def cut(text: str, longest: int | None, ellipsis: str = "…") -> str:
     return (kept.rstrip() + ellipsis)[:longest]
 
 
+def cut_to_units(text: str, longest: int) -> str:
+    """`cut`, where the receiver counts units of UTF-16: of most emoji each character has two."""
+    most = longest
+    while (over := units(cut(text, most)) - longest) > 0:
+        most -= (over + 1) // 2
+    return cut(text, most)
+
+
+def units(text: str) -> int:
+    """Of UTF-16."""
+    return len(text.encode("utf-16-le", "replace")) // 2
+
+
 def whole(text: str, end: int) -> int:
     """The last place up to `end` where no character that people see is cut in two: not before an accent, not within an
     emoji of several code points, not within a flag.

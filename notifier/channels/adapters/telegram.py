@@ -9,9 +9,10 @@ from notifier.channels.wire.answers import AMBIGUOUS, STATUSES, Family, Response
 from notifier.channels.wire.chat import link
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, RateLimited
 from notifier.core.message import Message, Receipt, Recipient
-from notifier.core.shortening import cut
+from notifier.core.shortening import cut, cut_to_units, units
 
-_LONGEST_TITLE, _LONGEST_BODY = 256, 3_500  # 4,096 with title and link
+_LONGEST_TITLE, _LONGEST_BODY = 256, 3_500
+_LONGEST = 4_096  # units of UTF-16, the tags not counted
 _TOKEN = re.compile(r"\d+:[\w-]+")
 
 # Telegram has no codes: its very sentences, and a word for each. All say that nothing can be sent to this chat.
@@ -141,10 +142,13 @@ def _parameters(response: Response) -> dict[str, Any]:
 
 def _payload(message: Message, chat_id: str) -> dict[str, Any]:
     content, action = message.content, link(message.content)
-    parts = [f"<b>{escape(cut(content.title, _LONGEST_TITLE))}</b>" if content.title.strip() else ""]
-    parts.append(escape(cut(content.body, _LONGEST_BODY)))
-    if action:
-        parts.append(f'<a href="{escape(action[1])}">{escape(cut(action[0], _LONGEST_TITLE))}</a>')
+    title, label = cut(content.title.strip(), _LONGEST_TITLE), cut(action[0], _LONGEST_TITLE) if action else ""
+    room = _LONGEST - units(f"{title}\n\n\n\n{label}")
+    parts = [
+        f"<b>{escape(title)}</b>" if title else "",
+        escape(cut_to_units(cut(content.body, _LONGEST_BODY), room)),
+        f'<a href="{escape(action[1])}">{escape(label)}</a>' if action else "",
+    ]
     text = "\n\n".join(part for part in parts if part.strip())
     return {
         "chat_id": chat_id,

@@ -4,6 +4,8 @@ The shapes are those of the services' documents, named in the adapters.
 """
 
 import json
+import re
+from html import unescape
 from typing import Any
 
 import pytest
@@ -151,6 +153,16 @@ def test_what_has_no_room_is_left_out(body: str, http: Http, sink: Any, make_mes
     shown = [embed["title"], embed["description"], embed["footer"]["text"]]
     shown += [text for fact in embed.get("fields", ()) for text in (fact["name"], fact["value"])]
     assert sum(map(len, shown)) <= 6000
+
+
+@pytest.mark.parametrize("sign", ["a", "ö", "中", "😀", "<", "👩‍👩‍👧"])
+def test_telegram_counts_units_of_utf_16_without_the_tags(sign: str, http: Http, make_message: Any) -> None:
+    content = Content(sign * 256, sign * 3_500, action_label=sign * 256, action_url="https://shop.test/")
+    text = Telegram({}, http).preview(make_message(content=content), Recipient("1"))["payload"]["text"]
+    shown = unescape(re.sub("<[^>]*>", "", text))
+    assert 3_000 < len(shown.encode("utf-16-le")) // 2 <= 4_096
+    assert [part.strip("…") != "" for part in shown.split("\n\n")] == [True, True, True]
+    assert (len(sign) == 1 and sign < "😀") == (sign * 3_500 in shown)
 
 
 def test_slacks_bot_writes_to_a_person_and_names_the_delivery(http: Http, sink: Any, make_message: Any) -> None:
