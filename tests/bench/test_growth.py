@@ -28,7 +28,8 @@ SPARE = 100  # steps
 
 # Counts everybody who is there: what it asks
 BY_DESIGN = {"audience: everybody", "scheduler: count_opens"}
-# Reads what has happened since; looks at the first thousand; counts up to 5,000 that wait for one reason; and what has come due by now
+# Reads what has happened since; looks at the first thousand; counts up to 5,000 that wait for one reason; and what has
+# come due by now
 BOUNDED = {
     "scheduler: count_broadcast_hours",
     "scheduler: count_trends",
@@ -60,7 +61,9 @@ def test_no_operation_looks_at_more_when_twice_as_much_is_stored(app: APIFlask) 
 
 
 @pytest.mark.slow
-def test_no_task_of_the_scheduler_and_no_submission_looks_at_more_when_twice_as_much_is_held_back(app: APIFlask) -> None:
+def test_no_task_of_the_scheduler_and_no_submission_looks_at_more_when_twice_as_much_is_held_back(
+    app: APIFlask,
+) -> None:
     """A broadcast's mails that have come due and wait for room in their queue. Lists look at 10,000 rows, and so at all
     of these: they are left to the test above.
     """
