@@ -24,6 +24,7 @@ _A_CALL = 10  # messages, as Amazon allows
 _CALLS = 10  # at once
 _PARTS_OF_IDLE = 4  # how often within `idle` they are hidden again
 _LARGEST_LETTER = 900_000  # of 1 MiB, headers included
+_NO_ROOM = {"sqs_InvalidParameterValue", "sqs_InvalidParameterValueException"}  # a queue may take less than Amazon
 _LAG_KEPT_S = 10.0
 _MISSING = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
 
@@ -152,21 +153,29 @@ class SqsSource:
     def bury(self, letters: Sequence[DeadLetter]) -> None:
         self._opened()
         for letter in letters:
-            body, headers = letter.message.body.decode(), headers_of(letter)
-            if len(letter.message.body) > _LARGEST_LETTER:
-                body, headers = "{}", headers | size_left_out(letter.message)
-            attributes = {
+            is_whole = len(letter.message.body) <= _LARGEST_LETTER
+            try:
+                self._send(letter, with_body=is_whole)
+            except Away as error:
+                if not is_whole or error.code not in _NO_ROOM:
+                    raise
+                self._send(letter, with_body=False)
+
+    def _send(self, letter: DeadLetter, *, with_body: bool) -> None:
+        message = letter.message
+        body, headers = message.body.decode(), headers_of(letter)
+        if not with_body:
+            body, headers = "{}", headers | size_left_out(message)
+        place = {"MessageGroupId": message.partition or "notifier", "MessageDeduplicationId": message.offset}
+        self._ask(
+            "send_message",
+            QueueUrl=self._urls["dead"],
+            MessageBody=body,
+            MessageAttributes={
                 name: {"DataType": "String", "StringValue": value} for name, value in headers.items() if value
-            }
-            message = letter.message
-            place = {"MessageGroupId": message.partition or "notifier", "MessageDeduplicationId": message.offset}
-            self._ask(
-                "send_message",
-                QueueUrl=self._urls["dead"],
-                MessageBody=body,
-                MessageAttributes=attributes,
-                **(place if self._target.is_fifo else {}),
-            )
+            },
+            **(place if self._target.is_fifo else {}),
+        )
 
     def acknowledge(self, messages: Sequence[Message]) -> None:
         self._opened()

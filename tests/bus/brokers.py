@@ -203,8 +203,8 @@ class Sqs:
     def _address(self, queue: str) -> str:
         return f"{self.endpoint}/123456789012/{queue}"
 
-    def make(self, queue: str) -> None:
-        self._client().create_queue(QueueName=queue)
+    def make(self, queue: str, **attributes: str) -> None:
+        self._client().create_queue(QueueName=queue, Attributes=attributes)
 
     def send(self, queue: str, bodies: Sequence[bytes]) -> None:
         self.make(queue)

@@ -16,7 +16,7 @@ from notifier.bus.source import Away, Source, at_ms, headers_of, source_of
 from notifier.core.bus_messages import DeadLetter, Message
 from notifier.ground.bus_urls import RabbitBus, parse_bus
 from notifier.ground.config import NotReady
-from tests.bus.brokers import Broker, Kafka, Rabbit, Streams, new_queue, order
+from tests.bus.brokers import Broker, Kafka, Rabbit, Sqs, Streams, new_queue, order
 from tests.running import eventually, free_port
 
 Open = Callable[[str], Source]
@@ -223,6 +223,25 @@ def test_a_message_of_20_mb_goes_to_the_dead_letters(kafka_broker: Kafka, opened
     source.bury([DeadLetter(message, "body_too_large", "")])
     [letter] = kafka_broker.letters(queue)
     assert letter.headers["notifier-offset"] == message.offset
+
+
+# ---- Amazon SQS -----------------------------------------------------------------------------------------------------
+
+
+def test_a_letter_that_its_queue_has_no_room_for_goes_without_its_body(
+    sqs_broker: Sqs, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each queue has a limit of its own, and a letter that is refused holds up all messages behind it."""
+    for name, value in sqs_broker.environment.items():
+        monkeypatch.setenv(name, value)
+    queue = new_queue()
+    sqs_broker.make(f"{queue}-dead", MaximumMessageSize="1024")
+    sqs_broker.send(queue, [b"x" * 2_000])
+    source = opened(sqs_broker.url(queue))
+    [message] = taken(source, 1)
+    source.bury([DeadLetter(message, "malformed_json", "no")])
+    [letter] = sqs_broker.letters(queue)
+    assert (letter.body, letter.headers["notifier-body"]) == (b"{}", "left out: 2000 bytes")
 
 
 # ---- RabbitMQ -------------------------------------------------------------------------------------------------------
