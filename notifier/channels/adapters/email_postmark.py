@@ -44,6 +44,7 @@ _CODES: dict[str | int, Family] = {
     429: RateLimited,
     1235: Misconfigured,  # no such stream
 }
+_STATUSES: dict[int, Family] = {**STATUSES, 404: Misconfigured, **dict.fromkeys((500, 502, 503), AMBIGUOUS)}
 # How the sentence of a 300 begins that is about the recipient
 _BAD_RECIPIENT = ("Invalid 'To'", "Error parsing 'To'")
 
@@ -134,7 +135,7 @@ class Postmark(MailAdapter):
             return not_understood(response)
         if code == 300 and str(told.get("Message")).startswith(_BAD_RECIPIENT):
             return InvalidRecipient("the provider answered 300: no address", code="300")
-        return explain_code(code, response, _CODES, {**STATUSES, 404: Misconfigured, 500: AMBIGUOUS, 503: AMBIGUOUS})
+        return explain_code(code, response, _CODES, _STATUSES)
 
     def read_receipts(self, request: HookRequest) -> Sequence[Event]:
         """Postmark signs nothing: a secret that only it and we know stands in the call."""

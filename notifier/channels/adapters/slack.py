@@ -14,7 +14,7 @@ from urllib.parse import SplitResult
 
 from notifier.channels.contract import Adapter, Setting
 from notifier.channels.table import SLACK
-from notifier.channels.wire.answers import AMBIGUOUS, Family, Response, explain_code, not_understood
+from notifier.channels.wire.answers import AMBIGUOUS, STATUSES, Family, Response, explain_code, not_understood
 from notifier.channels.wire.chat import STATUSES_OF_A_HOOK, image, link
 from notifier.channels.wire.http import bearer
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, RateLimited
@@ -141,7 +141,7 @@ class Slack(Adapter):
         return {**super().preview(message, to), "payload": _payload(message)}
 
 
-_API_STATUSES: dict[int, Family] = {401: Misconfigured, 403: Misconfigured, 429: RateLimited, 500: AMBIGUOUS}
+_API_STATUSES: dict[int, Family] = {**STATUSES, 500: AMBIGUOUS, 502: AMBIGUOUS}
 
 
 def explain_hook(response: Response) -> DeliveryError | None:

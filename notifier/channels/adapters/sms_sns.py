@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from notifier.channels.contract import Adapter, Setting
 from notifier.channels.table import SMS
 from notifier.channels.wire import amazon
-from notifier.channels.wire.answers import STATUSES, Family, Response, explain_code, not_understood
+from notifier.channels.wire.answers import AMBIGUOUS, STATUSES, Family, Response, explain_code, not_understood
 from notifier.channels.wire.http import Http
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, OptedOut, Permanent, RateLimited
 from notifier.core.message import Message, Receipt, Recipient
@@ -25,6 +25,8 @@ _PROMOTIONAL = {"marketing", "social"}
 
 _CODES: dict[str | int, Family] = {
     **amazon.CODES,
+    "InternalError": AMBIGUOUS,
+    "InternalFailure": AMBIGUOUS,
     "Throttled": RateLimited,
     "KMSThrottling": RateLimited,
     "InvalidParameter": Permanent,
@@ -41,6 +43,7 @@ _CODES: dict[str | int, Family] = {
     "KMSNotFound": Misconfigured,
     "KMSOptInRequired": Misconfigured,
 }
+_STATUSES: dict[int, Family] = {**STATUSES, 404: Misconfigured, 500: AMBIGUOUS, 502: AMBIGUOUS}
 # The same code for every parameter: its sentence alone says which.
 _OF_THE_NUMBER = re.compile(rb"<Message>Invalid parameter: PhoneNumber\b")
 
@@ -103,7 +106,7 @@ class Sns(Adapter):
     def explain(self, response: Response) -> DeliveryError | None:
         if response.is_success:
             return None if _MESSAGE_ID.search(response.body) else not_understood(response)
-        error = explain_code(amazon.code_of(response), response, _CODES, {**STATUSES, 404: Misconfigured})
+        error = explain_code(amazon.code_of(response), response, _CODES, _STATUSES)
         if isinstance(error, Permanent) and _OF_THE_NUMBER.search(response.body):
             return InvalidRecipient("Amazon takes this for no number", code=error.code)
         return error

@@ -345,8 +345,12 @@ BOTS = [
     (429, {"ok": False, "error": "ratelimited"}, (RateLimited, "ratelimited", False)),
     (200, {}, (Retryable, "not_understood", True)),
     (200, {"ok": "yes"}, (Retryable, "not_understood", True)),
+    (401, {}, (Misconfigured, "http_401", False)),
     (404, {}, (Permanent, "http_404", False)),
+    (408, {}, (Retryable, "http_408", False)),
     (500, {}, (Retryable, "http_500", True)),
+    (502, {}, (Retryable, "http_502", True)),
+    (503, {}, (Retryable, "http_503", False)),
 ]
 
 

@@ -124,6 +124,7 @@ def answer(code: Any, message: str = "x") -> bytes:
         (429, {}, answer(429), RateLimited, "429", 5),
         (429, {"Retry-After": "7"}, b"", RateLimited, "http_429", 7),
         (500, {}, b"", Retryable, "http_500", True),
+        (502, {}, b"<html>", Retryable, "http_502", True),
         (503, {}, answer(100), Retryable, "100", False),
         (503, {}, b"", Retryable, "http_503", True),
         (503, {"Retry-After": "20"}, b"", RateLimited, "http_503", 20),

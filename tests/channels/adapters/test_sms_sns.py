@@ -141,11 +141,15 @@ def test_each_answer_means_one_thing(
     with pytest.raises(DeliveryError) as caught:
         make().send(make_message(), TO)
     assert (type(caught.value), caught.value.code, KEYS[1] in str(caught.value)) == (family, code, False)
+    assert getattr(caught.value, "ambiguous", False) == (code == "InternalError")  # nobody knows how far it came
 
 
 @pytest.mark.parametrize(
     ("status", "family"),
-    [(401, Misconfigured), (404, Misconfigured), (429, RateLimited), (400, Permanent), (502, Retryable)],
+    [
+        *((401, Misconfigured), (404, Misconfigured), (429, RateLimited), (400, Permanent)),
+        *((500, Retryable), (502, Retryable), (503, Retryable)),
+    ],
 )
 def test_an_answer_that_is_not_amazons_is_judged_by_its_status(
     status: int, family: type[DeliveryError], make: Any, sink: Any, make_message: Any
@@ -154,6 +158,7 @@ def test_an_answer_that_is_not_amazons_is_judged_by_its_status(
     with pytest.raises(DeliveryError) as caught:
         make().send(make_message(), TO)
     assert (type(caught.value), caught.value.code) == (family, f"http_{status}")
+    assert getattr(caught.value, "ambiguous", False) == (status in (500, 502))
 
 
 @pytest.mark.parametrize(
