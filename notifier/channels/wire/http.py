@@ -13,6 +13,7 @@ import re
 import socket
 import ssl
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -41,6 +42,7 @@ SETS_OF_LISTS = 50  # of webhook targets, whose connections are kept open
 HOSTS = 200  # whose connections are kept open
 CONNECTIONS_A_HOST = 200  # as many as one channel may have in flight
 ADDRESSES_TRIED = 3
+LONGEST_IDLE_S = 60.0  # of a kept connection; routers forget one after some minutes, without a word
 
 Resolve = Callable[[str, int], Sequence[tuple[str, int]]]
 
@@ -312,11 +314,14 @@ class _Checked:
 
     is_encrypted = False
     response_class: Any
+    sock: Any
     _unsent: list[bytes] | None = None  # of the request that is being written
+    _used_at = 0.0
 
     def __init__(self, *args: Any, dialler: _Dialler, total_s: float, **options: Any) -> None:
         super().__init__(*args, **options)
         self.dialler = dialler
+        self.total_s = total_s
         self.response_class = partial(TimedResponse, total_s=total_s)
 
     def _new_conn(self: Any) -> socket.socket:
@@ -336,7 +341,18 @@ class _Checked:
             super().request(*args, **options)  # type: ignore[misc]
         finally:
             self._unsent = None
+        if self.sock is None:
+            self.connect()
+        # urllib3 goes by the time for connecting, in which a busy receiver may not read what is long
+        self.sock.settimeout(self.total_s)
         self.send(b"".join(unsent))
+        self._used_at = time.monotonic()
+
+    @property
+    def is_connected(self) -> bool:
+        """What goes into a forgotten one may have arrived, as far as anybody knows."""
+        is_fresh = time.monotonic() - self._used_at < LONGEST_IDLE_S
+        return is_fresh and super().is_connected  # type: ignore[misc]
 
     def send(self, data: Any) -> None:
         if self._unsent is None:

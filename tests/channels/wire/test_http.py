@@ -5,12 +5,14 @@ import json
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
 
+from notifier.channels.wire import http as http_of_ours
 from notifier.channels.wire.answers import (
     AMBIGUOUS,
     STATUSES,
@@ -27,6 +29,7 @@ from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured,
 from notifier.core.reasons import NOT_LISTED
 from notifier.ground.target_lists import INSTALLATION, PRODUCER, TargetList
 
+LARGE = 32_000_000  # bytes: more than a system takes before anybody has read
 LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
 
 REFUSED = [
@@ -334,6 +337,29 @@ def test_head_and_body_arrive_in_one_packet(make_http: MakeHttp) -> None:
     assert first[0].endswith(b"\r\n\r\nthe body")
 
 
+def test_a_receiver_may_be_slow_to_read_what_is_long(make_http: MakeHttp) -> None:
+    """It has as long as for its answer: a batch of events that is given up is sent anew, and given up again."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        came: list[int] = []
+
+        def read_late() -> None:
+            connection, _ = server.accept()
+            with connection:
+                time.sleep(0.5)
+                left = LARGE
+                while left > 0 and (part := connection.recv(1 << 20)):
+                    left -= len(part)
+                came.append(left)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+        receiver = threading.Thread(target=read_late)
+        receiver.start()
+        http = make_http(connect_s=0.2)
+        http.post(f"http://127.0.0.1:{server.getsockname()[1]}/", b"x" * LARGE, {})
+        receiver.join()
+    assert came[0] <= 0
+
+
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_large_bodies_arrive_whole_over_one_connection(
     make_http: MakeHttp, sink: Any, secure_sink: Any, scheme: str
@@ -345,6 +371,19 @@ def test_large_bodies_arrive_whole_over_one_connection(
         http.post(f"{scheme}://shop.test/hook", body, {})
     assert [request.body for request in receiver.requests] == bodies
     assert len({request.connection for request in receiver.requests}) == 1
+
+
+def test_a_connection_that_was_idle_for_long_is_not_used_again(
+    make_http: MakeHttp, sink: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A router may have forgotten it, and then nobody would know whether the message has arrived."""
+    http, url = make_http(), f"http://127.0.0.1:{sink.port}/"
+    post(http, url)
+    post(http, url)
+    monkeypatch.setattr(http_of_ours, "LONGEST_IDLE_S", 0.0)
+    post(http, url)
+    first, second, third = [request.connection for request in sink.requests]
+    assert first == second != third
 
 
 def test_json_and_forms_arrive_as_they_were_given(make_http: MakeHttp, sink: Any) -> None:
