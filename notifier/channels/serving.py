@@ -171,15 +171,18 @@ class Registry:
         only: str | None = None,
         platform: str | None = None,
     ) -> list[Adapter]:
-        """The accounts that may send a delivery, in the order to try them. None: the channel is off, or in-app, which
-        no account sends; or none of them serves the platform of the device. An address of None asks for all.
+        """The accounts that may send a delivery, in the order to try them. None: the channel is off, in-app, which
+        no account sends, or gone; or none of them serves the platform of the device. An address of None asks for all.
 
         `user_id`: without the accounts whose flag is not on for that person. `only`: this account and no other,
         whatever its flag, be it a test (none of a key's: the product alone says so).
         """
-        if (is_test and only is None) or magic_word(CHANNELS[channel], address):
+        known = CHANNELS.get(channel)
+        if known is None:
+            return []
+        if (is_test and only is None) or magic_word(known, address):
             return [self._sandbox[channel]]
-        if CHANNELS[channel].address is None:
+        if known.address is None:
             return []
         serving = self._real.get(channel)
         if serving and address is not None:

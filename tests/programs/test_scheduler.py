@@ -99,6 +99,7 @@ def test_every_periodic_work_has_its_task() -> None:
         "keep_partitions",
         "prune_calls",
         "ring_due",
+        "expire_gone",
         "let_out",
         "close_digests",
         "submit_scheduled",

@@ -20,7 +20,7 @@ from notifier.ground.ids import first_at, show
 from notifier.models import Attempt, Capture, Delivery, IdempotencyKey, InboxItem, Notification, Submission
 from notifier.people import preferences
 from notifier.pipeline.delivery.claim import claim
-from notifier.pipeline.upkeep import due, lapsed, lost
+from notifier.pipeline.upkeep import due, gone, lapsed, lost
 from notifier.signals import queueing
 from notifier.signals.queueing import queue
 from tests.stored import deliveries, rows
@@ -47,6 +47,38 @@ def test_what_is_due_is_queued_and_rung(app: APIFlask, submit: Submit) -> None:
     [row] = deliveries()
     assert (row.status, row.reason) == ("queued", None)
     assert queue("email.high").job_ids == [show("dlv", row.id)]
+
+
+def of_a_channel_that_is_gone(row: Delivery, **columns: Any) -> None:
+    """Its adapter was removed, and the channel with it."""
+    with transaction() as session:
+        session.execute(sa.update(Delivery).where(Delivery.id == row.id).values(channel="pigeon", **columns))
+
+
+def test_what_waits_for_a_channel_that_is_gone_expires_too(app: APIFlask, submit: Submit) -> None:
+    past = now() - timedelta(minutes=1)
+    for order in ("A1", "A2", "A3"):
+        submit(ERIN, channels=("email",), send_at=now() + timedelta(hours=1), data={"order_id": order})
+    first, second, third = deliveries()
+    of_a_channel_that_is_gone(first, expires_at=past)
+    of_a_channel_that_is_gone(second)  # another process may know the channel already, or still
+    with transaction() as session:
+        session.execute(sa.update(Delivery).where(Delivery.id == third.id).values(expires_at=past))
+    wake()
+    assert gone.expire() == 1
+    assert [row.status for row in deliveries()] == ["expired", "waiting", "waiting"]
+    assert due.ring_due() == 1
+    assert [row.status for row in deliveries()] == ["expired", "waiting", "expired"]
+
+
+def test_a_lapsed_send_on_a_channel_that_is_gone_holds_up_no_other(app: APIFlask, submit: Submit) -> None:
+    for order in ("A1", "A2"):
+        submit(ERIN, channels=("email",), data={"order_id": order})
+    claim([row.id for row in deliveries()])
+    of_a_channel_that_is_gone(deliveries()[0])
+    wake()
+    assert lapsed.free_lapsed() == 2
+    assert "sending" not in {row.status for row in deliveries()}
 
 
 def test_a_due_in_app_item_is_shown_without_a_worker(app: APIFlask, submit: Submit) -> None:
