@@ -34,6 +34,11 @@ def cluster() -> Iterator[str]:
 
 def all_of(brokers: str, topic: str) -> list[tuple[str | None, dict[str, Any]]]:
     """Key and value of every message, partition after partition."""
+    found = messages_of(brokers, topic)
+    return [(None if one.key() is None else one.key().decode(), json.loads(one.value())) for one in found]
+
+
+def messages_of(brokers: str, topic: str) -> list[Any]:
     consumer = Consumer({"bootstrap.servers": brokers, "group.id": "tests", "enable.auto.commit": False})
     found = []
     for partition in consumer.list_topics(topic, timeout=30).topics[topic].partitions:
@@ -46,6 +51,6 @@ def all_of(brokers: str, topic: str) -> list[tuple[str | None, dict[str, Any]]]:
             message = consumer.poll(30)
             assert message is not None
             assert message.error() is None
-            found.append((None if message.key() is None else message.key().decode(), json.loads(message.value())))
+            found.append(message)
     consumer.close()
     return found

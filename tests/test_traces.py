@@ -16,6 +16,8 @@ from notifier.ground.ids import parse
 from notifier.ground.tracing import start
 from notifier.models import Submission
 from notifier.pipeline.delivery.deliver import deliver
+from notifier.queries import events
+from notifier.sinks.collector import lines_of
 from tests import tracing
 from tests.acme import Server, event, tell
 from tests.conftest import Api
@@ -60,6 +62,7 @@ def test_a_request_and_all_that_follows_from_it_are_one_trace(
         [delivery] = notify(api, "zoe", traceparent=f"00-{TRACE}-{PARENT}-01")
         send(delivery)
         assert tell(client, event("delivered", provider_message_id="acme-1")).status_code == 200
+        lines = lines_of(events.read(0, 10).rows)
     accept, sent, receipt = (collector.only(name) for name in ("accept", "send", "receipt"))
     assert collector.names(TRACE) == ["accept", "receipt", "send"]
     assert (accept.parent, sent.parent, receipt.parent) == (PARENT, accept.id, accept.id)
@@ -73,6 +76,8 @@ def test_a_request_and_all_that_follows_from_it_are_one_trace(
     assert (ids["delivery"], ids["submission"]) == (delivery, accept.facts["submission"])
     assert {**sent.facts, **ids} == {**ids, "provider": "acme", "attempt": 1}
     assert "zoe" not in repr(collector.spans)
+    assert {line.traceparent for line in lines} == {f"00-{TRACE}-{accept.id}-01"}
+    assert {line.traceparent for line in lines_of(events.read(0, 10).rows)} == {None}  # they are switched off again
 
 
 def test_a_batch_links_to_the_traces_of_all_its_members(

@@ -18,7 +18,7 @@ import structlog
 from flask import Flask
 
 from notifier.app import create_app
-from notifier.ground import lifeline, logs, vital
+from notifier.ground import lifeline, logs, tracing, vital
 from notifier.ground.config import NotReady, Settings
 from notifier.ground.database import UNAVAILABLE
 from notifier.ground.extensions import db
@@ -62,6 +62,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     app = wait_for_app(lambda: create_app(settings), is_stopping)
     if app is None:
         return 0
+    tracing.start(settings, "sink")
     vital.arm()
     metrics_port.serve(settings, exposition_of(app), options.metrics_fd)
     line = lifeline.hold(app)
@@ -69,6 +70,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     work(app, Sender(collector, settings.events_sink.shown), is_stopping)
     collector.close()
     line.let_go()
+    tracing.stop()
     log.info("sink.stopped")
     return vital.exit_code()
 

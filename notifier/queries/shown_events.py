@@ -13,6 +13,7 @@ from notifier.core.errors import Fault, Rejected
 from notifier.core.events import OF_BROADCASTS
 from notifier.core.timestamps import timestamp
 from notifier.core.worlds import shown_id
+from notifier.ground import tracing
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.models import Event, Submission
@@ -93,6 +94,17 @@ def _idempotency_keys(submissions: Collection[UUID]) -> dict[UUID, str]:
         Submission.id.in_(submissions), Submission.idempotency_key.is_not(None)
     )
     return {row.id: row.idempotency_key for row in db.session.execute(given)} if submissions else {}
+
+
+def traceparents(rows: "Sequence[sa.Row[Any]]") -> Mapping[UUID | None, str]:
+    """By submission, of those that are followed. One query where traces are on, else none."""
+    if not tracing.is_on():
+        return {}
+    about = {row.submission_id for row in rows if row.submission_id}
+    followed = sa.select(Submission.id, Submission.traceparent).where(
+        Submission.id.in_(about), Submission.traceparent.is_not(None)
+    )
+    return {row.id: row.traceparent for row in db.session.execute(followed)}
 
 
 # ---- cursors --------------------------------------------------------------------------------------------------------

@@ -13,12 +13,15 @@ MOST_REFUSED = 20  # in a row: then the fault is not theirs
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """An event as it is sent: one line of NDJSON. Lines of one key are taken in their order."""
+    """An event as it is sent: one line of NDJSON. Lines of one key are taken in their order. `traceparent`: of its
+    submission, where that is followed.
+    """
 
     position: int
     cursor: str
     key: str | None
     text: bytes
+    traceparent: str | None = None
 
 
 class Refused(Exception):
@@ -50,12 +53,14 @@ class Collector(Protocol):
 def lines_of(rows: "Sequence[sa.Row[Any]]") -> list[Line]:
     """As they are sent. The key is the notification, or the person, so that the events of a delivery stay in order."""
     shown = zip(rows, shown_events.shown(rows), strict=True)
+    traces = shown_events.traceparents(rows)
     return [
         Line(
             row.id,
             event["cursor"],
             event["data"]["notification"] or event["data"]["user"],
             shown_events.line(event).encode(),
+            traces.get(row.submission_id),
         )
         for row, event in shown
     ]

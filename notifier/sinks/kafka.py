@@ -42,7 +42,8 @@ class KafkaCollector:
 
         try:
             for line in lines:
-                self._producer.produce(self._target.topic, line.text, line.key, on_delivery=report)
+                headers: dict[str, str | bytes | None] = {"traceparent": line.traceparent} if line.traceparent else {}
+                self._producer.produce(self._target.topic, line.text, line.key, headers=headers, on_delivery=report)
             unsure = self._producer.flush(_ANSWER_S)
         except KafkaException as error:
             failed.append(error.args[0])

@@ -11,9 +11,8 @@ import sqlalchemy as sa
 
 from notifier.core.subscriptions import PING
 from notifier.core.timestamps import timestamp
-from notifier.ground import tracing
 from notifier.ground.extensions import db
-from notifier.models import Submission, SubscriptionRetry
+from notifier.models import SubscriptionRetry
 from notifier.queries import events as stream
 from notifier.queries import shown_events
 from notifier.queries.events import Wanted
@@ -90,7 +89,7 @@ def read(turn: Turn, now: datetime) -> Batch:
     rows = {row.id: row for row in stream.by_ids([key for key in again if key not in fresh])} | fresh
     order = [*(key for key in again if key in rows), *(key for key in fresh if key not in again)]
     shown = shown_events.shown([rows[key] for key in order])
-    traces = _traces([rows[key] for key in order])
+    traces = shown_events.traceparents([rows[key] for key in order])
     db.session.close()
     items = [_item(rows[key], event, again.get(key), traces) for key, event in zip(order, shown, strict=True)]
     if turn.ping is not None:
@@ -132,17 +131,6 @@ def _retries(turn: Turn, now: datetime, size: int) -> "tuple[Sequence[sa.Row[Any
         return [], count, first
     due = sa.select(columns).where(mine, columns.c.due_at <= now).order_by(columns.c.due_at, columns.c.event_id)
     return db.session.execute(due.limit(size)).all(), count, first
-
-
-def _traces(rows: Sequence["sa.Row[Any]"]) -> Mapping[UUID | None, str]:
-    """By submission, of those that are followed. Only where traces are on."""
-    if not tracing.is_on():
-        return {}
-    about = {row.submission_id for row in rows if row.submission_id}
-    followed = sa.select(Submission.id, Submission.traceparent).where(
-        Submission.id.in_(about), Submission.traceparent.is_not(None)
-    )
-    return {row.id: row.traceparent for row in db.session.execute(followed)}
 
 
 def _item(

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -15,6 +16,7 @@ from tests import kafka
 from tests.collecting import HttpReceiver
 from tests.running import free_port
 
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 LOOPBACK = parse(["127.0.0.0/8"])
 
 
@@ -102,6 +104,15 @@ def test_a_message_has_the_event_and_its_key(brokers: str) -> None:
     collector.close()
     found = kafka.all_of(brokers, "keys")
     assert sorted((value["n"], key) for key, value in found) == [(1, "ntf_a"), (2, "ntf_b"), (3, "ntf_a"), (4, None)]
+
+
+@pytest.mark.slow
+def test_a_message_names_the_trace_where_there_is_one(brokers: str) -> None:
+    collector = KafkaCollector(KafkaTopic((brokers,), "traces", has_tls=False))
+    collector.take([replace(line(1), traceparent=TRACE), line(2)])
+    collector.close()
+    found = {message.value(): message.headers() for message in kafka.messages_of(brokers, "traces")}
+    assert found == {b'{"n":1}\n': [("traceparent", TRACE.encode())], b'{"n":2}\n': None}
 
 
 @pytest.mark.slow
