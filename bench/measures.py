@@ -375,6 +375,7 @@ def release(stage: Stage) -> Found:
 def idle_scheduler(stage: Stage) -> Found:
     """What a scheduler takes of a core while nothing is due."""
     with running(stage.installation.start("notifier", "scheduler")) as scheduler:
+        wait_until(rows.are_counted, "it has counted what happened before", within_s=300)
         time.sleep(_SETTLED_S)
         before, seconds = cpu_s([scheduler.process.pid]), max(10.0, 30 * stage.scale)
         time.sleep(seconds)

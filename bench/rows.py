@@ -18,10 +18,12 @@ from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import first_at, new_id
+from notifier.ledgers import event_readers
 from notifier.models import (
     Address,
     Attempt,
     Delivery,
+    Event,
     InboxItem,
     InboxState,
     Notification,
@@ -287,6 +289,13 @@ def tidy_up() -> None:
     with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for command in tidying:
             connection.exec_driver_sql(command)
+
+
+def are_counted() -> bool:
+    """Whether a scheduler has counted all events that were there: what it has missed keeps it busy for a while."""
+    counted, last = event_readers.position_of(event_readers.TRENDS), db.session.scalar(sa.select(sa.func.max(Event.id)))
+    db.session.rollback()
+    return last is None or (counted is not None and counted >= last)
 
 
 NUMBERS = sa.select(sa.literal(0).label("i")).cte("numbers", recursive=True)
