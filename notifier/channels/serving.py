@@ -21,9 +21,10 @@ from notifier.channels.wire.http import Http
 from notifier.core.costs import parse_prices
 from notifier.core.facts import ChannelFacts
 from notifier.core.flags import is_in_rollout
+from notifier.core.lifecycle import UNKNOWN
 from notifier.core.message import PLATFORMS
 from notifier.core.reasons import NOT_LISTED
-from notifier.ground import target_lists
+from notifier.ground import metrics, target_lists
 from notifier.ground.config import BadSettings, Settings
 from notifier.ground.target_lists import Lists
 from notifier.ground.variables import Variables
@@ -128,6 +129,7 @@ class Registry:
         self._built = built
         self._real = {name: sorted(serving, key=lambda pair: pair[0].position) for name, serving in real.items()}
         self._state()
+        self._begin_counts()
         for adapter in dropped:
             adapter.close()
         if faults:
@@ -234,6 +236,17 @@ class Registry:
     def facts(self, *, is_test: bool = False) -> dict[str, ChannelFacts]:
         """The channels as the planner sees them."""
         return self._facts[is_test]
+
+    def _begin_counts(self) -> None:
+        """From 0, so that the first one of them is an increase: an alert waits for it. What a dead worker had in hand
+        has no account yet, and goes by its channel.
+        """
+        sending = [name for name, channel in CHANNELS.items() if channel.address is not None]
+        for channel, account in (
+            *((name, name) for name in sending),
+            *((a.channel.name, a.name) for a in self._built.values()),
+        ):
+            metrics.series(metrics.deliveries, channel, metrics.bounded("provider", account), UNKNOWN)
 
     def _state(self) -> None:
         self._facts = {is_test: self._state_facts(is_test) for is_test in (False, True)}

@@ -19,6 +19,7 @@ class Telling:
         self._name = name
         self.failures = 0
         metrics.bus_lag.labels(name)
+        metrics.series(metrics.bus_messages, name, "dead")  # from 0: an alert waits for its first increase
 
     def bus_away(self, error: Away | NotReady) -> None:
         self.failures += 1

@@ -15,9 +15,11 @@ from notifier.channels.contract import Adapter, Setting
 from notifier.channels.serving import Account, Registry, faults
 from notifier.core.facts import ChannelFacts
 from notifier.core.message import ANDROID, IOS
+from notifier.ground import metrics
 from notifier.ground.config import BadSettings, Settings
 from notifier.ground.encryption import KeyRing
 from tests.channels.keys import service_account
+from tests.metered import series
 
 SMTP = {"SMTP_URL": "smtp://127.0.0.1:2525"}
 PRODUCTION = {"NOTIFIER_ENV": "production", "SECRET_KEY": "x", "ENCRYPTION_KEYS": KeyRing.generate()}
@@ -247,6 +249,14 @@ def test_an_account_that_did_not_change_keeps_its_connections(tmp_path: Path) ->
     after = {adapter.name: adapter for adapter in found.adapters_for("email", "x@x.test", is_test=False)}
     assert after["a"] is before["a"]
     assert after["b"] is not before["b"]
+
+
+def test_what_an_alert_waits_for_is_counted_from_0_for_each_account_and_each_channel(tmp_path: Path) -> None:
+    """The first of a series that was not there is no increase."""
+    registry(tmp_path).configure([account("counted", 2526)])
+    name = "notifier_deliveries_total{{channel=email,outcome=unknown,provider={}}}"
+    for account_name in ("counted", "email"):
+        assert name.format(metrics.bounded("provider", account_name)) in series()
 
 
 @pytest.mark.parametrize(

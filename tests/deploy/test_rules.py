@@ -117,7 +117,17 @@ CASES: dict[str, list[tuple[Series, Series, int]]] = {
             attempts(f"0x{HOUR} 0+5x40", f"0+10x{HOUR + 40}"),
             attempts(f"0+5x{HOUR + 40}", f"0+10x{HOUR + 40}"),  # as it always does
             66,
-        )
+        ),
+        (
+            attempts(f"_x{HOUR} 0+5x40", f"0+10x{HOUR + 40}"),  # it has never failed before
+            attempts(f"0x{HOUR} 0+1x40", f"0+10x{HOUR + 40}"),
+            64,
+        ),
+        (
+            attempts(f"0x{HOUR} 0+5x40", f"0x{HOUR + 40}"),  # nothing was sent in the hour before
+            attempts(f"0x{HOUR} 0 1 2 2x40", f"0x{HOUR + 40}"),  # hardly any
+            64,
+        ),
     ],
     "NotifierBreakerOpen": [
         (breakers("open"), breakers("closed"), 3),
@@ -146,7 +156,19 @@ CASES: dict[str, list[tuple[Series, Series, int]]] = {
             {'notifier_queue_dead_letters{queue="sms.low"}': "5x40 20x40"},
             {'notifier_queue_dead_letters{queue="sms.low"}': "500x40 505x40"},
             12,
-        )
+        ),
+        (
+            {'notifier_queue_dead_letters{queue="sms.low"}': "0x20 500x60"},
+            {
+                'notifier_queue_dead_letters{queue="sms.low"}': "500x20 stale _x3 500x60"
+            },  # nobody could ask for a minute
+            6,
+        ),
+        (
+            {'notifier_queue_dead_letters{queue="sms.low"}': "500x20 stale _x3 500x18 520x60"},
+            {'notifier_queue_dead_letters{queue="sms.low"}': "500x20 stale _x3 500x60"},
+            16,
+        ),
     ],
     "NotifierUnknownFates": [
         (

@@ -25,8 +25,16 @@ from notifier.pipeline.intake.accept import Committed
 from notifier.pipeline.intake.idempotency_keys import IN_PROGRESS
 from notifier.programs import consume_hold, consume_loop
 from notifier.programs.consume_loop import Consumer
+from notifier.programs.consume_telling import Telling
+from tests.metered import series
 
 NAME = "test:orders"
+
+
+def test_dead_letters_are_counted_from_0() -> None:
+    """An alert waits for their first increase."""
+    Telling("test:counted")
+    assert "notifier_bus_messages_total{bus=test:counted,outcome=dead}" in series()
 
 
 @dataclass
