@@ -28,6 +28,11 @@ def of_this_host() -> datetime:
     return datetime.now(UTC)
 
 
+def host_began_at() -> datetime:
+    """When the host was started, by its own clock."""
+    return of_this_host() - timedelta(seconds=time.clock_gettime(_STEADY))
+
+
 def follow(told: datetime, asked_s_ago: float) -> None:
     """Sets the time by a trusted clock that says `told`; the question took `asked_s_ago`, there and back."""
     global _set_at

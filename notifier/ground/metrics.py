@@ -22,6 +22,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine, QueuePool
 
+from notifier.ground import clock
 from notifier.ground.version import VERSION
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -118,7 +119,20 @@ partition_ahead = _gauge(
     "notifier_partition_ahead_seconds", "For how long to come a table of PostgreSQL has partitions", "table"
 )
 
-ProcessCollector(registry=REGISTRY)
+
+class Process(ProcessCollector):
+    """CPU, memory and open files of this process, also where /proc shows processes and nothing else (systemd's
+    ProcSubset=pid): without the time at which the machine began, the library's own tells nothing at all.
+    """
+
+    def _boot_time(self) -> float:
+        try:
+            return float(super()._boot_time())  # type: ignore[no-untyped-call]
+        except OSError:
+            return clock.host_began_at().timestamp()
+
+
+Process(registry=REGISTRY)
 build = Info("notifier_build", "The release that runs", registry=REGISTRY)
 
 

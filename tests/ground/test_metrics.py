@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import create_engine
 
 from notifier.ground import metrics
-from notifier.ground.metrics import MOST_NAMES, OTHER, Disk, Pool, bounded, exposition, shows
+from notifier.ground.clock import host_began_at, of_this_host
+from notifier.ground.metrics import MOST_NAMES, OTHER, Disk, Pool, Process, bounded, exposition, shows
 from tests.metered import growth
 
 
@@ -48,3 +49,16 @@ def test_it_tells_of_its_database_connections_and_its_disk(tmp_path: Path) -> No
     assert "notifier_database_connections_most 7.0" in lines
     free, size = (float(line.split()[1]) for line in lines if line.startswith("notifier_disk_"))
     assert 0 < free <= size
+
+
+def test_it_tells_of_its_process_where_proc_shows_nothing_but_processes(tmp_path: Path) -> None:
+    (tmp_path / "self").symlink_to("/proc/self")
+    told = {
+        sample.name: sample.value
+        for family in Process(proc=str(tmp_path), registry=None).collect()
+        for sample in family.samples
+    }
+    names = ("cpu_seconds_total", "max_fds", "open_fds", "resident_memory_bytes", "start_time_seconds")
+    assert told.keys() == {*(f"process_{name}" for name in names), "process_virtual_memory_bytes"}
+    now = of_this_host()
+    assert host_began_at().timestamp() < told["process_start_time_seconds"] <= now.timestamp() + 1
