@@ -44,6 +44,6 @@ VOLUME /var/lib/notifier
 EXPOSE 5000
 # Of `web` and `up`; compose and Kubernetes say how the others are looked after.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
-    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f\"http://127.0.0.1:{os.environ.get('PORT', '5000')}/healthz\", timeout=4)"]
+    CMD ["python", "-c", "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open(f\"http://127.0.0.1:{os.environ.get('PORT', '5000')}/healthz\", timeout=4)"]
 ENTRYPOINT ["notifier"]
 CMD ["up"]

@@ -33,7 +33,7 @@ MOST_CONNECTIONS = 16
 _CHILD_ANSWERS_S = 2.0
 _CLIENT_SAYS_S = 5.0
 # By no proxy of the environment's: it would be given the token, and has no way here
-_DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 log = structlog.get_logger()
 
@@ -167,7 +167,7 @@ class Children(Collector):
         """None: it has not answered, or has ended before the end of its answer."""
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         try:
-            with _DIRECTLY.open(urllib.request.Request(url, headers=headers), timeout=_CHILD_ANSWERS_S) as answer:
+            with DIRECTLY.open(urllib.request.Request(url, headers=headers), timeout=_CHILD_ANSWERS_S) as answer:
                 return str(answer.read().decode())
         except (OSError, HTTPException) as error:
             log.warning("metrics.process_silent", process=name, error=type(error).__name__)

@@ -17,7 +17,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -243,7 +242,7 @@ def redis_answers(url: str) -> bool:
 def readiness(settings: Settings) -> str:
     """The status that /readyz tells; empty while web does not answer."""
     try:
-        with urllib.request.urlopen(urljoin(settings.local_url, "/readyz"), timeout=2) as answer:
+        with metrics_port.DIRECTLY.open(urljoin(settings.local_url, "/readyz"), timeout=2) as answer:
             return str(json.load(answer)["status"])
     except (OSError, ValueError, KeyError):
         return ""

@@ -49,6 +49,27 @@ def test_what_the_image_is_made_of_is_sent_to_the_engine_and_nothing_else() -> N
     assert all((ROOT / name).exists() for name in sent)
 
 
+class _Healthy(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/healthz" else 404)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_its_health_is_asked_for_by_no_proxy() -> None:
+    """Docker gives containers the proxy of its own settings."""
+    [words] = re.findall(r"^HEALTHCHECK[^\[]*CMD (\[.*\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    python, *rest = json.loads(words)
+    assert python == "python"
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Healthy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        environment = {"PORT": str(server.server_address[1]), "http_proxy": f"http://127.0.0.1:{free_port()}"}
+        run(sys.executable, *rest, env=environment)
+        server.shutdown()
+
+
 # ---- compose
 
 
@@ -96,6 +117,20 @@ def test_its_secrets_are_made(compose: dict, tmp_path: Path) -> None:
     assert made == {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()}, "they are never replaced"
 
 
+def test_no_secret_is_made_of_nothing(tmp_path: Path) -> None:
+    """As where openssl is missing, or the disk is full: what stands there is kept for good."""
+    shutil.copy(DEPLOY / "make-secrets", tmp_path)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("sh", "cat", "chmod", "dirname", "mkdir", "mv"):
+        (programs / name).symlink_to(installed(name))
+    done = subprocess.run([tmp_path / "make-secrets"], env={"PATH": str(programs)}, capture_output=True, check=False)
+    assert done.returncode != 0
+    assert [path.name for path in (tmp_path / "secrets").iterdir()] == []
+    run(tmp_path / "make-secrets")
+    assert len((tmp_path / "secrets" / "secret_key").read_text()) >= 32
+
+
 # ---- Kubernetes
 
 
@@ -127,6 +162,19 @@ def test_manifests_fit_together() -> None:
         (container,) = pod["containers"]
         assert container["securityContext"]["readOnlyRootFilesystem"]
         assert container["envFrom"] == [{"configMapRef": {"name": settings["metadata"]["name"]}}]
+
+
+def test_a_process_that_waits_for_the_database_is_not_killed_for_it() -> None:
+    documents = [document for path in MANIFESTS for document in yaml.safe_load_all(path.read_text())]
+    containers = [
+        container
+        for one in documents
+        if one["kind"] == "Deployment"
+        for container in one["spec"]["template"]["spec"]["containers"]
+    ]
+    assert len(containers) == 5
+    for probe in (container["startupProbe"] for container in containers):
+        assert probe["periodSeconds"] * probe["failureThreshold"] >= 3600
 
 
 # ---- systemd
@@ -169,6 +217,15 @@ def test_a_unit_may_do_little(system: Path, unit: str) -> None:
     found = re.search(r"Overall exposure level for \S+: (\d+\.\d)", said)
     assert found
     assert float(found[1]) <= MOST_EXPOSED
+
+
+def test_what_a_command_prints_can_be_piped_on(tmp_path: Path) -> None:
+    """With a terminal alone, lines end with a carriage return, and faults are among them."""
+    (tmp_path / "systemd-run").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (tmp_path / "systemd-run").chmod(0o755)
+    words = run(DEPLOY / "systemd-command", "export", "-", env={"PATH": f"{tmp_path}:/usr/bin:/bin"}).split()
+    assert {"--pty", "--pipe"} <= set(words)
+    assert words[-3:] == ["/opt/notifier/bin/notifier", "export", "-"]
 
 
 # ---- nginx
@@ -258,3 +315,10 @@ def test_fluent_bits_file_is_yaml_with_known_parts() -> None:
     parsers = {one["name"] for one in read["parsers"]}
     assert {one["match"] for one in [*read["pipeline"]["filters"], *read["pipeline"]["outputs"]]} == tags
     assert {one["parser"] for one in read["pipeline"]["filters"]} == parsers
+
+
+def test_the_log_of_every_unit_is_passed_on() -> None:
+    read = yaml.safe_load((DEPLOY / "logs" / "fluent-bit.yaml").read_text())
+    named = {line.removeprefix("_SYSTEMD_UNIT=") for line in read["pipeline"]["inputs"][0]["systemd_filter"]}
+    units = {unit.name for unit in (DEPLOY / "systemd").glob("*.service")}
+    assert {re.sub(r"@\w+", "@", unit) for unit in named} == units

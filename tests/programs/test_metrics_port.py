@@ -7,6 +7,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from notifier.ground.config import Settings
 from notifier.programs import listening, metrics_port
 from notifier.programs.children import Child
 from notifier.programs.metrics_port import Children, joined, measured, urls
+from notifier.programs.up import readiness
 from tests.running import eventually, free_port
 
 TOKEN = "a-token-for-tests"
@@ -110,6 +112,34 @@ def is_hung_up_on(address: tuple[str, int]) -> bool:
         except TimeoutError:
             return False
     return True
+
+
+def test_a_process_of_this_machine_is_asked_by_no_proxy(
+    served: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also by `up`, which waits for an answer."""
+    url = served(lambda: b"a 1\n")
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setattr(urllib.request, "_opener", None)  # which is made of the environment once
+    assert b'a{process="a"} 1.0' in Children(lambda: {"a": url}, None).exposition()
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Ready) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        web = Settings.from_env({"NOTIFIER_HOME": str(tmp_path), "PORT": str(server.server_address[1])})
+        assert readiness(web) == "ok"
+        server.shutdown()
+
+
+class _Ready(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = b'{"status": "ok"}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 def test_without_a_port_nothing_is_opened(settings: Settings) -> None:
