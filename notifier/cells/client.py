@@ -3,6 +3,7 @@
 import contextlib
 import json
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ AT_ONCE = 50  # calls in a request
 MOST_WAITING = 50
 _CONNECT_S = 2.0
 _LONGEST_ANSWER = 16 * 1024 * 1024
+_PIECE = 64 * 1024
 _PEOPLE_AT_ONCE = 1_000
 _IN_PROGRESS = "idempotency_in_progress"
 
@@ -110,7 +112,7 @@ def _post(cells: Cells, region: str, path: str, body: Any, read_s: float) -> Any
                 timeout=urllib3.Timeout(connect=_CONNECT_S, read=read_s),
                 preload_content=False,
             )
-            heard = _read(response)
+            heard = _read(response, time.monotonic() + read_s)
         except urllib3.exceptions.HTTPError as error:
             raise Away(f"no answer from {cells.others[region]} ({type(error).__name__})") from None
     try:
@@ -125,13 +127,18 @@ def _post(cells: Cells, region: str, path: str, body: Any, read_s: float) -> Any
     raise Away(storable(str(detail or ""), 200) or f"it answers with status {response.status}")
 
 
-def _read(response: urllib3.BaseHTTPResponse) -> bytes:
-    heard = response.read(_LONGEST_ANSWER + 1)
-    if len(heard) > _LONGEST_ANSWER:
-        response.close()
-        raise TooLong("its answer is too long")
+def _read(response: urllib3.BaseHTTPResponse, until: float) -> bytes:
+    """`until`: of the steady clock. The timeout of a connection begins anew with every byte."""
+    heard = bytearray()
+    while piece := response.read1(_PIECE):
+        heard += piece
+        if len(heard) > _LONGEST_ANSWER or time.monotonic() > until:
+            response.close()
+            raise (
+                TooLong("its answer is too long") if len(heard) > _LONGEST_ANSWER else Away("its answer takes too long")
+            )
     response.release_conn()
-    return heard
+    return bytes(heard)
 
 
 @contextlib.contextmanager

@@ -4,9 +4,11 @@ It waits for a database or Redis that is down; a task that fails never delays th
 """
 
 import argparse
+import math
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -57,6 +59,7 @@ from notifier.signals import liveness
 from notifier.subscriptions import due as subscriptions
 
 LONGEST_PAUSE_S = 5.0
+APART_ENDS_S = 5.0  # of the time that a supervisor gives us
 OUTAGES = (*UNAVAILABLE, redis.RedisError)
 _TICK_S = 0.05
 _TURN_S = 0.25  # the pace of the most frequent of them
@@ -70,13 +73,15 @@ class Task:
     its own pace).
 
     Tasks have their turns together: after a sleep, most of what a task costs is to get code and data into the
-    processor's caches again.
+    processor's caches again. One that `is_apart` asks other installations, and has a thread of its own meanwhile: they
+    may take long to answer, and no other task waits for them.
     """
 
     name: str
     work: Callable[[], object]
     every_s: float
     full: int | None = None  # a batch of so many is followed by the next one at once
+    is_apart: bool = False
     due_at: float = 0.0
     failures: int = 0
 
@@ -85,23 +90,25 @@ class Task:
             with metrics.series(metrics.task_seconds, self.name).time():
                 done = self.work()
         except Exception as error:
-            self.failures += 1
-            metrics.series(metrics.task_failures, self.name).inc()
-            self.due_at = time.monotonic() + max(self.every_s, min(0.25 * 2**self.failures, LONGEST_PAUSE_S))
-            is_a_bug = not isinstance(error, OUTAGES)
-            log.warning(
-                "scheduler.task_failed",
-                task=self.name,
-                error=type(error).__name__,
-                failures=self.failures,
-                exc_info=is_a_bug,
-            )
+            self.fail(error)
             return
         if self.failures:
             log.info("scheduler.task_works_again", task=self.name, failures=self.failures)
         self.failures = 0
         has_more = self.full is not None and done == self.full
         self.due_at = time.monotonic() if has_more else self._next_turn()
+
+    def fail(self, error: Exception) -> None:
+        self.failures += 1
+        metrics.series(metrics.task_failures, self.name).inc()
+        self.due_at = time.monotonic() + max(self.every_s, min(0.25 * 2**self.failures, LONGEST_PAUSE_S))
+        log.warning(
+            "scheduler.task_failed",
+            task=self.name,
+            error=type(error).__name__,
+            failures=self.failures,
+            exc_info=None if isinstance(error, OUTAGES) else error,
+        )
 
     def pass_over(self, until: float) -> None:
         """There is nothing to do, as far as is known until then."""
@@ -113,7 +120,8 @@ class Task:
         return at if self.every_s < _TURN_S else at // _TURN_S * _TURN_S
 
 
-def tasks(name: str) -> list[Task]:
+def tasks(name: str, *, has_cells: bool = False) -> list[Task]:
+    """`has_cells`: some of them ask other installations."""
     return [
         Task("alive", lambda: liveness.beat_scheduler(redis_store.client, name), liveness.SCHEDULER_BEAT_S),
         Task("free_abandoned", abandoned.Abandoned().free, 0.5),
@@ -124,9 +132,9 @@ def tasks(name: str) -> list[Task]:
         Task("ring_subscriptions", subscriptions.Ringing().ring_due, 0.25),
         Task("apply_receipts", kept_receipts.apply_due, 1.0, full=kept_receipts.BATCH),
         Task("close_digests", summaries.close_due, 1.0, full=summaries.BATCH),
-        Task("submit_scheduled", partial(schedules.submit_due, sharing.accept_part), 1.0),
+        Task("submit_scheduled", partial(schedules.submit_due, sharing.accept_part), 1.0, is_apart=has_cells),
         Task("ring_expansions", lost.ring_expansions, 1.0),
-        Task("say_held", forwards.say_held, 0.5, full=client.AT_ONCE),
+        Task("say_held", forwards.say_held, 0.5, full=client.AT_ONCE, is_apart=has_cells),
         Task("watch_broadcasts", broadcasts.watch, 1.0),
         Task("cancel_broadcasts", broadcasts.cancel_rest, 0.5, full=broadcasts.BATCH),
         Task("retry_broadcasts", broadcast_retries.work, 0.5, full=broadcast_retries.BATCH),
@@ -134,7 +142,7 @@ def tasks(name: str) -> list[Task]:
         Task("count_broadcast_hours", broadcast_hours.count, 2.0, full=WINDOW),
         Task("count_experiments", experiment_counts.count, 2.0, full=WINDOW),
         Task("count_trends", trends.count, 2.0, full=WINDOW),
-        Task("check_homes", homes.check_some, 3600.0),
+        Task("check_homes", homes.check_some, 3600.0, is_apart=has_cells),
         Task("prune_cells", forwards.prune_old, 3600.0),
         Task("prune_trends", trends.prune, 3600.0),
         Task("forget_experiments", experiment_counts.forget, 60.0, full=experiment_counts.FORGOTTEN_AT_ONCE),
@@ -190,7 +198,8 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     metrics_port.serve(settings, exposition_of(app), options.metrics_fd)
     name = f"{socket.gethostname()}:{os.getpid()}"
     log.info("scheduler.started", name=name)
-    work(app, tasks(name), lambda: bool(stopping))
+    has_cells = settings.region is not None and bool(settings.region.others)
+    work(app, tasks(name, has_cells=has_cells), lambda: bool(stopping))
     with app.app_context():
         try:
             liveness.end_scheduler(redis_store.client, name)
@@ -205,7 +214,7 @@ def work(app: Flask, todo: list[Task], is_stopping: Callable[[], bool]) -> None:
     """Runs due tasks until told to stop; a running task is finished. Those of which `due_work` knows that there is
     nothing to do are passed over.
     """
-    look = Look(app)
+    look, apart = Look(app), Apart(app)
     metrics.scheduler_lag.set_function(lambda: lag_s(todo, time.monotonic()))
     while not is_stopping():
         for task in todo:
@@ -214,11 +223,50 @@ def work(app: Flask, todo: list[Task], is_stopping: Callable[[], bool]) -> None:
             if not look.is_wanted(task.name):
                 task.pass_over(look.until)
                 continue
-            with app.app_context():
-                task.run()
-                db.session.remove()
+            if task.is_apart:
+                apart.begin(task)
+            else:
+                _run(app, task)
         next_at = min((task.due_at for task in todo), default=0.0)
         time.sleep(min(max(next_at - time.monotonic(), _TICK_S), _TURN_S))
+
+    apart.wait(APART_ENDS_S)
+
+
+def _run(app: Flask, task: Task) -> None:
+    with app.app_context():
+        task.run()
+        db.session.remove()
+
+
+class Apart:
+    """Runs tasks on threads of their own, each no more than once at a time."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+        self._threads: dict[str, threading.Thread] = {}
+
+    def begin(self, task: Task) -> None:
+        task.due_at = math.inf  # until it has ended, and knows
+        self._threads[task.name] = threading.Thread(target=self._run, args=(task,), name=task.name, daemon=True)
+        try:
+            self._threads[task.name].start()
+        except RuntimeError as error:  # no thread could be had
+            task.fail(error)
+
+    def _run(self, task: Task) -> None:
+        try:
+            _run(self._app, task)
+        finally:
+            if task.due_at == math.inf:  # its session could not be let go
+                task.due_at = time.monotonic() + LONGEST_PAUSE_S
+
+    def wait(self, seconds: float) -> None:
+        """For those that are running: what they have begun would only be begun again."""
+        until = time.monotonic() + seconds
+        for thread in self._threads.values():
+            if thread.ident is not None:
+                thread.join(max(0.0, until - time.monotonic()))
 
 
 def lag_s(todo: Sequence[Task], at: float) -> float:

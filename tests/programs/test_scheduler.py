@@ -2,11 +2,13 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 
 import pytest
 from apiflask import APIFlask
+from flask import current_app
 from sqlalchemy.exc import OperationalError
 
 from notifier.ground.extensions import db
@@ -39,6 +41,47 @@ def test_a_task_that_fails_does_not_hold_up_the_others(app: APIFlask) -> None:
     broken, sound = Work(*[RuntimeError("away")] * 100), Work()
     scheduler.work(app, [scheduler.Task("broken", broken, 0.0), scheduler.Task("sound", sound, 0.0)], until(sound, 3))
     assert broken.calls >= 1
+
+
+def test_a_task_that_waits_for_other_installations_keeps_nobody_waiting(app: APIFlask) -> None:
+    """And is not begun again before it has ended."""
+    begun, answers = [], threading.Event()
+
+    def ask() -> int:
+        begun.append(current_app.name)
+        answers.wait(30)
+        return 0
+
+    slow, sound = scheduler.Task("slow", ask, 0.0, is_apart=True), Work()
+
+    def is_stopping() -> bool:
+        if sound.calls >= 3:
+            answers.set()
+        return sound.calls >= 3
+
+    scheduler.work(app, [slow, scheduler.Task("sound", sound, 0.0)], is_stopping)
+    assert (len(begun), sound.calls) == (1, 3)
+    assert slow.due_at < float("inf")
+
+
+def test_where_no_thread_can_be_had_it_is_tried_again(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> None:
+    task, other = Work(), Work()
+
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    apart = scheduler.Task("apart", task, 0.0, is_apart=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        scheduler.work(app, [apart, scheduler.Task("else", other, 0.0)], until(other, 1))
+    assert (apart.failures, task.calls) == (1, 0)
+    assert apart.due_at < float("inf")
+
+
+def test_what_asks_other_cells_is_apart_where_there_are_any() -> None:
+    apart = {task.name for task in scheduler.tasks("test", has_cells=True) if task.is_apart}
+    assert apart == {"say_held", "check_homes", "submit_scheduled"}
+    assert not any(task.is_apart for task in scheduler.tasks("test"))
 
 
 def test_a_task_that_fails_waits_longer_each_time_and_recovers() -> None:
