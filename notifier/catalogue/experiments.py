@@ -35,6 +35,7 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ledgers import audit, event_readers
 from notifier.models import Experiment, ExperimentVariant, Template
+from notifier.queries import experiments as queries
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
 
@@ -95,23 +96,28 @@ def add(key: str, proposal: Proposal, *, starts: bool = False) -> int:
     return version
 
 
-def start(key: str) -> None:
-    """From now on each person gets their variant. Raises Rejected."""
+def start(key: str, *, seen: str | None = None) -> None:
+    """From now on each person gets their variant. `seen`: the `queries.experiments.revision_of` the experiment as
+    somebody looked at it. Raises Rejected, also if it is another one by now.
+    """
     with transaction() as session:
         templates.versions_of(session, key)
-        _start(session, _needed(session, key, {PREPARED}))
+        experiment = _needed(session, key, {PREPARED})
+        _refuse_unseen(key, seen)
+        _start(session, experiment)
     kept.forget()
 
 
-def stop(key: str, keep: str) -> None:
+def stop(key: str, keep: str, *, seen: str | None = None) -> None:
     """Publishes the variant `keep`, unless that is the control, which is published already; nobody gets another one any
-    more. One that has not been started can be stopped, too. Raises Rejected.
+    more. One that has not been started can be stopped, too. `seen`: as of `start`. Raises Rejected.
     """
     try:
         with transaction() as session:
             versions = templates.versions_of(session, key)
             rows = {row.id: row for row in versions.values()}
             experiment = _needed(session, key, {PREPARED, RUNNING})
+            _refuse_unseen(key, seen)
             variants = _variants(session, experiment)
             chosen = next((one for one in variants if one.name == keep), None)
             if chosen is None:
@@ -132,6 +138,12 @@ def stop(key: str, keep: str) -> None:
     except IntegrityError:
         raise Rejected("conflict", f"somebody else has just changed {key}; look at it first") from None
     kept.forget()
+
+
+def _refuse_unseen(key: str, seen: str | None) -> None:
+    """Inside a transaction that holds the versions of the key."""
+    if seen is not None and queries.revision_of(queries.one(key)) != seen:
+        raise Rejected("conflict", f"the experiment with {key} is another one than you looked at; look again")
 
 
 def _start(session: scoped_session[Session], experiment: Experiment) -> None:

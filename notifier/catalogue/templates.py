@@ -107,8 +107,10 @@ def save(
         audit.write("template.saved", f"{key}@{version}", before=_of(before, changed), after=_of(after, changed))
 
 
-def publish(key: str, version: int) -> int | None:
-    """Makes a draft, or an archived version, the one that is used. → the version that it replaces. Raises Rejected."""
+def publish(key: str, version: int, *, seen: str | None = None) -> int | None:
+    """Makes a draft, or an archived version, the one that is used. → the version that it replaces. `seen`: the
+    `revision_beside` of what somebody looked at. Raises Rejected, also if that is not what would be published.
+    """
     row = (
         db.session.scalar(sa.select(Template).where(Template.key == key, Template.version == version))
         if version <= LAST_VERSION
@@ -125,6 +127,13 @@ def publish(key: str, version: int) -> int | None:
                 raise Rejected("conflict", f"version {version} is already published")
             _refuse_tried(key)
             contents = contents_of(session, row.id)
+            used = next((other.version for other in rows.values() if other.status == PUBLISHED), None)
+            if seen is not None and revision_beside(contents, used) != seen:
+                raise Rejected(
+                    "conflict",
+                    f"somebody else has changed version {version} of {key}, or published another one, since you looked "
+                    "at it; look again",
+                )
             if contents != checked:
                 raise Rejected(
                     "conflict", f"somebody else has just changed version {version} of {key}; look at it first"
@@ -199,6 +208,12 @@ def warnings(key: str, contents: Contents) -> list[Fault]:
 def revision_of(words: Words | None) -> str:
     """A short text, another one as soon as anything in the words has changed."""
     return hashlib.sha256(json.dumps(asdict(words) if words else None).encode()).hexdigest()[:16]
+
+
+def revision_beside(contents: Contents, published: int | None) -> str:
+    """The revision of all words of a version, and of the version that it would replace."""
+    said = [published, sorted([*place, revision_of(words)] for place, words in contents.items())]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
 
 def place_faults(places: Sequence[Place]) -> list[Fault]:

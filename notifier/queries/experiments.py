@@ -1,6 +1,8 @@
 """Experiments with templates for the API and the console: their variants, and what their figures say."""
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -36,6 +38,15 @@ def last(key: str) -> dict[str, Any] | None:
     )
     rows = db.session.execute(statement).all()
     return _shown(rows[0][0], [(variant, version) for _, variant, version in rows]) if rows else None
+
+
+def revision_of(shown: Mapping[str, Any]) -> str:
+    """A short text, another one where it is another experiment, has been started or stopped, or has other variants;
+    the same, whatever has been counted meanwhile.
+    """
+    variants = [[one[name] for name in ("name", "version", "weight")] for one in shown["variants"]]
+    said = json.dumps([shown["created_at"], shown["status"], variants])
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 def of_all_cells(shown: Sequence[dict[str, Any]]) -> dict[str, Any]:

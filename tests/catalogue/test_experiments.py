@@ -179,3 +179,22 @@ def test_of_two_admins_at_once_one_has_their_way(app: APIFlask, act: str) -> Non
     db.session.rollback()
     assert db.session.scalar(sa.select(sa.func.count()).select_from(Experiment)) == 1
     assert sorted(states().values()).count("published") == 1
+
+
+def test_what_is_started_or_stopped_is_what_was_looked_at() -> None:
+    def seen() -> str:
+        db.session.rollback()
+        return shown.revision_of(shown.one(KEY))
+
+    experiments.add(KEY, Proposal("b", 30, {PLACE: BOLD}))
+    one_variant = seen()
+    experiments.add(KEY, Proposal("c", 20, {PLACE: Words("Loud")}))
+    assert refusal(lambda: experiments.start(KEY, seen=one_variant)) == ("conflict", [])
+    prepared = seen()
+    experiments.start(KEY, seen=prepared)
+    assert refusal(lambda: experiments.stop(KEY, "b", seen=prepared)) == ("conflict", [])
+    running = seen()
+    experiments.stop(KEY, "control", seen=running)
+    begin()  # another one, with a variant of the same name
+    assert refusal(lambda: experiments.stop(KEY, "b", seen=running)) == ("conflict", [])
+    assert current() == ("running", {"control": 50, "b": 50}, None)

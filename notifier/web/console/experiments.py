@@ -5,7 +5,7 @@ Viewers look; admins act. What is kept is asked for on a page of its own, since 
 
 from typing import Any
 
-from flask import abort, flash, redirect, render_template, url_for
+from flask import abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from wtforms import IntegerField, RadioField, SelectField, StringField
 from wtforms.fields import SelectChoice
@@ -52,6 +52,7 @@ def template_page(key: str, form: VariantForm | None = None) -> str:
         is_published=any(row.status == PUBLISHED for row in versions),
         form=form,
         lines=_lines(experiment) if experiment else [],
+        seen=queries.revision_of(experiment) if experiment else None,
     )
 
 
@@ -92,7 +93,7 @@ def add(key: str) -> ResponseReturnValue:
 @allow("admin")
 def start(key: str) -> ResponseReturnValue:
     try:
-        experiments.start(key)
+        experiments.start(key, seen=request.form.get("seen"))
         flash("It is running: each person gets one of the variants, always the same.")
     except Rejected as error:
         _refused(error)
@@ -107,14 +108,15 @@ def ask_to_keep(key: str, name: str) -> ResponseReturnValue:
     if experiment["status"] == STOPPED:
         flash("It has been stopped already: there is nothing to do.", "warning")
         return _back(key)
-    return render_template("admin/experiment_keep.html", key=key, experiment=experiment, variant=variant)
+    seen = queries.revision_of(experiment)
+    return render_template("admin/experiment_keep.html", key=key, experiment=experiment, variant=variant, seen=seen)
 
 
 @pages.post("/<key>/experiment/keep/<name>")
 @allow("admin")
 def keep(key: str, name: str) -> ResponseReturnValue:
     try:
-        experiments.stop(key, name)
+        experiments.stop(key, name, seen=request.form.get("seen"))
         flash(f"The experiment has ended. From now on everybody gets {name}.")
     except Rejected as error:
         _refused(error)

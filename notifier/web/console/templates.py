@@ -110,6 +110,7 @@ def ask_to_publish(key: str, version: int) -> ResponseReturnValue:
         warnings=warnings,
         places=[place_name(list(contents)[int(warning.pointer.split("/")[2])]) for warning in warnings],
         languages=coverage(contents),
+        seen=templates.revision_beside(contents, published.version if published else None),
         changes=_changes(queries.source(key, published.version).contents if published else {}, source.contents),
     )
 
@@ -159,7 +160,7 @@ def _trouble(source: TemplateSource) -> list[tuple[str, str, str]]:
 @allow("admin")
 def publish(key: str, version: int) -> ResponseReturnValue:
     try:
-        before = templates.publish(key, version)
+        before = templates.publish(key, version, seen=request.form.get("seen"))
     except Rejected as error:
         return _back_to(key, error)
     words = f"Version {version} is published" + (f" in place of {before}" if before else "")

@@ -1,11 +1,13 @@
 """Experiments in the console: a draft becomes a variant, is compared, and kept."""
 
+import re
 from collections.abc import Callable
 
 import pytest
 import sqlalchemy as sa
 
-from notifier.catalogue import templates
+from notifier.catalogue import experiments, templates
+from notifier.catalogue.experiments import Proposal
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
@@ -73,6 +75,26 @@ def test_from_a_draft_to_what_is_kept(admin: Visitor) -> None:
     # Somebody else was faster
     admin.post(f"{HOME}/experiment/keep/control")
     assert "has been stopped already" in admin.get(HOME).text
+    assert state() == ("stopped", "b")
+
+
+def test_what_somebody_else_has_changed_meanwhile_is_looked_at_first(admin: Visitor) -> None:
+    def seen(path: str) -> dict[str, str]:
+        return {"seen": re.findall(r'name="seen" value="(\w+)"', admin.get(path).text)[0]}
+
+    experiments.add(KEY, Proposal("b", 30, {("*", "en"): BOLD}))
+    before = seen(HOME)
+    experiments.add(KEY, Proposal("c", 30, {("*", "en"): BOLD}))
+    admin.post(f"{HOME}/experiment/start", before)
+    assert "is another one than you looked at; look again" in admin.get(HOME).text
+    assert state() == ("draft", None)
+    admin.post(f"{HOME}/experiment/start", seen(HOME))
+    before = seen(f"{HOME}/experiment/keep/b")
+    experiments.stop(KEY, "control")
+    begin()
+    admin.post(f"{HOME}/experiment/keep/b", before)
+    assert state() == ("running", None)
+    admin.post(f"{HOME}/experiment/keep/b", seen(f"{HOME}/experiment/keep/b"))
     assert state() == ("stopped", "b")
 
 

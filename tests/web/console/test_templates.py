@@ -59,6 +59,27 @@ def test_from_the_first_draft_to_being_rolled_back(admin: Visitor) -> None:
     assert KEY in admin.get("/admin/templates").text
 
 
+def test_what_is_published_is_what_was_looked_at(admin: Visitor, draft: str) -> None:
+    def seen() -> dict[str, str]:
+        return {"seen": re.findall(r'name="seen" value="(\w+)"', admin.get(f"{draft}/publish").text)[0]}
+
+    def statuses() -> dict[int, str]:
+        db.session.rollback()
+        return {row.version: row.status for row in queries.versions(KEY)}
+
+    before = seen()
+    templates.save(KEY, 1, {("*", "en"): Words("Written by somebody else")})
+    assert admin.post(f"{draft}/publish", before).location == HOME
+    assert "since you looked at it; look again" in html.unescape(admin.get(HOME).text)
+    assert statuses() == {1: "draft"}
+    before = seen()
+    templates.publish(KEY, templates.create(KEY, {("*", "en"): Words("Another one")}))
+    admin.post(f"{draft}/publish", before)
+    assert statuses() == {1: "draft", 2: "published"}
+    admin.post(f"{draft}/publish", seen())
+    assert statuses() == {1: "published", 2: "archived"}
+
+
 @pytest.mark.parametrize(
     ("query", "found"),
     [
