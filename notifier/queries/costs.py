@@ -1,6 +1,6 @@
 """What messages cost, from what is counted by month (`pipeline.upkeep.trends`) and the prices in the settings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -58,11 +58,11 @@ def months() -> list[date]:
 
 
 def month(begin: date) -> Month:
-    """Three queries, each of a month's counts."""
+    """Four queries, each of a month's counts."""
     columns = (UsageMonth.type, UsageMonth.channel, UsageMonth.provider, UsageMonth.count)
     of_month = sa.select(*columns).where(UsageMonth.month == begin, UsageMonth.provider.not_in(_FREE))
     used = [Used(*row) for row in db.session.execute(of_month)]
-    prices = _prices(begin)
+    prices = _prices([begin])[begin]
     lines = prices.lines(used)
     types, accounts = prices.lines(costs.without_accounts(used)), prices.lines(costs.without_types(used))
     spent = sa.select(sa.func.sum(SpendDay.amount)).where(SpendDay.day >= begin, SpendDay.day < _next(begin))
@@ -71,17 +71,17 @@ def month(begin: date) -> Month:
 
 
 def totals() -> list[tuple[date, Decimal]]:
-    """Of each of the last months, newest first, at today's prices. An SMS is reckoned at this month's segments."""
+    """Of each of the last months, newest first, at today's prices: as `month` has it."""
     chosen = months()
     used = (
         sa.select(UsageMonth.month, UsageMonth.channel, sa.func.sum(UsageMonth.count))
         .where(UsageMonth.month >= chosen[-1], UsageMonth.provider.not_in(_FREE))
         .group_by(UsageMonth.month, UsageMonth.channel)
     )
-    prices = _prices(chosen[0])
+    prices = _prices(chosen)
     lines: dict[date, list[Line]] = {}
     for begin, channel, count in db.session.execute(used):
-        lines.setdefault(begin, []).append(prices.line(Used("", channel, "", int(count))))
+        lines.setdefault(begin, []).append(prices[begin].line(Used("", channel, "", int(count))))
     return [(begin, costs.total(lines.get(begin, []))) for begin in chosen]
 
 
@@ -90,7 +90,7 @@ def of_broadcast(counts: Mapping[str, Any], begun_at: str | None) -> list[Line]:
     shown.
     """
     begin = (date.fromisoformat(begun_at[:10]) if begun_at else now().date()).replace(day=1)
-    prices = _prices(begin)
+    prices = _prices([begin])[begin]
     found = []
     for channel, statuses in counts.items():
         taken = sum(number for status, number in statuses.items() if status in _TAKEN)
@@ -99,7 +99,8 @@ def of_broadcast(counts: Mapping[str, Any], begun_at: str | None) -> list[Line]:
     return found
 
 
-def _prices(begin: date) -> Prices:
+def _prices(begins: Sequence[date]) -> dict[date, Prices]:
+    """Today's, with the segments of each month."""
     settings = current_settings()
     by_unit = {unit: price.amount for unit, price in settings.prices.items()}
     by_channel = {name: price.amount for name, price in settings.message_prices.items()}
@@ -107,18 +108,36 @@ def _prices(begin: date) -> Prices:
         if channel.charged_by in by_unit:
             by_channel[name] = by_unit[channel.charged_by]
     by_segment = frozenset(name for name, channel in CHANNELS.items() if channel.charged_by == costs.SEGMENT)
-    return Prices(by_channel, by_segment, _segments(begin, by_segment))
+    segments, messages = _segments(begins, by_segment), _messages(begins, by_segment)
+    return {
+        begin: Prices(by_channel, by_segment, costs.average(segments.get(begin, 0), messages.get(begin, 0)))
+        for begin in begins
+    }
 
 
-def _segments(begin: date, channels: frozenset[str]) -> Decimal:
-    """Of an SMS of that month, on average."""
+def _segments(begins: Sequence[date], channels: frozenset[str]) -> dict[date, int]:
+    """Of all SMS of each of these months. One query."""
+    counted = sa.union_all(
+        *(
+            sa.select(sa.literal(place).label("place"), sa.func.sum(Tally.count).label("number")).where(
+                *_within(begin), Tally.channel.in_(channels), Tally.event == SEGMENT
+            )
+            for place, begin in enumerate(begins)
+        )
+    )
+    return {begins[row.place]: int(row.number or 0) for row in db.session.execute(counted)}
+
+
+def _within(begin: date) -> "tuple[sa.ColumnElement[bool], ...]":
     since, until = (datetime(day.year, day.month, 1, tzinfo=UTC) for day in (begin, _next(begin)))
-    of_month = Tally.at >= since, Tally.at < until, Tally.channel.in_(channels), Tally.event == SEGMENT
-    taken = UsageMonth.month == begin, UsageMonth.channel.in_(channels), UsageMonth.provider.not_in(_FREE)
-    segments = sa.select(sa.func.sum(Tally.count)).where(*of_month).scalar_subquery()
-    messages = sa.select(sa.func.sum(UsageMonth.count)).where(*taken).scalar_subquery()
-    row = db.session.execute(sa.select(segments, messages)).one()
-    return costs.average(int(row[0] or 0), int(row[1] or 0))
+    return Tally.at >= since, Tally.at < until
+
+
+def _messages(begins: Sequence[date], channels: frozenset[str]) -> dict[date, int]:
+    """The same of the messages themselves. One query."""
+    taken = UsageMonth.month.in_(begins), UsageMonth.channel.in_(channels), UsageMonth.provider.not_in(_FREE)
+    counted = sa.select(UsageMonth.month, sa.func.sum(UsageMonth.count)).where(*taken).group_by(UsageMonth.month)
+    return {row[0]: int(row[1]) for row in db.session.execute(counted)}
 
 
 def _next(begin: date) -> date:

@@ -146,6 +146,19 @@ def test_the_page_shows_types_channels_months_and_what_is_unknown(
     ]
 
 
+def test_a_month_costs_the_same_among_the_others_as_by_itself(december: None) -> None:
+    """Also on the first day of the next one, when nothing has been counted yet."""
+    november = date(2026, 11, 1)
+    used("order_shipped", "sms", "twilio", 10, november)
+    with transaction() as session:
+        session.add(Tally(at=datetime(2026, 11, 30, 23, tzinfo=UTC), channel="sms", event=SEGMENT, count=20))
+        session.add(Tally(at=datetime(2026, 12, 1, 0, tzinfo=UTC), channel="sms", event=SEGMENT, count=500))
+    used("order_shipped", "sms", "twilio", 100)
+    totals = dict(costs.totals())
+    assert {begin: totals[begin] for begin in (november, MONTH)} == {november: Decimal(2), MONTH: Decimal(50)}
+    assert {begin: costs.month(begin).total for begin in costs.months()} == totals
+
+
 def test_without_prices_the_page_says_which_settings_are_missing(
     app: APIFlask, december: None, signed_in: Callable[..., Visitor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
