@@ -8,6 +8,7 @@ import argparse
 import gc
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -60,6 +61,9 @@ def explained(program: Callable[[], int]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more as it ends
         return 0
+    except (KeyboardInterrupt, EOFError):  # Ctrl-C, or Ctrl-D where a password is asked for
+        print(file=sys.stderr)
+        return 128 + signal.SIGINT
     except BadSettings as error:
         print(error, file=sys.stderr)
         return 2

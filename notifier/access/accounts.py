@@ -44,9 +44,7 @@ _TIME_OF_OTHERS_S = 0.025
 
 def create_account(email: str, password: str | None, role: str, user_id: str) -> Account:
     """An account, and its user if that is not there yet. Raises ValueError for an unusable e-mail, role or password."""
-    address = _email_key(email)
-    if address is None or "@" not in address:
-        raise ValueError("the e-mail address is not valid")
+    address = check_usable(email, password)
     if role not in ROLES:
         raise ValueError(f"no such role: {role}")
     password_hash = None if password is None else hash_password(password)
@@ -60,6 +58,16 @@ def create_account(email: str, password: str | None, role: str, user_id: str) ->
         session.add(account)
         audit.write("account.created", address, after={"role": role, "user": user_id})
     return account
+
+
+def check_usable(email: str, password: str | None) -> str:
+    """→ the e-mail as it is stored. Raises ValueError for what no account can have; nothing is stored here."""
+    address = _email_key(email)
+    if address is None or "@" not in address:
+        raise ValueError("the e-mail address is not valid")
+    if password is not None:
+        _usable(password)
+    return address
 
 
 def set_password(account_id: UUID, password: str) -> None:
@@ -124,10 +132,14 @@ def check_password(email: str, password: str) -> Account | None:
 
 def hash_password(password: str) -> str:
     """Takes a while, so never call it in a transaction. Raises ValueError for an unusable password."""
+    return _passwords.hash(_usable(password))
+
+
+def _usable(password: str) -> bytes:
     given = _password_bytes(password)
     if not given:
         raise ValueError(f"a password must have 1 to {_LONGEST_PASSWORD_BYTES} bytes")
-    return _passwords.hash(given)
+    return given
 
 
 def _password_bytes(password: str) -> bytes | None:

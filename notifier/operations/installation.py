@@ -22,7 +22,7 @@ from notifier.channels import serving
 from notifier.core.submission import InlineRecipient
 from notifier.core.wording import FIELDS, PUBLISHED, Words
 from notifier.ground.clock import now
-from notifier.ground.config import Settings, current_settings
+from notifier.ground.config import BadSettings, Settings, current_settings
 from notifier.ground.database import transaction
 from notifier.ground.encryption import vault
 from notifier.ground.extensions import db
@@ -93,7 +93,7 @@ def prepare() -> None:
     if settings.notifier_producer_key:
         keys.ensure_key(settings.notifier_producer_key, producer_name="Environment", scopes=SCOPES)
     if settings.notifier_admin_email and settings.notifier_admin_password:
-        ensure_admin(settings.notifier_admin_email, settings.notifier_admin_password)
+        _ensure_admin_of_settings(settings.notifier_admin_email, settings.notifier_admin_password)
 
 
 def _make_secrets() -> None:
@@ -210,17 +210,28 @@ def first_start(settings: Settings) -> FirstStart:
     if not db.session.scalar(select(Account.id).where(Account.role == "admin").limit(1)):
         email = settings.notifier_admin_email or _ADMIN_EMAIL
         password = settings.notifier_admin_password or secrets.token_urlsafe(12)
-        ensure_admin(email, password)
+        _ensure_admin_of_settings(email, password)
     if not db.session.scalar(select(Producer.id).limit(1)):
         producer = keys.create_producer("First producer")
         _, key = keys.create_key(producer.id, scopes=SCOPES)
     return FirstStart(email, password, key)
 
 
+def _ensure_admin_of_settings(email: str, password: str) -> None:
+    """Raises BadSettings."""
+    try:
+        ensure_admin(email, password)
+    except ValueError as error:
+        raise BadSettings(f"NOTIFIER_ADMIN_EMAIL and NOTIFIER_ADMIN_PASSWORD make no account: {error}") from None
+
+
 def ensure_admin(email: str, password: str) -> None:
-    """An admin account with a user of its own, so that alerts reach it; an existing account is left alone."""
+    """An admin account with a user of its own, so that alerts reach it; an existing account is left alone. Raises
+    ValueError for an unusable e-mail or password, and then there is no such user either.
+    """
     if db.session.scalar(select(Account.id).where(Account.email == email.strip().lower())):
         return
+    accounts.check_usable(email, password)
     user_id = ADMIN_USER_ID if db.session.get(User, ADMIN_USER_ID) is None else f"admin-{secrets.token_hex(4)}"
     profile = {"email": email.strip()}
     if not profiles.check(profile):

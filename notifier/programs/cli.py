@@ -260,7 +260,10 @@ def replace_signing_keys(settings: Settings, _options: argparse.Namespace) -> in
 
 def demo(settings: Settings, _options: argparse.Namespace) -> int:
     with inside(settings):
-        print(f"{add_demo()} notifications are on their way to the user 'demo' and to the first admin.")
+        try:
+            print(f"{add_demo()} notifications are on their way to the user 'demo' and to the first admin.")
+        except Rejected as refused:
+            return refuse(f"Not all of the demo is accepted here: {refused.detail}.")
     return 0
 
 

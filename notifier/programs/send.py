@@ -114,8 +114,12 @@ def _refuse(constant: str) -> Any:
 
 def _post(url: str, key: str | None, body: Mapping[str, Any]) -> dict[str, Any]:
     """The answer of an installation elsewhere. Raises BadWords or Refused."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        is_whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0  # reading it judges it
+    except ValueError:
+        is_whole = False
+    if not is_whole:
         raise BadWords(f"--url, or {URL}, must be the address of Notifier, such as https://notifier.example")
     if not key:
         raise BadWords(f"set {KEY} to a key with the scope notify (or --key, which others on this machine can see)")

@@ -1,6 +1,7 @@
 """What is made once for an installation, and is then the same for every process."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,12 +16,23 @@ from notifier.catalogue import types as event_types
 from notifier.catalogue.experiments import Proposal
 from notifier.channels import serving
 from notifier.core.wording import Words
-from notifier.ground.config import Settings
+from notifier.ground.config import BadSettings, Settings
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ledgers import audit
-from notifier.models import AuditEntry, EventType, Experiment, InstallationSecret, Template, TemplateContent
+from notifier.models import (
+    Account,
+    Address,
+    AuditEntry,
+    EventType,
+    Experiment,
+    InstallationSecret,
+    Template,
+    TemplateContent,
+    User,
+)
 from notifier.operations import installation
+from tests.stored import rows
 from tests.stored import sent_statements as statements
 
 
@@ -35,6 +47,25 @@ def test_preparing_again_keeps_what_was_made(app: APIFlask) -> None:
     assert secrets() == before
     assert set(before) == {"digest_key", *channels.MADE}
     assert "vapid_key" in before
+
+
+@pytest.mark.parametrize(
+    ("email", "password"), [("ada@example.test", ""), ("ada@example.test", "x" * 1_025), ("ada", "a good long one")]
+)
+def test_of_an_admin_that_cannot_be_nothing_is_stored(app: APIFlask, email: str, password: str) -> None:
+    with pytest.raises(ValueError, match=r"must have|not valid"):
+        installation.ensure_admin(email, password)
+    assert (rows(User), rows(Address), rows(Account)) == ([], [], [])
+
+
+def test_an_admin_of_the_settings_that_cannot_be_is_told_in_a_sentence(
+    app: APIFlask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = replace(app.extensions["settings"], notifier_admin_email="ada", notifier_admin_password="a good long one")
+    monkeypatch.setitem(app.extensions, "settings", wrong)
+    for prepare in (installation.prepare, lambda: installation.first_start(wrong)):
+        with pytest.raises(BadSettings, match=r"NOTIFIER_ADMIN_EMAIL and .* make no account: the e-mail address"):
+            prepare()
 
 
 def test_every_process_knows_the_key_that_browsers_subscribe_with(app: APIFlask, settings: Settings) -> None:

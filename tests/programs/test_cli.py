@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from apiflask import APIFlask
 from sqlalchemy import delete, func, select
+from sqlalchemy import update as sa_update
 
 from notifier.access import accounts, keys, signing_keys
 from notifier.catalogue import templates
@@ -18,7 +19,7 @@ from notifier.core.wording import Words
 from notifier.ground.database import transaction
 from notifier.ground.encryption import KeyRing
 from notifier.ground.extensions import db
-from notifier.models import Account, AuditEntry, Flag, Notification, Producer, Template, User
+from notifier.models import Account, AuditEntry, EventType, Flag, Notification, Producer, Template, User
 from notifier.queries import templates as sources
 from tests.access.test_second_factor import set_up
 from tests.commands import run_command
@@ -292,6 +293,15 @@ def test_the_demo_takes_the_ordinary_road(app: APIFlask, run: Run) -> None:
     assert done.stdout.splitlines() == ["5 notifications are on their way to the user 'demo' and to the first admin."]
     assert db.session.get(User, "demo") is not None
     assert db.session.scalar(select(func.count()).select_from(Notification).where(Notification.user_id == "demo")) == 5
+
+
+def test_a_demo_that_a_type_of_today_refuses_is_told_in_a_sentence(app: APIFlask, run: Run) -> None:
+    with transaction() as session:
+        changed = sa_update(EventType).where(EventType.key == "comment")
+        session.execute(changed.values(schema={"type": "object", "required": ["page"]}))
+    done = run("demo")
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert done.stderr.startswith("Not all of the demo is accepted here: ")
 
 
 def test_the_doctor_prints_lines_and_ends_with_the_count(app: APIFlask, run: Run) -> None:

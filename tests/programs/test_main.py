@@ -2,6 +2,7 @@
 
 import pytest
 
+from notifier.__main__ import explained
 from notifier.programs.arguments import read
 
 
@@ -35,3 +36,14 @@ def test_words_that_are_none_are_refused(words: tuple[str, ...], capsys: pytest.
         read(words)
     assert ended.value.code == 2
     assert "unrecognized arguments" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, EOFError])
+def test_who_ends_a_command_at_its_question_sees_no_trace(
+    end: type[BaseException], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def asks() -> int:
+        raise end
+
+    assert explained(asks) == 130
+    assert capsys.readouterr() == ("", "\n")

@@ -188,6 +188,8 @@ def test_where_nobody_answers_it_says_that_it_may_be_tried_again(call: Send, wir
     ("words", "changes", "said"),
     [
         ((), {"NOTIFIER_URL": "notifier.example"}, "must be the address of Notifier"),
+        ((), {"NOTIFIER_URL": "http://[::1", "NOTIFIER_KEY": "k"}, "must be the address of Notifier"),
+        ((), {"NOTIFIER_URL": "http://notifier.example:http", "NOTIFIER_KEY": "k"}, "must be the address of Notifier"),
         ((), {"NOTIFIER_URL": "https://notifier.example"}, "set NOTIFIER_KEY"),
         (("--key", "k"), {}, "--key is of no use without --url"),
     ],

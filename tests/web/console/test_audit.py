@@ -15,6 +15,7 @@ from notifier.ground.extensions import db
 from notifier.ledgers import audit
 from notifier.models import AuditEntry
 from notifier.providers import flags
+from notifier.web.csv_lines import csv_line
 from tests.web.conftest import Visitor
 
 
@@ -152,6 +153,12 @@ def test_what_a_spreadsheet_would_take_for_a_formula_is_text(admin: Visitor) -> 
     wrote("a.one", "=HYPERLINK(1)", "@ann")
     [row] = csv.DictReader(io.StringIO(admin.get("/admin/audit/csv").text))
     assert (row["subject"], row["actor"]) == ("'=HYPERLINK(1)", "'@ann")
+
+
+@pytest.mark.parametrize("first", [*"=+-@\t\r\n＝＋－＠"])
+def test_all_that_a_formula_begins_with_is_text(first: str) -> None:
+    [[cell]] = csv.reader(io.StringIO(csv_line([f"{first}1+1"]), newline=""))
+    assert cell == f"'{first}1+1"
 
 
 def test_pages_follow_each_other(admin: Visitor) -> None:
