@@ -79,6 +79,9 @@ def add(
     model = _checked(adapter, options, weight)
     if not _NAME.fullmatch(name) or name in _NO_NAMES:
         raise _refused("/name", "use 1 to 64 letters, digits, dots, dashes and underscores, but not flags or new")
+    refresh_now()
+    if serving.registry().account(name) is not None:  # of the environment, perhaps: hook and breaker go by the name
+        raise _taken(name)
     with transaction() as session:
         row = Provider(
             channel=model.channel.name,
@@ -93,7 +96,7 @@ def add(
         try:
             session.flush()
         except IntegrityError:
-            raise _refused("/name", f"there is already a provider {name!r}") from None
+            raise _taken(name) from None
         audit.write("provider.added", name, after=_told(row))
     refresh_now()
     return row.id
@@ -184,6 +187,10 @@ def listing() -> list[dict[str, Any]]:
         }
         for account, adapter in serving.registry().accounts()
     ]
+
+
+def _taken(name: str) -> Rejected:
+    return _refused("/name", f"there is already a provider {name!r}")
 
 
 def _refused(pointer: str, message: str) -> Rejected:
