@@ -83,7 +83,7 @@ def read(turn: Turn, now: datetime) -> Batch:
     replay = None
     if turn.replay_position is not None:
         wanted = Wanted(turn.kinds, turn.types, turn.replay_since, turn.replay_until)
-        replay = _part(turn, turn.replay_position, room - len(live[0]), wanted, turn.replay_end)
+        replay = _part(turn, max(turn.replay_position, pruned), room - len(live[0]), wanted, turn.replay_end)
     fresh = {row.id: row for row in [*live[0], *(replay[0] if replay else [])]}
     again = {row.event_id: row for row in due}
     rows = {row.id: row for row in stream.by_ids([key for key in again if key not in fresh])} | fresh
@@ -101,7 +101,7 @@ def read(turn: Turn, now: datetime) -> Batch:
         live[1],
         replay[1] if replay else None,
         gone,
-        turn.position < pruned,
+        min(position for position in (turn.position, turn.replay_position) if position is not None) < pruned,
         is_all,
         None if waiting < MOST_WAITING else first_due,
     )

@@ -178,7 +178,7 @@ def replay(subscription_id: UUID, since: datetime, until: datetime) -> None:
     with changing(subscription_id) as row:
         if row.replay_position is not None:
             raise Rejected("conflict", "a replay is running; wait for its end")
-        row.replay_position, row.replay_end = first, last
+        row.replay_position, row.replay_end = max(first, stream.pruned()), last  # from then on none may be missed
         row.replay_since, row.replay_until = since, until
         row.wake_at = clock_now()
 

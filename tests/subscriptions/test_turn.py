@@ -566,6 +566,36 @@ def test_what_was_pruned_while_it_was_away_is_told_in_its_attempts(
     assert sorted(outcomes(), key=str) == [("missed", "events_deleted"), ("sent", None)]
 
 
+def test_what_was_pruned_before_its_replay_came_to_it_is_told_too(subscriber: Subscriber, subscribe: Subscribe) -> None:
+    key = subscribe()
+    start = now() - timedelta(hours=4)
+    *_, third, _ = happened("a", "b", "c", "d", at=start)
+    turn.take(key)
+    subscriber.calls.clear()
+    registered.replay(key, start - timedelta(hours=1), now())
+    with transaction() as session:
+        session.execute(sa.delete(Event).where(Event.id <= third))
+        session.execute(sa.update(EventStream).values(pruned=third))
+    turn.take(key)
+    assert subscriber.reasons() == ["d"]
+    assert sorted(outcomes(), key=str) == [("missed", "events_deleted"), *[("sent", None)] * 5]
+    assert stored(key).replay_position is None
+
+
+def test_a_replay_of_the_oldest_that_are_left_misses_none(subscriber: Subscriber, subscribe: Subscribe) -> None:
+    key = subscribe()
+    second = happened("a", "b", at=now() - timedelta(days=3))[-1]
+    oldest_at = now() - timedelta(hours=4)
+    happened("c", at=oldest_at)
+    turn.take(key)
+    with transaction() as session:
+        session.execute(sa.delete(Event).where(Event.id <= second))
+        session.execute(sa.update(EventStream).values(pruned=second))
+    registered.replay(key, oldest_at, now())
+    turn.take(key)
+    assert outcomes() == [("sent", None)] * 4
+
+
 def test_a_retry_whose_event_was_pruned_is_told_and_forgotten(
     subscriber: Subscriber, subscribe: Subscribe, later: Any
 ) -> None:
