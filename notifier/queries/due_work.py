@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from notifier.core.broadcasts import CANCELLED, RUNNING
-from notifier.core.lifecycle import SENDING, WAITING
+from notifier.core.lifecycle import QUEUED, SENDING, WAITING
 from notifier.ground.database import glance
 from notifier.ledgers.event_readers import BROADCASTS, TRENDS
 from notifier.models import (
@@ -55,6 +55,7 @@ def _open(*conditions: "sa.ColumnElement[bool]") -> "sa.ColumnElement[bool]":
 CONDITIONS: Mapping[str, "sa.ColumnElement[bool]"] = {
     "ring_due": _some(Delivery.status == _literal(WAITING), Delivery.wake_at <= _NOW),
     "let_out": _some(IS_HELD),
+    "ring_lost": _some(Delivery.status == _literal(QUEUED), Delivery.wake_at.is_not(None)),
     "free_lapsed": _some(Delivery.status == _literal(SENDING), Delivery.wake_at <= _NOW),
     "apply_receipts": _some(Receipt.applied_at.is_(None), Receipt.wake_at <= _NOW),
     "close_digests": _some(Digest.due_at <= _NOW),

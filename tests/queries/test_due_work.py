@@ -39,6 +39,7 @@ ROWS: list[tuple[Any, Mapping[str, Any], set[str]]] = [
     (Delivery, {"status": "waiting", "wake_at": PAST, "held_for": None}, {"ring_due"}),
     (Delivery, {"status": "waiting", "wake_at": FUTURE, "held_for": None}, set()),
     (Delivery, {"status": "waiting", "wake_at": FUTURE, "held_for": "email smtp"}, {"let_out"}),
+    (Delivery, {"status": "queued", "wake_at": FUTURE, "held_for": None}, {"ring_lost"}),
     (Delivery, {"status": "sending", "wake_at": PAST, "held_for": None}, {"free_lapsed"}),
     (Delivery, {"status": "sending", "wake_at": FUTURE, "held_for": None}, set()),
     (Delivery, {"status": "sent", "wake_at": None, "held_for": None}, set()),
