@@ -76,8 +76,6 @@ def resend(subscription_id: UUID, attempt_id: str) -> None:
         added = insert(SubscriptionRetry.__table__).values(
             subscription_id=subscription_id, event_id=event.id, webhook_id=attempt["event"], kind=event.kind, **again
         )
-        db.session.execute(
-            added.on_conflict_do_update(index_elements=["subscription_id", "event_id"], set_={"due_at": now})
-        )
+        db.session.execute(added.on_conflict_do_update(index_elements=["subscription_id", "event_id"], set_=again))
         row.wake_at = now
         registered.note("event_resent", row, after={"event": attempt["event"]})

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from docs.receiving.receiver import Receiver, fault
 from notifier.core.errors import Rejected
+from notifier.core.subscriptions import TRIED_FOR
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.ids import show
@@ -74,6 +75,21 @@ def test_an_event_is_sent_once_more_with_its_id(subscriber: Subscriber, subscrib
     assert rows(SubscriptionRetry) == []
     told = [entry.after for entry in rows(AuditEntry) if entry.action == "subscription.event_resent"]
     assert told == [{"event": event}] * 2
+
+
+def test_an_event_that_waits_for_its_last_try_has_all_of_them_again(
+    subscriber: Subscriber, subscribe: Subscribe
+) -> None:
+    subscriber.answer = lambda _call: 500
+    key = subscribe()
+    happened("a")
+    turn.take(key)
+    with transaction() as session:
+        session.execute(sa.update(SubscriptionRetry).values(tries=20, first_at=now() - TRIED_FOR))
+    workbench.resend(key, attempts()[0])
+    turn.take(key)
+    [waiting] = rows(SubscriptionRetry)
+    assert (len(subscriber.calls), waiting.tries) == (2, 1)
 
 
 def test_a_ping_that_is_sent_again_is_a_new_one(subscriber: Subscriber, subscribe: Subscribe) -> None:
