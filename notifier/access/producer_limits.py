@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from notifier.core import revisions
 from notifier.core.errors import Fault, Rejected
+from notifier.core.revisions import refuse_stale
 from notifier.core.spend import parse_amount, shown
 from notifier.ground.clock import now
 from notifier.ground.config import UNITS, current_settings
@@ -19,12 +21,16 @@ from notifier.models import Producer
 from notifier.queries import producer_limits
 
 
-def change(producer_id: UUID, given: Mapping[str, Any], *, by_its_key: bool = False) -> None:
+def revision_of(producer: Producer) -> str:
+    return revisions.revision_of(*(getattr(producer, name) for name in _READ))
+
+
+def change(producer_id: UUID, given: Mapping[str, Any], *, by_its_key: bool = False, seen: str | None = None) -> None:
     """Sets those of `webhook_targets` and `phone_countries` (lists of texts) and `daily_spend` (`12.50`) that are
     given; None lifts a limit. Raises Rejected with every fault; then nothing is changed.
 
     `by_its_key`: a producer may be careful, but not grant itself money. It may lower its ceiling, never raise or lift
-    it: that is for the admins of the installation.
+    it: that is for the admins of the installation. `seen`: the `revision_of` the producer as somebody was shown it.
     """
     values, faults = {}, list[Fault]()
     for name, value in given.items():
@@ -38,6 +44,7 @@ def change(producer_id: UUID, given: Mapping[str, Any], *, by_its_key: bool = Fa
         producer = session.get(Producer, producer_id, with_for_update=True, populate_existing=True)
         if producer is None:
             raise Rejected("not_found", "there is no such producer")
+        refuse_stale(seen, revision_of(producer), f"the limits of {producer.name}")
         if by_its_key and "daily_spend" in values:
             _check_lower(producer, values["daily_spend"])
         before = {name: getattr(producer, name) for name in values}

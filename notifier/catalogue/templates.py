@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session, scoped_session
 from notifier.catalogue import template_check, template_lint
 from notifier.catalogue.samples import sample_of
 from notifier.channels import CHANNELS
+from notifier.core import revisions
 from notifier.core.errors import Fault, Rejected
 from notifier.core.experiments import STOPPED
 from notifier.core.wording import ANY_CHANNEL, ARCHIVED, DRAFT, FIELDS, PUBLISHED, Words
@@ -212,8 +213,7 @@ def revision_of(words: Words | None) -> str:
 
 def revision_beside(contents: Contents, published: int | None) -> str:
     """The revision of all words of a version, and of the version that it would replace."""
-    said = [published, sorted([*place, revision_of(words)] for place, words in contents.items())]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+    return revisions.revision_of(published, sorted([*place, revision_of(words)] for place, words in contents.items()))
 
 
 def place_faults(places: Sequence[Place]) -> list[Fault]:

@@ -18,7 +18,9 @@ from sqlalchemy.exc import IntegrityError
 from notifier.channels import ADAPTERS, serving
 from notifier.channels.contract import Adapter
 from notifier.channels.serving import Account, flag_of
+from notifier.core import revisions
 from notifier.core.errors import Fault, Rejected
+from notifier.core.revisions import refuse_stale
 from notifier.ground.config import BadSettings
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
@@ -103,13 +105,23 @@ def add(
 
 
 def change(
-    name: str, options: Mapping[str, str], *, keeping: Collection[str], position: int, weight: int, is_on: bool
+    name: str,
+    options: Mapping[str, str],
+    *,
+    keeping: Collection[str],
+    position: int,
+    weight: int,
+    is_on: bool,
+    seen: str | None = None,
 ) -> None:
-    """Secret settings (`keeping`) that are not given stay as they are. Raises Rejected with the faults."""
+    """Secret settings (`keeping`) that are not given stay as they are. `seen`: the `revision_of` the account as its
+    author was shown it. Raises Rejected with the faults.
+    """
     with transaction() as session:
         row = session.scalar(sa.select(Provider).where(Provider.name == name).with_for_update())
         if row is None:
             raise Rejected("not_found", f"there is no provider {name[:80]!r}")
+        refuse_stale(seen, revision_of(row), name)
         kept = {setting: value for setting, value in (row.settings or {}).items() if setting in keeping}
         settings = {**kept, **options}
         _checked(row.adapter, settings, weight)
@@ -122,6 +134,10 @@ def change(
             after={**_told(row), "replaced": sorted(options.keys() & set(keeping))},
         )
     refresh_now()
+
+
+def revision_of(row: Provider) -> str:
+    return revisions.revision_of(row.changed_at)
 
 
 def _checked(adapter: str, options: Mapping[str, str], weight: int) -> type[Adapter]:

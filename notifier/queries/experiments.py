@@ -1,13 +1,12 @@
 """Experiments with templates for the API and the console: their variants, and what their figures say."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from notifier.core import experiments as rules
+from notifier.core import revisions
 from notifier.core.errors import Rejected
 from notifier.core.experiments import CLICKED, OPENED, Tried
 from notifier.ground.extensions import db
@@ -45,8 +44,7 @@ def revision_of(shown: Mapping[str, Any]) -> str:
     the same, whatever has been counted meanwhile.
     """
     variants = [[one[name] for name in ("name", "version", "weight")] for one in shown["variants"]]
-    said = json.dumps([shown["created_at"], shown["status"], variants])
-    return hashlib.sha256(said.encode()).hexdigest()[:16]
+    return revisions.revision_of(shown["created_at"], shown["status"], variants)
 
 
 def of_all_cells(shown: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -10,8 +10,10 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from notifier.core import revisions
 from notifier.core.brand import LONGEST_ADDRESS, LONGEST_LOGO, LONGEST_NAME, MOST_LINES, NO_BRAND, Brand, is_colour
 from notifier.core.errors import Fault, Rejected
+from notifier.core.revisions import refuse_stale
 from notifier.ground.database import insert, transaction
 from notifier.ground.extensions import db
 from notifier.ground.kept import forget, kept
@@ -84,17 +86,28 @@ def _may_be_logo(logo: str, site_url: str | None) -> bool:
     return (parts.scheme == "https" or is_own) and parts.username is None
 
 
+def revision_of(brand: Brand) -> str:
+    return revisions.revision_of(asdict(brand))
+
+
 def set_brand(
-    producer_id: UUID | None, brand: Brand, *, subject: str, beside: Callable[[], None] = lambda: None
+    producer_id: UUID | None,
+    brand: Brand,
+    *,
+    subject: str,
+    beside: Callable[[], None] = lambda: None,
+    seen: str | None = None,
 ) -> None:
     """`brand` is `cleaned`; `subject`: whose it is, for the audit trail. Other processes follow within
-    `kept.LIFE_S`. `beside`: what else is stored in the same transaction.
+    `kept.LIFE_S`. `beside`: what else is stored in the same transaction. `seen`: the `revision_of` the brand as its
+    author was shown it. Raises Rejected if it is another one by now.
     """
     id = producer_id or INSTALLATION
     with transaction() as session:
         session.execute(insert(BrandRow).values(id=id).on_conflict_do_nothing())
         row = session.get_one(BrandRow, id, with_for_update=True, populate_existing=True)
         before = Brand(row.name, row.logo, row.accent, row.address)
+        refuse_stale(seen, revision_of(before), "the brand")
         row.name, row.logo, row.accent, row.address = brand.name, brand.logo, brand.accent, brand.address
         if before != brand:
             audit.write("brand.set", subject, before=asdict(before), after=asdict(brand))

@@ -31,6 +31,12 @@ PASSWORD = "correct horse battery staple"
 _WHITESPACE = re.compile(r"(<(?P<kept>pre|textarea)\b.*?</(?P=kept)>)|[ \t\r\n]{2,}|[\t\r\n]", re.DOTALL)
 
 
+def seen_in(page: str) -> str:
+    """The revision of what the page shows, as its form sends it along."""
+    [found] = re.findall(r'<input[^>]* name="seen"[^>]* value="([^"]+)"', page)
+    return str(found)
+
+
 class Visitor:
     """One browser. Each request runs in a context of its own, as on a server: nothing carries over but cookies."""
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from wtforms import StringField, TextAreaField
+from wtforms import HiddenField, StringField, TextAreaField
 from wtforms.validators import Length
 
 from notifier.cells import brands
@@ -23,7 +23,7 @@ from notifier.queries import producers
 from notifier.web.access import allow, page_blueprint
 from notifier.web.console.template_previews import keep
 from notifier.web.forms import ConsoleForm
-from notifier.words.brands import INSTALLATION_NAME, brands_of, cleaned, own_brand, set_brand
+from notifier.words.brands import INSTALLATION_NAME, brands_of, cleaned, own_brand, revision_of, set_brand
 
 pages = page_blueprint("brand", url_prefix="/admin/brand")
 
@@ -35,6 +35,7 @@ class BrandForm(ConsoleForm):
     logo = StringField("Logo", [Length(max=LONGEST_LOGO)])
     accent = StringField("Colour", [Length(max=20)])
     address = TextAreaField("Postal address", [Length(max=LONGEST_ADDRESS + 20)])
+    seen = HiddenField()
 
     def brand(self) -> Brand:
         """Raises Rejected."""
@@ -47,7 +48,8 @@ class BrandForm(ConsoleForm):
 @allow("viewer")
 def show(producer_id: str | None) -> ResponseReturnValue:
     stored = own_brand(parse("prd", producer_id) if producer_id else None)
-    form = BrandForm(formdata=None, data={name: getattr(stored, name) for name in _FIELDS})
+    shown = {name: getattr(stored, name) for name in _FIELDS}
+    form = BrandForm(formdata=None, data={**shown, "seen": revision_of(stored)})
     return _page(producer_id, form, stored)
 
 
@@ -57,13 +59,13 @@ def show(producer_id: str | None) -> ResponseReturnValue:
 def save(producer_id: str | None) -> ResponseReturnValue:
     producer = producers.one(producer_id)[0] if producer_id else None
     form = BrandForm()
+    key, name = (producer.id, producer.name) if producer else (None, None)
     try:
         brand = form.brand()
+        tell_others = partial(brands.tell_others, brand, name)
+        set_brand(key, brand, subject=name or INSTALLATION_NAME, beside=tell_others, seen=form.seen.data or None)
     except Rejected as error:
         return _page(producer_id, form.refuse(error), None), 422
-    name = producer.name if producer else None
-    tell_others = partial(brands.tell_others, brand, name)
-    set_brand(producer.id if producer else None, brand, subject=name or INSTALLATION_NAME, beside=tell_others)
     flash("The brand has been saved. Mails that are sent from now on show it.")
     return redirect(url_for("brand.show", producer_id=producer_id), 303)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
-from wtforms import BooleanField, StringField, TextAreaField
+from wtforms import BooleanField, HiddenField, StringField, TextAreaField
 from wtforms.validators import DataRequired, Length
 
 from notifier.access import producer_limits
@@ -26,6 +26,7 @@ class LimitsForm(ConsoleForm):
     has_countries = BooleanField("SMS and calls go only to these countries")
     phone_countries = StringField("Their codes", [Length(max=2_000)])
     daily_spend = StringField("Money for SMS and calls in a day", [Length(max=24)], filters=[stripped])
+    seen = HiddenField()
 
     def given(self) -> dict[str, Any]:
         """As `producer_limits.change` takes it."""
@@ -56,7 +57,7 @@ def save(producer_id: str) -> ResponseReturnValue:
     form = LimitsForm()
     try:
         form.check()
-        producer_limits.change(producer.id, form.given())
+        producer_limits.change(producer.id, form.given(), seen=form.seen.data or None)
     except Rejected as error:
         return _page(producer_id, producer, form.refuse(error)), 422
     flash(f"The limits have been saved. They hold everywhere within {CACHED_S} seconds.")
@@ -82,6 +83,7 @@ def _filled(producer: Producer) -> LimitsForm:
     return LimitsForm(
         formdata=None,
         data={
+            "seen": producer_limits.revision_of(producer),
             "has_targets": targets is not None,
             "webhook_targets": "\n".join(targets or []),
             "has_countries": countries is not None,

@@ -13,7 +13,7 @@ import redis
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
-from wtforms import BooleanField, IntegerField, PasswordField, SelectField, StringField
+from wtforms import BooleanField, HiddenField, IntegerField, PasswordField, SelectField, StringField
 from wtforms.fields import SelectChoice
 from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, Optional
 
@@ -47,6 +47,7 @@ class AccountForm(ConsoleForm):
         default=1,
     )
     is_on = BooleanField("In use", default=True)
+    seen = HiddenField()
 
 
 class DestinationForm(ConsoleForm):
@@ -175,7 +176,14 @@ def _account_page(
     if current_user.has_role("admin"):
         shown |= {name: value for setting in model.settings for name, value in _shown_parts(setting, stored).items()}
     form = _form_of(model, AccountForm, is_new=False)(
-        formdata=None, data={"position": row.position, "weight": row.weight, "is_on": row.is_on, **shown}
+        formdata=None,
+        data={
+            "position": row.position,
+            "weight": row.weight,
+            "is_on": row.is_on,
+            "seen": providers.revision_of(row),
+            **shown,
+        },
     )
     return _page(form, model, name, row=row, held=set(row.settings or {}), test_form=test_form)
 
@@ -204,6 +212,7 @@ def change(name: str) -> ResponseReturnValue:
             position=form.position.data,
             weight=form.weight.data,
             is_on=form.is_on.data,
+            seen=form.seen.data or None,
         )
     except Rejected as error:
         return _page(form.refuse(error), model, name, row=row, held=held), 422

@@ -18,7 +18,7 @@ from notifier.models import Forward
 from notifier.words.brands import own_brand, set_brand
 from tests.conftest import subject_of
 from tests.stored import rows
-from tests.web.conftest import Visitor
+from tests.web.conftest import Visitor, seen_in
 
 ACME = {"name": "Acme", "logo": "https://pics.test/l.png", "accent": "#ffd400", "address": "1 Road\nTown"}
 
@@ -45,6 +45,16 @@ def test_an_admin_sets_the_installations_brand_and_what_a_producer_has_instead(a
     assert (refused.status_code, "Write a colour as # and six digits" in refused.text) == (422, True)
     assert own_brand(shop) == Brand(accent="#b42318")
     assert admin.get(f"/admin/brand/{show('prd', new_id())}").status_code == 404
+
+
+def test_what_somebody_else_has_changed_meanwhile_is_not_undone(app: APIFlask, admin: Visitor) -> None:
+    shop = create_producer("Shop").id
+    for page in ("/admin/brand", f"/admin/brand/{show('prd', shop)}"):
+        opened = {"accent": "#b42318", "seen": seen_in(admin.get(page).text)}
+        assert admin.post(page, ACME).status_code == 303
+        answer = admin.post(page, opened)
+        assert (answer.status_code, "Somebody else has changed the brand" in answer.text) == (422, True)
+    assert (own_brand(None), own_brand(shop)) == (Brand(**ACME), Brand(**ACME))
 
 
 def test_what_is_saved_is_told_to_the_other_cells(

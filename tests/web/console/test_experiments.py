@@ -1,6 +1,5 @@
 """Experiments in the console: a draft becomes a variant, is compared, and kept."""
 
-import re
 from collections.abc import Callable
 
 import pytest
@@ -23,7 +22,7 @@ from notifier.queries.broadcasts import one
 from notifier.queries.notifications import Sight
 from tests.experimenting import BOLD, KEY, begin, dealt, waves  # noqa: F401 (a fixture)
 from tests.stored import deliveries
-from tests.web.conftest import Visitor
+from tests.web.conftest import Visitor, seen_in
 
 pytestmark = pytest.mark.usefixtures("waves")
 HOME = f"/admin/templates/{KEY}"
@@ -80,7 +79,7 @@ def test_from_a_draft_to_what_is_kept(admin: Visitor) -> None:
 
 def test_what_somebody_else_has_changed_meanwhile_is_looked_at_first(admin: Visitor) -> None:
     def seen(path: str) -> dict[str, str]:
-        return {"seen": re.findall(r'name="seen" value="(\w+)"', admin.get(path).text)[0]}
+        return {"seen": seen_in(admin.get(path).text)}
 
     experiments.add(KEY, Proposal("b", 30, {("*", "en"): BOLD}))
     before = seen(HOME)

@@ -18,7 +18,7 @@ from notifier.ledgers import limit_stops
 from notifier.ledgers.limit_stops import Stop
 from notifier.models import AuditEntry, Producer
 from notifier.people import addresses
-from tests.web.conftest import Visitor
+from tests.web.conftest import Visitor, seen_in
 
 
 @pytest.fixture
@@ -62,6 +62,14 @@ def test_an_admin_limits_where_webhooks_may_lead(admin: Visitor, page: str, cast
     assert targets() == []
     assert admin.post(page, {"webhook_targets": "hooks.test"}).status_code == 303
     assert targets() is None
+
+
+def test_what_somebody_else_has_changed_meanwhile_is_not_undone(admin: Visitor, page: str) -> None:
+    opened = {"has_countries": "y", "phone_countries": "DE", "seen": seen_in(admin.get(page).text)}
+    assert admin.post(page, {"has_targets": "y", "webhook_targets": "hooks.test"}).status_code == 303
+    answer = admin.post(page, opened)
+    assert (answer.status_code, "Somebody else has changed the limits of Shop" in answer.text) == (422, True)
+    assert targets() == ["hooks.test"]
 
 
 @pytest.mark.usefixtures("prices")

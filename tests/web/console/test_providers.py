@@ -24,7 +24,7 @@ from notifier.signals import hook_health
 from notifier.signals.hook_health import HookHealth
 from tests.running import free_port
 from tests.stored import rows
-from tests.web.conftest import Visitor
+from tests.web.conftest import Visitor, seen_in
 
 SECRET = "smtp://user:hunter2@127.0.0.1:2525"
 SERVER = {
@@ -141,6 +141,21 @@ def test_what_makes_no_sense_is_said_and_stores_nothing(admin: Visitor, change: 
     answer = admin.post("/admin/providers/new/smtp", {**FORM, **change})
     assert (answer.status_code, words in answer.text, "hunter2" in answer.text) == (422, True, False)
     assert stored() is None
+
+
+def test_what_somebody_else_has_changed_meanwhile_is_not_undone(admin: Visitor) -> None:
+    """Such as an account that was taken out of use in an emergency."""
+    admin.post("/admin/providers/new/smtp", FORM)
+    opened = {**FORM, "seen": seen_in(admin.get("/admin/providers/spare").text)}
+    given = {"SMTP_URL": SECRET, "SMTP_FROM": "Shop <shop@example.com>"}
+    providers.change("spare", given, keeping=(), position=1, weight=1, is_on=False)
+    answer = admin.post("/admin/providers/spare", {**opened, "weight": "7"})
+    assert (answer.status_code, "Somebody else has changed spare since you opened it" in answer.text) == (422, True)
+    account = stored()
+    assert account is not None
+    assert (account.is_on, account.weight) == (False, 1)
+    opened["seen"] = seen_in(admin.get("/admin/providers/spare").text)
+    assert admin.post("/admin/providers/spare", {**opened, "weight": "7"}).status_code == 303
 
 
 def test_the_same_name_twice_is_refused(admin: Visitor) -> None:

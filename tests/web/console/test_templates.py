@@ -17,7 +17,7 @@ from notifier.ground.extensions import db, redis_store
 from notifier.models import Address, Delivery, Notification
 from notifier.pipeline.delivery.deliver import deliver
 from notifier.queries import templates as queries
-from tests.web.conftest import Visitor
+from tests.web.conftest import Visitor, seen_in
 
 KEY = "fraud_alert_words"
 HOME = f"/admin/templates/{KEY}"
@@ -61,7 +61,7 @@ def test_from_the_first_draft_to_being_rolled_back(admin: Visitor) -> None:
 
 def test_what_is_published_is_what_was_looked_at(admin: Visitor, draft: str) -> None:
     def seen() -> dict[str, str]:
-        return {"seen": re.findall(r'name="seen" value="(\w+)"', admin.get(f"{draft}/publish").text)[0]}
+        return {"seen": seen_in(admin.get(f"{draft}/publish").text)}
 
     def statuses() -> dict[int, str]:
         db.session.rollback()
