@@ -82,8 +82,8 @@ def _providers(breakers: dict[str, health.Breaker]) -> Iterator[Metric]:
         provider = metrics.bounded("provider", name)
         if provider == metrics.OTHER:
             continue
-        if not any(states[name, state] for state in _STATES):
-            states[name, health.CLOSED] = 1  # one that nobody has needed lately
+        if adapter.calls_peoples_hosts or not any(states[name, state] for state in _STATES):
+            states[name, health.CLOSED] += 1  # one that nobody has needed lately; of servers there are always more
         for state in _STATES:
             count.add_metric([provider, state], states[name, state])
         blocked.add_metric([provider], until[name])

@@ -120,10 +120,17 @@ def test_breakers_are_told_by_provider_and_never_by_host(client: Any, app: APIFl
     lines = set(client.get("/metrics").text.splitlines())
     assert 'notifier_breakers{provider="main",state="forced_open"} 1.0' in lines
     assert 'notifier_breakers{provider="hook",state="open"} 3.0' in lines
-    assert 'notifier_breakers{provider="hook",state="closed"} 1.0' in lines
+    assert 'notifier_breakers{provider="hook",state="closed"} 2.0' in lines  # that of all others, too
     assert not [line for line in lines if "example" in line or '"gone"' in line]
     [blocked] = [x.split()[1] for x in lines if x.startswith('notifier_provider_blocked_seconds{provider="hook"}')]
     assert 0 < float(blocked) <= health.OPEN_MS / 1000
+
+
+def test_one_dead_server_of_somebody_s_is_no_breaker_of_the_provider(client: Any, app: APIFlask) -> None:
+    """An alert that nothing goes out by a provider waits until none of its breakers is closed."""
+    health.report({"webhook:dead.example:443": health.Tally(bad=20)})
+    lines = set(client.get("/metrics").text.splitlines())
+    assert {'notifier_breakers{provider="webhook",state="%s"} 1.0' % state for state in ("open", "closed")} <= lines
 
 
 def test_metrics_tell_how_far_behind_status_webhooks_are(client: Any, app: APIFlask, caller: Any) -> None:
