@@ -44,8 +44,9 @@ def of_priorities(state: str) -> dict[str, str]:
 
 
 def share(metric: str, part: str, whole: str, over: str = "5m") -> str:
-    """How much of a counter with the labels `whole` has those of the `part` too."""
-    return f"sum(rate({metric}{{{part}, {whole}}}[{over}])) / sum(rate({metric}{{{whole}}}[{over}]))"
+    """How much of a counter with the labels `whole` has those of the `part` too. A series that is not there is 0."""
+    of_all = f"sum(rate({metric}{{{whole}}}[{over}]))"
+    return f"(sum(rate({metric}{{{part}, {whole}}}[{over}])) or 0 * {of_all}) / {of_all}"
 
 
 def latest(metric: str, by: str, labels: str = "") -> str:

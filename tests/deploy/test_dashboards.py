@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deploy.grafana.dashboards import DASHBOARDS, PLACE, grafana, text
+from deploy.grafana.dashboards import DASHBOARDS, PLACE, grafana, share, text
 from tests.metered import documented, unknown_in
 from tests.running import installed
 
@@ -42,6 +42,24 @@ def test_every_expression_is_one(tmp_path: Path) -> None:
 
 def test_every_expression_asks_for_metrics_and_labels_that_there_are() -> None:
     assert {name for expression in expressions() for name in unknown_in(expression)} == set()
+
+
+@pytest.mark.parametrize(("failed", "shown"), [("_x40", 0), ("0+1x40", 0.1)])
+def test_a_share_of_which_there_was_nothing_is_0(failed: str, shown: float, tmp_path: Path) -> None:
+    """A series is there once something of it has happened: without one a panel said that there are no data."""
+    given = {'calls{outcome="failed",of="a"}': failed, 'calls{outcome="taken",of="a"}': "0+9x40"}
+    asked = share("calls", 'outcome="failed"', 'of="a"')
+    test = {
+        "interval": "15s",
+        "input_series": [{"series": series, "values": values} for series, values in given.items()],
+        "promql_expr_test": [
+            {"expr": f"round({asked}, 0.001)", "eval_time": "8m", "exp_samples": [{"labels": "{}", "value": shown}]}
+        ],
+    }
+    file = tmp_path / "test.json"
+    file.write_text(json.dumps({"evaluation_interval": "15s", "tests": [test]}))
+    done = subprocess.run([installed("promtool"), "test", "rules", str(file)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("uid", MADE)
