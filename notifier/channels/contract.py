@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from notifier.channels.receipts import Event, HookRefused, HookRequest, Kind
@@ -24,6 +24,7 @@ from notifier.ground.config import Settings
 from notifier.ground.target_lists import Lists
 
 RECEIVER_MARK = "#"  # in the scope of one receiver: what follows it stands for the address
+MESSAGE: Final = "message"  # what a channel is charged by that has neither segments nor calls
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -106,7 +107,8 @@ class Channel:
     `every_address`: sent to each active address, not to the primary alone. `default_on`: on for a person who chose
     nothing. `borrows_from`: the channel whose addresses serve here too (a phone that takes SMS can be called).
     `by`: how it is called in a sentence ("by e-mail"), where that is not "by" and its label.
-    `charged_by`: what a message is paid for by, where it counts towards a producer's daily spend.
+    `charged_by`: what a message is paid for by, where it counts towards a producer's daily spend; MESSAGE: if its
+    price is known (MESSAGE_PRICES).
     `follows`: wherever a type uses that channel by itself, it goes here too, to whoever has an address here.
     """
 
@@ -120,7 +122,7 @@ class Channel:
     waits_when_quiet: bool = True
     borrows_from: str | None = None
     follows: str | None = None
-    charged_by: Literal["segment", "call"] | None = None
+    charged_by: Literal["segment", "call", "message"] | None = None
 
 
 @dataclass(frozen=True, slots=True)

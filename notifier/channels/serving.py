@@ -15,7 +15,7 @@ from flask import Flask, current_app
 
 from notifier import channels
 from notifier.channels import CHANNELS
-from notifier.channels.contract import Adapter, Channel
+from notifier.channels.contract import MESSAGE, Adapter, Channel
 from notifier.channels.sandbox import magic_word, sandbox_for
 from notifier.channels.wire.http import Http
 from notifier.core.costs import parse_prices
@@ -307,7 +307,7 @@ def faults(environ: Mapping[str, str] | None = None) -> list[str]:
         channel = channels.CHANNELS.get(name)
         if channel is None:
             variables.faults.append(f"MESSAGE_PRICES: there is no channel {name}")
-        elif channel.charged_by is not None:
+        elif channel.charged_by not in (None, MESSAGE):
             variables.faults.append(f"MESSAGE_PRICES: {name} has a price of its own, by the {channel.charged_by}")
     with contextlib.closing(Http()) as http:
         for adapter in channels.ADAPTERS:

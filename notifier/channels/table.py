@@ -7,7 +7,7 @@ provider's file.
 from dataclasses import replace
 
 from notifier.channels.addresses import DEVICE_TOKEN, EMAIL, PHONE, SIGNED_URL, SLACK_TARGET, SUBSCRIPTION
-from notifier.channels.contract import Card, Channel, Shape
+from notifier.channels.contract import MESSAGE, Card, Channel, Shape
 from notifier.channels.fields import APPROVED, APPROVED_BUTTONS, BUTTONS, FACTS, FOOTER, PLAIN_SIGNS, SPELLED
 from notifier.ground.languages import N_
 
@@ -60,6 +60,7 @@ WHATSAPP = Channel(
     Shape(longest_body=4096, fields=(APPROVED, APPROVED_BUTTONS)),
     default_on=False,
     borrows_from="sms",
+    charged_by=MESSAGE,
 )
 VOICE = Channel(
     "voice",

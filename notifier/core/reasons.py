@@ -33,7 +33,7 @@ REASONS: dict[str, str] = {
     "provider_down": "The provider is not working; it is tried again later.",
     "paced": "The provider's rate limit has been reached for the moment.",
     "recipient_limit": "Too many of these went to the person or the address in a short time.",
-    SPEND_LIMIT: "What its producer may spend on SMS and calls in a day has been spent.",
+    SPEND_LIMIT: "What its producer may spend in a day has been spent.",
     NEW_PHONES: "Too many new phone numbers of one block were reached in a short time.",
     COUNTRY: "Phones in that country may not be reached.",
     NOT_LISTED: "The address is not on the list of targets that may be called.",

@@ -173,7 +173,8 @@ class Settings:
     )
     voice_call_price: Price | None = _setting("what a voice call costs, such as `0.10 EUR` (unknown)")
     message_prices: Mapping[str, Price] = _setting(
-        "what a message costs on other channels, such as `email 0.0004 EUR, push 0 EUR`, for `/admin/costs` (unknown)"
+        "what a message costs on other channels, such as `email 0.0004 EUR, push 0 EUR`, for `/admin/costs`; that of "
+        "`whatsapp` counts towards `SPEND_LIMIT`, too (unknown)"
     )
     spend_limit: Ceiling | None = _setting(
         "what a producer may spend on SMS and calls in a day (UTC), such as `50 EUR`, unless its page says otherwise; "

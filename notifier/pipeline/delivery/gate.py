@@ -11,9 +11,10 @@ from uuid import UUID
 import structlog
 
 from notifier.channels import CHANNELS
+from notifier.channels.contract import MESSAGE
 from notifier.core import lifecycle
 from notifier.core.reasons import NEW_PHONES, SPEND_LIMIT
-from notifier.core.segments import segments
+from notifier.core.segments import Price, segments
 from notifier.core.spend import micros
 from notifier.ground import metrics
 from notifier.ground.clock import now as clock_now
@@ -53,7 +54,7 @@ def pay(tasks: Sequence[Task]) -> tuple[list[Task], list[Outcome]]:
 
 
 def _pay(tasks: Sequence[Task], charged: Sequence[Task]) -> tuple[list[Task], list[Outcome]]:
-    stopped = _too_many_new(charged)
+    stopped = _too_many_new([task for task in charged if CHANNELS[task.delivery.channel].charged_by != MESSAGE])
     stopped |= _not_afforded([task for task in charged if task.delivery.id not in stopped], stopped, charged)
     outcomes = _skip([task for task in charged if task.delivery.id in stopped], stopped)
     return [task for task in tasks if task.delivery.id not in stopped], outcomes
@@ -63,7 +64,8 @@ def _is_charged(task: Task) -> bool:
     """What the product itself tells those who run the installation passes, whatever has been spent. Producers may
     alert them, too, as often as they like: that costs them as all else does.
     """
-    if CHANNELS[task.delivery.channel].charged_by is None or task.notification.is_test:
+    unit = CHANNELS[task.delivery.channel].charged_by
+    if unit is None or task.notification.is_test or (unit == MESSAGE and _price(task) is None):
         return False
     if task.type.to_admins and task.notification.producer_id is None:
         return False
@@ -98,12 +100,12 @@ def _not_afforded(tasks: Sequence[Task], stopped: dict[UUID, str], charged: Sequ
     """Reserves what the rest cost, and notes what has been stopped. No statement where no price is known, no ceiling
     set and nothing stopped.
     """
-    now, prices = clock_now(), current_settings().prices
+    now = clock_now()
     ceilings = {key: ceiling_of(key) for key in {_producer(task) for task in tasks}}
     charges = [
         Charge(task.delivery.id, task.delivery.tries, _producer(task), _cost(task))
         for task in tasks
-        if prices or ceilings[_producer(task)] is not None
+        if _price(task) is not None or ceilings[_producer(task)] is not None
     ]
     db.session.close()  # the ceilings may have been read: no transaction is open while sending
     if not charges and not stopped:
@@ -120,9 +122,15 @@ def _not_afforded(tasks: Sequence[Task], stopped: dict[UUID, str], charged: Sequ
     return found
 
 
+def _price(task: Task) -> Price | None:
+    channel, settings = CHANNELS[task.delivery.channel], current_settings()
+    if channel.charged_by == MESSAGE:
+        return settings.message_prices.get(channel.name)
+    return settings.prices.get(channel.charged_by or "")
+
+
 def _cost(task: Task) -> int | None:
-    unit = CHANNELS[task.delivery.channel].charged_by
-    price = current_settings().prices.get(unit or "")
+    price, unit = _price(task), CHANNELS[task.delivery.channel].charged_by
     if price is None or isinstance(task.message, str):
         return None
     return micros(price.amount * (segments(task.message.content.body).count if unit == "segment" else 1))

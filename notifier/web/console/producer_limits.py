@@ -25,7 +25,7 @@ class LimitsForm(ConsoleForm):
     webhook_targets = TextAreaField("Networks and hosts, one a line", [Length(max=20_000)])
     has_countries = BooleanField("SMS and calls go only to these countries")
     phone_countries = StringField("Their codes", [Length(max=2_000)])
-    daily_spend = StringField("Money for SMS and calls in a day", [Length(max=24)], filters=[stripped])
+    daily_spend = StringField("Money for SMS, calls and WhatsApp in a day", [Length(max=24)], filters=[stripped])
     seen = HiddenField()
 
     def given(self) -> dict[str, Any]:

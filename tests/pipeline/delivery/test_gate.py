@@ -73,9 +73,11 @@ def twilio(app: APIFlask) -> Iterator[Twilio]:
         "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
         "TWILIO_AUTH_TOKEN": "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
         "TWILIO_FROM": "+15005550006",
+        "TWILIO_WHATSAPP_FROM": "+15005550006",
         "TWILIO_URL": f"http://127.0.0.1:{server.http.server_port}",
     }
-    serving.registry().configure([Account("texts", "twilio", options), Account("calls", "twilio_voice", options)])
+    adapters = {"texts": "twilio", "calls": "twilio_voice", "chats": "twilio_whatsapp"}
+    serving.registry().configure([Account(name, adapter, options) for name, adapter in adapters.items()])
     yield server
     serving.registry().configure(())
     server.http.shutdown()
@@ -109,7 +111,7 @@ def met(number: str, **changes: str) -> str:
     if not rows(User, id=person):
         with transaction():
             profiles.upsert([InlineRecipient(person, {"phone": number, **changes})])
-        wanted = {"channels": dict.fromkeys(("sms", "voice", "email"), True)}
+        wanted = {"channels": dict.fromkeys(("sms", "voice", "whatsapp", "email"), True)}
         preferences.change(person, wanted, replace=True, source="test")
     return person
 
@@ -150,6 +152,25 @@ def test_what_a_producer_may_spend_in_a_day_is_not_passed(
     with time_machine.travel(now() + timedelta(days=1), tick=False):
         assert text(submit, ONE) == [GONE]
     assert sorted(spent()) == [10 * CENTS, 10 * CENTS, 50 * CENTS]
+
+
+@pytest.mark.parametrize(
+    ("prices", "fates", "amounts"),
+    [({}, [GONE, GONE], []), ({"whatsapp": Price(Decimal("0.07"), "EUR")}, [GONE, STOPPED], [7 * CENTS])],
+)
+def test_whatsapp_counts_where_its_price_is_known(
+    app: APIFlask,
+    submit: Submit,
+    twilio: Twilio,
+    allow: Callable[..., None],
+    prices: dict[str, Price],
+    fates: list[Any],
+    amounts: list[int],
+) -> None:
+    """New numbers are those that are texted or called."""
+    allow(spend_limit=Ceiling(10 * CENTS, "EUR"), message_prices=prices, new_phones_limit="0/hour")
+    assert [text(submit, phone, channels=("whatsapp",))[0] for phone in (ONE, TWO)] == fates
+    assert [amount for amount in spent() if amount] == amounts
 
 
 def test_what_is_stopped_goes_to_the_next_channel(
