@@ -15,7 +15,7 @@ from urllib.parse import SplitResult
 from notifier.channels.contract import Adapter, Setting
 from notifier.channels.table import SLACK
 from notifier.channels.wire.answers import AMBIGUOUS, STATUSES, Family, Response, explain_code, not_understood
-from notifier.channels.wire.chat import STATUSES_OF_A_HOOK, image, link
+from notifier.channels.wire.chat import STATUSES_OF_A_HOOK, image, is_page, link
 from notifier.channels.wire.http import bearer
 from notifier.core.errors import DeliveryError, InvalidRecipient, Misconfigured, Permanent, RateLimited
 from notifier.core.message import Message, Receipt, Recipient
@@ -147,9 +147,9 @@ _API_STATUSES: dict[int, Family] = {**STATUSES, 500: AMBIGUOUS, 502: AMBIGUOUS}
 def explain_hook(response: Response) -> DeliveryError | None:
     """A webhook's answer is a word: `ok`, or the reason why not."""
     word = response.body.strip().decode(errors="replace")[:64]
-    if response.is_success:
+    if response.is_success and word not in _WORDS:
         # Mattermost and others answer with nothing, or JSON.
-        return explain_code(word, response, _WORDS) if word in _WORDS else None
+        return not_understood(response) if is_page(response) else None
     return explain_code(word if word in _WORDS else None, response, _WORDS, STATUSES_OF_A_HOOK)
 
 

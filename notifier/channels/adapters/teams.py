@@ -13,8 +13,8 @@ from urllib.parse import SplitResult
 from notifier.channels.addresses import URL
 from notifier.channels.contract import Adapter, AddressKind, Channel, Shape
 from notifier.channels.fields import BUTTONS, FACTS, FOOTER
-from notifier.channels.wire.answers import Response, explain
-from notifier.channels.wire.chat import STATUSES_OF_A_HOOK, image, link
+from notifier.channels.wire.answers import Response, explain, not_understood
+from notifier.channels.wire.chat import STATUSES_OF_A_HOOK, image, is_page, link
 from notifier.core.errors import DeliveryError
 from notifier.core.message import Message, Receipt, Recipient
 from notifier.core.shortening import cut
@@ -51,6 +51,8 @@ class Teams(Adapter):
         return Receipt("sent")
 
     def explain(self, response: Response) -> DeliveryError | None:
+        if response.is_success and is_page(response):
+            return not_understood(response)
         return explain(response, STATUSES_OF_A_HOOK)
 
     def tenant(self, url: SplitResult) -> str:

@@ -2,7 +2,7 @@
 gave.
 """
 
-from notifier.channels.wire.answers import AMBIGUOUS, STATUSES, Family
+from notifier.channels.wire.answers import AMBIGUOUS, STATUSES, Family, Response
 from notifier.core.errors import InvalidRecipient
 from notifier.core.message import Content
 
@@ -16,6 +16,11 @@ STATUSES_OF_A_HOOK: dict[int, Family] = {
     500: AMBIGUOUS,
     502: AMBIGUOUS,
 }
+
+
+def is_page(response: Response) -> bool:
+    """Whether a page came in the place of an answer: of a proxy, or to sign in."""
+    return response.body.lstrip().startswith(b"<")
 
 
 _LONGEST_URL = 2_000  # Discord's embeds have the least room

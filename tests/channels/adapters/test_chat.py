@@ -302,6 +302,8 @@ ANSWERS: list[tuple[type[Adapter], int, Any, Any]] = [
     (Slack, 404, b"s3cret", (InvalidRecipient, "http_404", False)),
     (Slack, 200, b"invalid_payload", (Permanent, "invalid_payload", False)),
     (Slack, 500, b"rollup_error", (Retryable, "rollup_error", True)),
+    (Slack, 200, b" <!DOCTYPE html><title>Sign in</title>", (Retryable, "not_understood", True)),
+    (Teams, 200, b"<html>", (Retryable, "not_understood", True)),
     (Discord, 200, b"<html>", (Retryable, "not_understood", True)),
     (Discord, 204, b"", (Retryable, "not_understood", True)),
     (Discord, 404, {"message": "Unknown Webhook", "code": 10015}, (InvalidRecipient, "10015", False)),
