@@ -98,6 +98,7 @@ def test_an_address_is_normalised_and_masked(channel: str, value: str, expected:
         *(("webpush", subscription(p256dh=key)) for key in ("!!", "BA" + "A" * 85)),
         *(("webpush", value) for value in (subscription(auth=None), subscription(p256dh="CA" + "A" * 85),
             subscription(auth="ä" * 22))),
+        *(("telegram", value) for value in ("", "x", "@ab", "12 34", "١٢٣٤٥", "１２３４５", "@nämelessly")),
         ("inapp", "alice"),
         ("pigeon", "alice"),
     ],

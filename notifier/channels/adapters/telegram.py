@@ -13,7 +13,8 @@ from notifier.core.shortening import cut, cut_to_units, units
 
 _LONGEST_TITLE, _LONGEST_BODY = 256, 3_500
 _LONGEST = 4_096  # units of UTF-16, the tags not counted
-_TOKEN = re.compile(r"\d+:[\w-]+")
+_TOKEN = re.compile(r"\d+:[\w-]+", re.ASCII)
+_CHAT = re.compile(r"-?\d{1,20}|@[A-Za-z]\w{3,31}", re.ASCII)
 
 # Telegram has no codes: its very sentences, and a word for each. All say that nothing can be sent to this chat.
 _SENTENCES: dict[object, str] = {
@@ -42,7 +43,7 @@ _STATUSES: dict[int, Family] = {
 
 def _parse(value: str) -> str:
     text = value.strip()
-    if not re.fullmatch(r"-?\d{1,20}|@[A-Za-z]\w{3,31}", text):
+    if not _CHAT.fullmatch(text):
         raise ValueError("A Telegram chat must be its number, or the @name of a public channel.")
     return text
 
