@@ -15,11 +15,14 @@ from collections.abc import Callable, Sequence
 from notifier.ground import logs
 from notifier.ground.config import WSGI, BadSettings, NotReady, Settings
 from notifier.ground.encryption import KeysDoNotFit
-from notifier.programs.arguments import read
+from notifier.programs.arguments import not_text, read
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = read(argv)
+    if options.command != "send" and not_text(options):  # which says so itself
+        print("The words of a command must be UTF-8.", file=sys.stderr)
+        return 2
     os.umask(0o077)  # what is written belongs to the installation's own account
     return explained(lambda: _run(options))
 

@@ -10,6 +10,7 @@ from typing import Any
 from notifier.core.capacity import parse_count, parse_share
 from notifier.ground.version import VERSION
 
+_PATHS = ("file", "folder", "map")
 _Command = Callable[[str, str, str], argparse.ArgumentParser]  # name, program, help
 
 
@@ -42,6 +43,13 @@ def read(argv: Sequence[str] | None) -> argparse.Namespace:
     if free is not None:
         free += others
     return options
+
+
+def not_text(options: argparse.Namespace) -> list[str]:
+    """Those of the words that are none: bytes of another encoding. Names of files may be such."""
+    values = [value for name, value in vars(options).items() if name not in _PATHS]
+    words = [word for value in values for word in (value if isinstance(value, list) else [value])]
+    return [word for word in words if isinstance(word, str) and any("\ud800" <= sign <= "\udfff" for sign in word)]
 
 
 def _processes(command: _Command) -> None:
@@ -116,7 +124,7 @@ def _accounts(command: _Command) -> None:
 
 def _producers(command: _Command) -> None:
     producer = command("create-producer", "notifier.programs.cli:create_producer", "add a producer and print its key")
-    producer.add_argument("name", metavar="NAME")
+    producer.add_argument("name", type=_producer_name, metavar="NAME")
     producer.add_argument(
         "--scope", action="extend", nargs="+", metavar="SCOPE", help="what the key may do (notify read users)"
     )
@@ -286,6 +294,13 @@ def _capacity(command: _Command) -> None:
 
 def _amount(text: str) -> float:
     return float(_read(parse_count, text))
+
+
+def _producer_name(text: str) -> str:
+    name = text.strip()
+    if not 1 <= len(name) <= 200:
+        raise argparse.ArgumentTypeError("the name of a producer has 1 to 200 characters")
+    return name
 
 
 def _share(text: str) -> tuple[str, float]:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from notifier.__main__ import explained
-from notifier.programs.arguments import read
+from notifier.__main__ import explained, main
+from notifier.programs.arguments import not_text, read
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,28 @@ def test_words_that_are_none_are_refused(words: tuple[str, ...], capsys: pytest.
         read(words)
     assert ended.value.code == 2
     assert "unrecognized arguments" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["", " ", "x" * 201])
+def test_a_producer_has_a_name_that_can_be_stored_and_read(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        read(["create-producer", name])
+    assert ended.value.code == 2
+    assert "the name of a producer has 1 to 200 characters" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [("reset-password", "a\udcff"), ("create-producer", "a\udcff"), ("keys", "forget", "a\udcff")]
+)
+def test_words_that_are_no_text_are_refused(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """As bytes of another encoding come in: no database takes them."""
+    assert main(words) == 2
+    assert capsys.readouterr().err == "The words of a command must be UTF-8.\n"
+
+
+def test_files_may_be_called_anything() -> None:
+    assert not_text(read(["export", "--since", "2026-11-01", "a\udcff"])) == []
+    assert not_text(read(["providers", "add", "a", "smtp", "SMTP_FROM=\udcff"])) == ["SMTP_FROM=\udcff"]
 
 
 @pytest.mark.parametrize("end", [KeyboardInterrupt, EOFError])
