@@ -16,6 +16,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from flask import current_app
 
+from notifier.core import revisions
+from notifier.core.revisions import refuse_stale
 from notifier.ground.clock import now
 from notifier.ground.config import current_settings
 from notifier.ground.database import transaction
@@ -56,12 +58,19 @@ def parse(text: str) -> str:
     return urlunsplit((url.scheme, host if port in (None, _PORTS[url.scheme]) else f"{host}:{port}", "", "", ""))
 
 
-def limit(producer_id: UUID, origins: Sequence[str] | None) -> None:
-    """Sets a producer's list; None lifts the limit. Raises ValueError. Holds in other processes after CACHED_S."""
+def revision_of(allowed: Sequence[str] | None) -> str:
+    return revisions.revision_of(allowed)
+
+
+def limit(producer_id: UUID, origins: Sequence[str] | None, *, seen: str | None = None) -> None:
+    """Sets a producer's list; None lifts the limit. Holds in other processes after CACHED_S. Raises ValueError; and
+    Rejected if the list is no longer the one of which `seen` is the `revision_of`.
+    """
     wanted = None if origins is None else list(dict.fromkeys(map(parse, origins)))
     with transaction() as session:
         producer = session.get(Producer, producer_id, with_for_update=True)
         if producer is not None:
+            refuse_stale(seen, revision_of(producer.allowed_origins), f"the sites of {producer.name}")
             audit.write(
                 "producer.origins_set",
                 producer.name,

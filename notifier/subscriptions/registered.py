@@ -4,7 +4,7 @@ Whoever calls has checked that the subscription is in the caller's sight. Reject
 nothing is stored.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,8 +17,10 @@ from notifier.catalogue.known import load_types
 from notifier.channels import serving
 from notifier.channels.table import WEBHOOK
 from notifier.channels.wire import standard_webhooks
+from notifier.core import revisions
 from notifier.core import subscriptions as rules
 from notifier.core.errors import Fault, Rejected
+from notifier.core.revisions import refuse_stale
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
@@ -96,14 +98,19 @@ def create(
     return Made(row.id, row.secret, is_replay=False)
 
 
-def change(subscription_id: UUID, rights: Rights, given: Mapping[str, Any]) -> None:
+def revision_of(url: str, kinds: Sequence[str], types: Sequence[str] | None, description: str | None) -> str:
+    return revisions.revision_of(url, list(kinds), types, description)
+
+
+def change(subscription_id: UUID, rights: Rights, given: Mapping[str, Any], *, seen: str | None = None) -> None:
     """`given`: those of url, events, types, description, all_producers, disabled that are to change. Switched on again
-    it goes on where it stopped. Raises Rejected.
+    it goes on where it stopped. `seen`: the `revision_of` what somebody was shown. Raises Rejected.
     """
     columns = _checked(given, rights, _producer_of(subscription_id) if "url" in given else None)
     if "events" in given or "all_producers" in given:
         columns["key_id"] = rights.key_id
     with changing(subscription_id) as row:
+        refuse_stale(seen, revision_of(row.url, row.kinds, row.types, row.description), "this webhook")
         if not given.keys() <= _HARMLESS:
             _check_holder(columns.get("sees_people", row.sees_people), columns.get("sees_all", row.sees_all), rights)
         before = _told(row)

@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from wtforms import BooleanField, SelectField, StringField, TextAreaField, ValidationError
+from wtforms import BooleanField, HiddenField, SelectField, StringField, TextAreaField, ValidationError
 from wtforms.fields import SelectChoice
 from wtforms.validators import DataRequired, Length
 
@@ -64,6 +64,7 @@ class ProducerForm(ConsoleForm):
 class OriginsForm(ConsoleForm):
     is_limited = BooleanField("Only pages of these sites may show the inbox")
     origins = TextAreaField("Sites, one a line", [Length(max=10_000)])
+    seen = HiddenField()
 
 
 class NetworksField(TextAreaField):
@@ -146,7 +147,12 @@ def _page(
     key_form = key_form or _key_form(is_empty=True)
     listed = producer.allowed_origins
     origins_form = origins_form or OriginsForm(
-        formdata=None, data={"is_limited": listed is not None, "origins": "\n".join(listed or [])}
+        formdata=None,
+        data={
+            "is_limited": listed is not None,
+            "origins": "\n".join(listed or []),
+            "seen": origins.revision_of(listed),
+        },
     )
     return render_template(
         "admin/producer.html",
@@ -230,10 +236,14 @@ def set_origins(producer_id: str) -> ResponseReturnValue:
     if form.validate():
         try:
             origins.limit(
-                parse("prd", producer_id), (form.origins.data or "").split() if form.is_limited.data else None
+                parse("prd", producer_id),
+                (form.origins.data or "").split() if form.is_limited.data else None,
+                seen=form.seen.data or None,
             )
         except ValueError as error:
             form.origins.errors = [f"{error}."]
+        except Rejected as error:
+            form.refuse(error)
         else:
             flash("The sites have been saved.")
             return redirect(url_for("producers.one", producer_id=producer_id), 303)

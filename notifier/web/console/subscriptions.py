@@ -10,7 +10,7 @@ from uuid import UUID
 
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from wtforms import SelectField, StringField, ValidationError
+from wtforms import HiddenField, SelectField, StringField, ValidationError
 from wtforms.fields import SelectChoice
 from wtforms.validators import DataRequired, InputRequired, Length
 
@@ -74,6 +74,7 @@ class ChangeForm(_Form):
     """
 
     url = StringField("New URL", [Length(max=2_048)], filters=[stripped])
+    seen = HiddenField()
     may_change_events = needs_events = True
 
     def validate_events(self, field: CheckboxesField) -> None:
@@ -150,7 +151,9 @@ def _page(
 
 
 def _change_form(line: queries.Line, *, is_empty: bool) -> ChangeForm:
+    told = [line.shown[name] for name in ("url", "events", "types", "description")]
     data = {"events": line.kinds, "types": line.shown["types"] or [], "description": line.shown["description"]}
+    data["seen"] = registered.revision_of(*told)
     form = ChangeForm(formdata=None, data=data) if is_empty else ChangeForm()
     form.may_change_events = not line.has_scopes
     form.needs_events = form.may_change_events and bool(line.kinds)
@@ -169,7 +172,7 @@ def change(subscription_id: str) -> ResponseReturnValue:
             given["url"] = form.url.data
         if form.may_change_events and set(form.events.data) != line.kinds:
             given["events"] = form.events.data
-        registered.change(line.id, _RIGHTS, given)
+        registered.change(line.id, _RIGHTS, given, seen=form.seen.data or None)
     except Rejected as error:
         return _page(subscription_id, form.refuse(error)), 422
     flash("Saved.")

@@ -14,7 +14,7 @@ from notifier.ground.clock import now
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.models import ApiKey, AuditEntry, Producer
-from tests.web.conftest import Visitor
+from tests.web.conftest import Visitor, seen_in
 
 _KEY = re.compile(r'id="new-key" readonly value="([^"]+)"')
 
@@ -192,6 +192,15 @@ def test_sites_are_limited_and_not(admin: Visitor, shop: str, form: dict[str, st
     assert admin.post(f"{shop}/origins", form).status_code == 303
     db.session.rollback()
     assert db.session.scalar(sa.select(Producer.allowed_origins)) == stored
+
+
+def test_sites_that_somebody_else_has_changed_meanwhile_stay(admin: Visitor, shop: str) -> None:
+    opened = {"is_limited": "y", "origins": "https://mine.example", "seen": seen_in(admin.get(shop).text)}
+    admin.post(f"{shop}/origins", {"is_limited": "y", "origins": "https://theirs.example"})
+    answer = admin.post(f"{shop}/origins", opened)
+    assert (answer.status_code, "Somebody else has changed the sites of " in answer.text) == (422, True)
+    db.session.rollback()
+    assert db.session.scalar(sa.select(Producer.allowed_origins)) == ["https://theirs.example"]
 
 
 def test_what_is_no_site_is_said_beside_its_field(admin: Visitor, shop: str) -> None:

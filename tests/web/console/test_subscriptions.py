@@ -16,7 +16,7 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id, parse, show
 from notifier.models import AuditEntry, Subscription, SubscriptionAttempt
-from tests.web.conftest import Visitor
+from tests.web.conftest import Visitor, seen_in
 
 URL = "https://shop.example/hooks/very-secret-path"
 _SECRET = re.compile(r'id="new-secret" readonly value="(whsec_[^"]+)"')
@@ -272,3 +272,11 @@ def test_roles(signed_in: Callable[..., Visitor], page: str, subtests: pytest.Su
         with subtests.test(role=role, action=action):
             assert visitors[role].get(page).status_code == 200
             assert visitors[role].post(f"{page}/{action}".rstrip("/"), {"state": "off"}).status_code == status
+
+
+def test_what_somebody_else_has_changed_meanwhile_is_not_undone(admin: Visitor, page: str) -> None:
+    opened = {"events": ["delivery.sent", "inbox.read"], "description": "Mine", "seen": seen_in(admin.get(page).text)}
+    admin.post(page, {"events": ["delivery.failed"], "description": "Theirs"})
+    answer = admin.post(page, opened)
+    assert (answer.status_code, "Somebody else has changed this webhook" in answer.text) == (422, True)
+    assert [(row.kinds, row.description) for row in stored()] == [(["delivery.failed"], "Theirs")]
