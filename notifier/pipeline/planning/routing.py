@@ -99,11 +99,14 @@ def follow(notifications: Iterable[Any]) -> list[Doorbell]:
     }
     facts = _facts([routed[key] for key, move in moves.items() if move.turns])
     moved: dict[UUID, Move] = {}
+    gone: dict[UUID, Any] = {}  # steps on channels that no adapter has any more → their notifications
     for row in rows:
         move = moves[row.notification_id]
-        if row.id in move.drop:
+        if row.id in move.turns and row.channel not in channels.CHANNELS:
+            gone[row.id] = routed[row.notification_id]
+        if row.id in move.drop or row.id in gone:
             kept = {name: getattr(row, name) for name in ("detail", "due_at", "expires_at")}
-            dropped = {"reason": move.reason, "wake_at": None, **kept}
+            dropped = {"reason": "channel_off" if row.id in gone else move.reason, "wake_at": None, **kept}
             moved[row.id] = Move(
                 row.id, row.notification_id, row.broadcast_id, lifecycle.WAITING, lifecycle.SKIPPED, dropped
             )
@@ -116,7 +119,8 @@ def follow(notifications: Iterable[Any]) -> list[Doorbell]:
     ours = _hold([key for key, one in moved.items() if one.new == lifecycle.SKIPPED])
     moved = {key: one for key, one in moved.items() if one.new != lifecycle.SKIPPED or key in ours}
     move_each(list(moved.values()))
-    return [Doorbell.of(row) for row in rows if row.id in moved and moved[row.id].new == lifecycle.QUEUED]
+    bells = [Doorbell.of(row) for row in rows if row.id in moved and moved[row.id].new == lifecycle.QUEUED]
+    return bells + follow(one for key, one in gone.items() if key in moved)  # the steps behind those
 
 
 def _lock(notifications: Iterable[Any]) -> dict[UUID, Any]:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from apiflask import APIFlask
 
 from notifier.access import accounts
@@ -18,6 +19,7 @@ from notifier.core.errors import RateLimited
 from notifier.core.message import Recipient
 from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
+from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.models import Address, Attempt, Delivery, InboxItem, Notification, Suppression
@@ -393,6 +395,23 @@ def test_routing_first(
     deliver([row.id for row in deliveries(channel="sms")])
     assert [(row.channel, row.status, row.reason) for row in deliveries()] == fates
     assert len(queue("email.urgent").job_ids) == (1 if fates[1][1] == "queued" else 0)
+
+
+def test_a_step_on_a_channel_that_is_gone_is_passed_over(app: APIFlask, submit: Submit) -> None:
+    """Its adapter was removed since: what is sent beside it must be recorded all the same."""
+    phone, mail = {"phone": "+15550100002"}, {"email": "eve@x.test"}
+    routed = {"type": "one_time_code", "data": {"code": "1234"}, "routing": "first"}
+    submit(InlineRecipient("eve", {**phone, **mail}), **routed, channels=("sms", "email", "inapp"))
+    submit(InlineRecipient("bob", {"phone": "+15550100000"}), **routed, channels=("sms",))
+    with transaction() as session:
+        session.execute(sa.update(Delivery).where(Delivery.channel == "email").values(channel="pigeon"))
+    deliver([row.id for row in deliveries(channel="sms")])
+    assert {(row.channel, row.status, row.reason) for row in deliveries()} == {
+        ("sms", "failed", None),
+        ("pigeon", "skipped", "channel_off"),
+        ("inapp", "waiting", None),
+        ("sms", "delivered", None),
+    }
 
 
 def test_a_step_that_is_skipped_at_planning_is_no_step(app: APIFlask, submit: Submit) -> None:
