@@ -35,10 +35,15 @@ def warnings(contents: Mapping[Place, Words], about: About) -> list[Fault]:
     """Pointers are into `/contents`, in the order given."""
     found: list[Fault] = []
     for index, ((channel, _), words) in enumerate(contents.items()):
-        if words.html and (channel == ANY_CHANNEL or CHANNELS[channel].shape.has_html):
+        if words.html and (channel == ANY_CHANNEL or _has_html(channel)):
             found += _of_html(words.html, f"/contents/{index}/html")
     found += _of_mails(contents, about)
     return found[:_MOST]
+
+
+def _has_html(channel: str) -> bool:
+    """False of one that is no longer there, too: its words stay in versions from before."""
+    return channel in CHANNELS and CHANNELS[channel].shape.has_html
 
 
 def _of_html(source: str, pointer: str) -> Iterator[Fault]:
@@ -119,7 +124,7 @@ def _of_mails(contents: Mapping[Place, Words], about: About) -> Iterator[Fault]:
         (index, channel, locale)
         for index, (owner, locale) in enumerate(contents)
         for channel in ([owner] if owner != ANY_CHANNEL else CHANNELS)
-        if CHANNELS[channel].shape.has_html and (owner == channel or (channel, locale) not in contents)
+        if _has_html(channel) and (owner == channel or (channel, locale) not in contents)
     ]
     requests = [
         RenderRequest(channel, locale, about.key, source, {}, about.sample, "Alice", UTC, about.category, None, None)

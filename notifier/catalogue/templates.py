@@ -291,10 +291,13 @@ def missing(key: str, version: int) -> NoReturn:
 
 
 def _copied(session: scoped_session[Session], key: str, versions: Mapping[int, Template], base: int | None) -> Contents:
+    """Without words for channels that are no longer there, with which it could not be published."""
     if base is not None:
-        return contents_of(session, (versions.get(base) or missing(key, base)).id)
-    row = next((row for row in versions.values() if row.status == PUBLISHED), None)
-    return contents_of(session, row.id) if row else {}
+        row: Template | None = versions.get(base) or missing(key, base)
+    else:
+        row = next((row for row in versions.values() if row.status == PUBLISHED), None)
+    contents = contents_of(session, row.id) if row else {}
+    return {place: words for place, words in contents.items() if place[0] in (ANY_CHANNEL, *CHANNELS)}
 
 
 def contents_of(session: Any, template_id: UUID) -> dict[Place, Words]:

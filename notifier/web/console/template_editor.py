@@ -276,7 +276,10 @@ def _place(source: TemplateSource) -> tuple[str, str]:
     channel, locale = values.get("channel", ""), values.get("locale", "").strip()
     if channel == ANY_CHANNEL or channel in CHANNELS:
         return channel, fall_backs(locale)[0][:35]
-    ordered = sorted(source.contents, key=lambda place: (place[1] != DEFAULT_LOCALE, place[1], place[0]))
+    if channel and request.method == "POST":  # who means these changes no others
+        raise Rejected("not_found", f"there is no channel {channel[:40]!r}")
+    known = [place for place in source.contents if place[0] in (ANY_CHANNEL, *CHANNELS)]
+    ordered = sorted(known, key=lambda place: (place[1] != DEFAULT_LOCALE, place[1], place[0]))
     return ordered[0] if ordered else (ANY_CHANNEL, DEFAULT_LOCALE)
 
 
@@ -314,4 +317,6 @@ def place_name(place: tuple[str, str]) -> str:
 
 @pages.app_template_filter("place_label")
 def _channel_name(channel: str) -> str:
-    return "Any channel" if channel == ANY_CHANNEL else CHANNELS[channel].label
+    if channel == ANY_CHANNEL:
+        return "Any channel"
+    return CHANNELS[channel].label if channel in CHANNELS else channel

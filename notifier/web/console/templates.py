@@ -13,9 +13,10 @@ from wtforms import StringField
 from wtforms.validators import DataRequired, Length
 
 from notifier.catalogue import samples, templates
+from notifier.channels import CHANNELS
 from notifier.core.errors import Rejected
 from notifier.core.languages import coverage, lacking
-from notifier.core.wording import PUBLISHED, TemplateSource, Words
+from notifier.core.wording import ANY_CHANNEL, PUBLISHED, TemplateSource, Words
 from notifier.operations import template_trial
 from notifier.queries import about
 from notifier.queries import templates as queries
@@ -147,7 +148,7 @@ def _trouble(source: TemplateSource) -> list[tuple[str, str, str]]:
     """(channel, locale, sentence) for each of its words that cannot be rendered with the sample data."""
     type_ = queries.type_of(source.key)
     data = samples.sample_of(source.key, type_.schema if type_ else None)
-    places = sorted(source.contents)
+    places = sorted(place for place in source.contents if place[0] in (ANY_CHANNEL, *CHANNELS))
     results = template_trial.preview_each(
         source, [(any_shape(channel), locale) for channel, locale in places], data, type_
     )
