@@ -302,6 +302,6 @@ def obey_stops(words: Collection[Word]) -> None:
     suppressions.stop(
         (digest, CHANNELS[channel].borrows_from or channel, channel, provider)
         for (digest, channel), (_, is_stop, provider) in latest.items()
-        if is_stop
+        if is_stop and channel in CHANNELS
     )
     suppressions.start([key for key, (_, is_stop, _) in latest.items() if not is_stop])

@@ -572,6 +572,15 @@ def test_stop_to_whatsapp_ends_whatsapp(submit: Submit, acme: Server, client: Fl
     assert suppressed() == [("sms", "channel:whatsapp", "stopped", "acme_whatsapp")]
 
 
+def test_an_earlier_stop_to_a_channel_that_is_gone_is_left_as_it_is(acme: Server, client: FlaskClient) -> None:
+    tell(client, event("stopped", "s1", address="+4915112345678"), account="acme_whatsapp")
+    with transaction() as session:
+        session.execute(sa.update(Receipt).values(channel="pigeon"))
+    stop = event("stopped", "s2", address="+4915112345678")
+    assert tell(client, stop, account="acme_sms").status_code == 200
+    assert ("sms", "channel:sms", "stopped", "acme_sms") in suppressed()
+
+
 def test_stop_of_no_number_stops_nobody(acme: Server, client: FlaskClient) -> None:
     assert tell(client, event("stopped", address="nonsense"), event("started"), account="acme_sms").status_code == 200
     assert suppressed() == []
