@@ -92,3 +92,13 @@ def test_words_for_it_are_left_out_of_the_next_version(signed_in: Callable[..., 
     assert admin.post(f"{home}/2/publish").status_code == 303
     assert {row.version: row.status for row in queries.versions("order_shipped")} == {1: "archived", 2: "published"}
     assert admin.get(f"{home}/1/publish").status_code == 200
+
+
+def test_people_are_shown_theirs(signed_in: Callable[..., Visitor], left: dict[str, str], api: Any) -> None:
+    person = signed_in("person", "u1")
+    answers = {page: person.get(f"/{page}") for page in ("inbox", "why", "preferences", "preferences/addresses")}
+    for call in ("users/u1", "users/u1/addresses", "users/u1/preferences", "users/u1/export", "notifications"):
+        answers[call] = api.get(f"/api/v1/{call}")
+    assert {page: answer.status for page, answer in answers.items() if answer.status_code != 200} == {}
+    [address] = answers["users/u1/addresses"].json["data"]
+    assert api.delete(f"/api/v1/users/u1/addresses/{address['id']}").status_code == 204
