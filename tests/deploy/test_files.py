@@ -1,9 +1,12 @@
 """Every file under deploy/, and the Dockerfile, judged by a program that we did not write."""
 
+import contextlib
+import http.client
 import json
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -18,7 +21,7 @@ import yaml
 from notifier.ground.config import setting_names
 from notifier.ground.encryption import KeyRing
 from tests.channels.conftest import Authority
-from tests.deploy.front import configured
+from tests.deploy.front import configured, nginx
 from tests.running import ROOT, eventually, free_port, installed
 
 DEPLOY = ROOT / "deploy"
@@ -241,6 +244,40 @@ def test_nginx_takes_the_configuration(tmp_path: Path) -> None:
     assert "web:5000 resolve" in upstream
     (tmp_path / "upstream.conf").write_text(upstream.replace("web:5000 resolve", "127.0.0.1:5000"))
     assert "warn" not in run(installed("nginx"), "-t", "-p", tmp_path, "-c", file)
+
+
+class _Reading(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        left = int(self.headers["Content-Length"])
+        while left:
+            left -= len(self.rfile.read(min(left, 65_536)))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_nginx_lets_through_what_notifier_takes_and_no_more(tmp_path: Path) -> None:
+    """As much as another cell says at once is more than a producer may send."""
+    Authority(tmp_path).server_for("127.0.0.1")
+    https, mib = free_port(), 1024 * 1024
+    sizes = {"/api/v1/notifications": 8_000, "/api/v1/uploads": 20 * mib, "/cells/calls": 5 * mib}
+    answers = {}
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Reading) as web:
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        with nginx(tmp_path, web.server_address[1], https, tmp_path / "127.0.0.1.pem"):
+            for path, size in {**sizes, "/api/v1/users": 2 * mib}.items():
+                context = ssl.create_default_context(cafile=tmp_path / "127.0.0.1.pem")
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+                connection = http.client.HTTPSConnection("127.0.0.1", https, timeout=60, context=context)
+                with contextlib.suppress(OSError):  # it hangs up on who goes on
+                    connection.request("POST", path, body=b"x" * size)
+                answers[path] = connection.getresponse().status
+                connection.close()
+        web.shutdown()
+    assert answers == {**dict.fromkeys(sizes, 200), "/api/v1/users": 413}
 
 
 # ---- logs
