@@ -275,6 +275,15 @@ def test_it_goes_where_its_lines_were_to_go(fred: str, submit: Submit) -> None:
     }
 
 
+def test_a_digest_goes_out_although_one_of_its_channels_is_gone(fred: str, submit: Submit) -> None:
+    like(submit, "ann")
+    with transaction() as session:
+        session.execute(sa.update(Delivery).where(Delivery.channel == "email").values(channel="pigeon"))
+    assert close() == 1
+    assert [tuple(stood(one)) for one in made()] == [("inapp",)]
+    assert [row.reason for row in rows(Delivery) if row.channel == "pigeon"] == ["channel_off"]
+
+
 def test_whose_template_fails_is_named_by_its_type(fred: str, submit: Submit) -> None:
     like(submit, "mira")
     with transaction() as session:

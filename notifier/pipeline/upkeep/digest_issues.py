@@ -14,6 +14,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from notifier.catalogue.known import load_types
+from notifier.channels import CHANNELS
 from notifier.core.broadcasts import CANCELLED, PAUSED
 from notifier.core.digest import type_of
 from notifier.core.preferences import Answer
@@ -108,6 +109,8 @@ def issues_of(batch: Batch, now: datetime) -> list[Issue]:
             batch.early.append((entry, outages.look_again_at(entry.expires_at, now)))
         elif drop := drops.get(entry.id):
             batch.left_out[entry.delivery_id] = drop
+        elif entry.channel not in CHANNELS:  # its adapter was removed since
+            batch.left_out[entry.delivery_id] = Drop("channel_off")
         elif not (answer := _answer(batch, entry)).enabled:
             batch.left_out[entry.delivery_id] = Drop("opted_out", {"because": answer.because})
         else:
