@@ -4,6 +4,7 @@ Read by `notifier.__main__`. A program is named by string, `module:function`; no
 """
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -178,7 +179,7 @@ def _providers(command: _Command) -> None:
     )
     add.add_argument(
         "--position",
-        type=int,
+        type=_position,
         default=0,
         metavar="N",
         help="lower is tried first (0); providers from the environment are at 0",
@@ -294,6 +295,14 @@ def _capacity(command: _Command) -> None:
 
 def _amount(text: str) -> float:
     return float(_read(parse_count, text))
+
+
+def _position(text: str) -> int:
+    """As on the page of an account."""
+    found = re.fullmatch(r"-?\d{1,4}", text, re.ASCII)
+    if not found or not -1000 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError("must be a number from -1000 to 1000")
+    return int(text)
 
 
 def _producer_name(text: str) -> str:

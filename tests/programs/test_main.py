@@ -46,6 +46,16 @@ def test_a_producer_has_a_name_that_can_be_stored_and_read(name: str, capsys: py
     assert "the name of a producer has 1 to 200 characters" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("position", "taken"), [("-1000", -1000), ("7", 7), ("1001", None), ("99999999999", None)])
+def test_a_position_is_one_that_both_databases_can_count_to(position: str, taken: int | None) -> None:
+    words = ["providers", "add", "a", "smtp", f"--position={position}"]
+    if taken is not None:
+        assert read(words).position == taken
+        return
+    with pytest.raises(SystemExit):
+        read(words)
+
+
 @pytest.mark.parametrize(
     "words", [("reset-password", "a\udcff"), ("create-producer", "a\udcff"), ("keys", "forget", "a\udcff")]
 )
