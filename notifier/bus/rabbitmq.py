@@ -153,6 +153,7 @@ class RabbitSource:
             try:
                 self._ask(self._channel.basic_publish, "", self._target.dead, body, properties, mandatory=True)
             except UnroutableError:
+                self.close()  # who connects anew makes it
                 raise Away("dead_letters_queue_missing") from None
             except NackError:
                 raise Away("dead_letters_refused") from None

@@ -157,6 +157,8 @@ class SqsSource:
             try:
                 self._send(letter, with_body=is_whole)
             except Away as error:
+                if error.code.removeprefix("sqs_") in _MISSING:
+                    self.close()  # who connects anew makes it
                 if not is_whole or error.code not in _NO_ROOM:
                     raise
                 self._send(letter, with_body=False)

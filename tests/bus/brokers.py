@@ -165,6 +165,10 @@ class Rabbit:
             for body in bodies:
                 channel.basic_publish("", queue, body, pika.BasicProperties(delivery_mode=2))
 
+    def delete(self, queue: str) -> None:
+        with self._channel() as channel:
+            channel.queue_delete(queue)
+
     def letters(self, queue: str) -> list[Letter]:
         found = []
         with self._channel() as channel:
@@ -199,6 +203,9 @@ class Sqs:
             aws_access_key_id="test",
             aws_secret_access_key="test",
         )
+
+    def delete(self, queue: str) -> None:
+        self._client().delete_queue(QueueUrl=self._address(queue))
 
     def _address(self, queue: str) -> str:
         return f"{self.endpoint}/123456789012/{queue}"

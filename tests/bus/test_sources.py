@@ -91,6 +91,25 @@ def test_what_is_wrong_with_a_message_is_said_in_printable_signs(detail: str, sa
     assert headers_of(letter)["notifier-error"] == f"a_broken_one: {said}"
 
 
+@pytest.mark.parametrize(("bus", "dead"), [("rabbitmq", ".dead"), ("sqs", "-dead")])
+def test_a_queue_of_dead_letters_that_was_deleted_is_made_again(
+    bus: str, dead: str, request: pytest.FixtureRequest, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker: Rabbit | Sqs = request.getfixturevalue(f"{bus}_broker")
+    for name, value in broker.environment.items():
+        monkeypatch.setenv(name, value)
+    queue = new_queue()
+    broker.send(queue, [b"nonsense"])
+    source = opened(broker.url(queue))
+    [message] = taken(source, 1)
+    broker.delete(f"{queue}{dead}")
+    letter = DeadLetter(message, "malformed_json", "no")
+    with pytest.raises(Away):
+        source.bury([letter])
+    source.bury([letter])
+    assert [one.body for one in broker.letters(queue)] == [b"nonsense"]
+
+
 def test_a_queue_that_is_missing_is_said_in_a_sentence(broker: Broker, opened: Open) -> None:
     queue = new_queue()
     if isinstance(broker, Streams):
