@@ -24,6 +24,7 @@ from notifier.web.access import allow, page_blueprint
 from notifier.web.console import shape_form
 from notifier.web.console.template_previews import keep_sample, kept_sample, shown
 from notifier.web.forms import ConsoleForm, JsonField, said
+from notifier.web.presentation import capital
 from notifier.words.fallback import DEFAULT_LOCALE, fall_backs, find_words
 
 pages = page_blueprint("template_editor", url_prefix="/admin/templates")
@@ -312,7 +313,7 @@ def _sample(key: str) -> dict[str, Any]:
 
 
 def place_name(place: tuple[str, str]) -> str:
-    return f"{_channel_name(place[0])} ({place[1]})"
+    return capital(templates.place_name(place))
 
 
 @pages.app_template_filter("place_label")
