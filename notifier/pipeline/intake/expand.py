@@ -1,11 +1,11 @@
 """Expands a submission with more recipients than fit a request, in the same way as `accept` does the small ones.
 
-Run by workers (`notifier.jobs.expand`), CHUNK recipients at a time. Those of a broadcast are found in its audience,
-page after page; any other submission brings a list. In-app items are rendered first; then one transaction, with the
-submission's row locked, stores the chunk and takes its recipients off the list. Run twice, or killed half-way, it
-stores each notification once, and continues where it stopped. When its producer is switched off or its key revoked, a
-broadcast is paused, and a list ends there. As many deliveries are queued as their queues have room for; the others wait
-in the database, as in a large release (`planning.pacing`).
+Run by workers (`notifier.jobs.expand`), a chunk of recipients at a time. Those of a broadcast are found in its
+audience, page after page; any other submission brings a list. In-app items are rendered first; then one transaction,
+with the submission's row locked, stores the chunk and takes its recipients off the list. Run twice, or killed half-way,
+it stores each notification once, and continues where it stopped. When its producer is switched off or its key revoked,
+a broadcast is paused, and a list ends there. As many deliveries are queued as their queues have room for; the others
+wait in the database, as in a large release (`planning.pacing`).
 """
 
 import time
@@ -39,7 +39,8 @@ from notifier.signals.pressing import give_way, has_pressing
 from notifier.words.compose import Wanted
 
 # Recipients in one transaction. SQLite has one writer at a time, and larger chunks would keep the others waiting.
-CHUNK = 250
+CHUNK = 1_000
+CHUNK_IN_SQLITE = 250
 # While there are urgent deliveries, which would wait for the end of a chunk; then come the others' turns, as long as
 # the chunk took
 CHUNK_BESIDE_PRESSING = 50
@@ -63,6 +64,11 @@ class Chunk:
     words: Beforehand
     turn: Turn | None = None
     flooded: Collection[str] = ()
+
+
+def chunk_size() -> int:
+    """Recipients in one transaction, with nothing urgent beside it."""
+    return min(CHUNK, CHUNK_IN_SQLITE) if db.engine.dialect.name == "sqlite" else CHUNK
 
 
 def expand(submission_id: UUID) -> int:
@@ -98,7 +104,7 @@ def next_chunk(submission_id: UUID, *, gives_way: bool = False) -> Chunk | None:
     """None: all have had their turn, or nobody else is to have one. Outside the transaction that stores it, since
     templates are people's programs. `gives_way`: a small one.
     """
-    most = CHUNK_BESIDE_PRESSING if gives_way else CHUNK
+    most = CHUNK_BESIDE_PRESSING if gives_way else chunk_size()
     row = db.session.get(Submission, submission_id, populate_existing=True)
     if row is None or row.status != "expanding":
         db.session.close()

@@ -237,13 +237,13 @@ def test_what_killed_workers_left_is_finished_by_another_and_the_counts_add_up(
     environment: dict[str, str], begin: Begin
 ) -> None:
     """However many were killed: a newsletter may be had twice an hour, and nobody has had it yet."""
-    crowd = [f"u{number}" for number in range(2 * expand.CHUNK + 1)]
+    crowd = [f"u{number}" for number in range(2 * expand.CHUNK_IN_SQLITE + 1)]
     make(crowd)
     key = begin()
     for chunk in ("2", "1", "1"):
         dying = Program([str(key), chunk], {**os.environ, **environment}, module="tests.pipeline.intake.dying")
         assert dying.wait(300) == -signal.SIGKILL
-    assert (shown(key)["status"], statuses(key)) == ("running", {"queued": expand.CHUNK})
+    assert (shown(key)["status"], statuses(key)) == ("running", {"queued": expand.CHUNK_IN_SQLITE})
     with transaction() as session:
         session.execute(sa.update(SubmissionRow).values(wake_at=now()))
     assert lost.ring_expansions() == 1

@@ -21,7 +21,8 @@ from notifier.ground.extensions import db, redis_store
 from notifier.ground.ids import parse
 from notifier.models import ApiKey, AuditEntry, InboxItem, Notification, Submission
 from notifier.people import profiles
-from notifier.pipeline.intake.expand import CHUNK, CHUNK_BESIDE_PRESSING, expand, next_chunk, store_chunk
+from notifier.pipeline.intake import expand as expanding
+from notifier.pipeline.intake.expand import CHUNK_BESIDE_PRESSING, CHUNK_IN_SQLITE, expand, next_chunk, store_chunk
 from notifier.pipeline.intake.item import Caller
 from notifier.pipeline.intake.stopped_keys import KEY_REVOKED, SWITCHED_OFF
 from notifier.pipeline.planning import pacing
@@ -33,7 +34,14 @@ from tests.commands import Program
 from tests.stored import row_counts, rows
 
 Submit = Callable[..., Any]
+CHUNK = CHUNK_IN_SQLITE
 CROWD = [f"u{number}" for number in range(2 * CHUNK + 1)]  # three chunks
+
+
+@pytest.fixture(autouse=True)
+def chunks_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With both databases."""
+    monkeypatch.setattr(expanding, "CHUNK", CHUNK)
 
 
 @pytest.fixture
