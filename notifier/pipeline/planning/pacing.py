@@ -31,12 +31,16 @@ _delivery = Delivery.__table__.c
 
 def room() -> dict[Lane, int]:
     """How many more of each channel and priority may go out now. None to the queues while Redis is away."""
-    lanes = [(channel, priority) for priority in PRIORITIES for channel in channels.CHANNELS]
+    lanes = _lanes()
     try:
         in_line = depths(queue_name(*lane) for lane in lanes)
     except redis.RedisError:
         return {lane: BATCH if _is_shown_by_us(lane) else 0 for lane in lanes}
     return {lane: _room_of(lane, waiting) for lane, waiting in zip(lanes, in_line, strict=True)}
+
+
+def _lanes() -> list[Lane]:
+    return [(channel, priority) for priority in PRIORITIES for channel in channels.CHANNELS]
 
 
 def _room_of(lane: Lane, waiting: int) -> int:
@@ -56,8 +60,8 @@ def due(now: Any, free: Mapping[Lane, int]) -> list[UUID]:
         names = ("channels", "priorities", "ranks", "counts")
         values = dict(zip(names, map(list, zip(*lanes, strict=True)), strict=True)) if lanes else None
         return list(db.session.scalars(_BY_LANE, {"now": now, **values})) if values else []
-    values_by_lane = {f"{channel}_{priority}": count for (channel, priority), count in free.items()}
-    return list(db.session.scalars(_first_of_each_lane(), {"now": now, **values_by_lane}))
+    counts = {f"count_{number}": free.get(lane, 0) for number, lane in enumerate(_lanes())}
+    return list(db.session.scalars(_first_of_each_lane(), {"now": now, **counts}))
 
 
 # Planned once instead of for each lane, and by the index of a lane's waiting ones, which rows compared as a whole leave
@@ -90,16 +94,15 @@ def _first_of_each_lane() -> sa.TextualSelect:
     lanes = [
         f"""
         SELECT * FROM (
-            SELECT id, {rank} AS rank, wake_at
+            SELECT id, {PRIORITIES.index(priority)} AS rank, wake_at
             FROM delivery INDEXED BY ix_delivery_waiting
             WHERE status = '{lifecycle.WAITING}'
                 AND channel = '{channel}' AND priority = '{priority}' AND wake_at <= :now
             ORDER BY wake_at
-            LIMIT :{channel}_{priority}
+            LIMIT :count_{number}
         )
         """
-        for rank, priority in enumerate(PRIORITIES)
-        for channel in channels.CHANNELS
+        for number, (channel, priority) in enumerate(_lanes())
     ]
     statement = f"{'UNION ALL'.join(lanes)} ORDER BY rank, wake_at LIMIT {BATCH}"
     now = sa.bindparam("now", type_=_delivery.wake_at.type)
