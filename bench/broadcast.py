@@ -19,7 +19,6 @@ from bench.sample import DATA, TYPE
 from bench.stage import Found, Stage, loaded, token
 from notifier.access import keys
 from notifier.core.broadcasts import FINISHED
-from notifier.core.lifecycle import CANCELLED, QUEUED, WAITING
 from notifier.core.submission import Submission
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
@@ -65,7 +64,6 @@ def expansion(stage: Stage, count: int) -> Found:
             if expanded(key) == made:
                 raise RuntimeError(f"of {count} people {made} were notified")
     stage.installation.clear_queues()
-    _forget(key)
     seconds, cpu_s = (sum(turn[name] for turn in turns) for name in ("seconds", "cpu_s"))
     return {
         "people/s": round(count / seconds, 1),
@@ -73,14 +71,6 @@ def expansion(stage: Stage, count: int) -> Found:
         "peak_mb": max(turn["peak_mb"] for turn in turns),
         **found,
     }
-
-
-def _forget(broadcast_id: UUID) -> None:
-    """What nobody has sent: it would come before whatever is measured next."""
-    unsent = sa.and_(Delivery.broadcast_id == broadcast_id, Delivery.status.in_((WAITING, QUEUED)))
-    with transaction() as session:
-        gone = sa.update(Delivery).where(unsent).values(status=CANCELLED, wake_at=None)
-        session.execute(gone.execution_options(synchronize_session=False))
 
 
 def beside(stage: Stage) -> Found:
@@ -91,6 +81,7 @@ def beside(stage: Stage) -> Found:
     upload_id = rows.add_list(f"beside{new_id().hex[-8:]}", count)
     rows.add_inbox(1_000, 100, prefix="beside")
     stage.installation.clear_queues()
+    rows.forget_unsent()
     with ExitStack() as stack:
         web = stack.enter_context(stage.installation.web())
         for module, command in (("bench.worker", "serve"), ("notifier", "scheduler")):
@@ -108,7 +99,6 @@ def beside(stage: Stage) -> Found:
         begun_at = row.started_at
         first_at = wait_until(lambda: _first_mail_at(key), "its first mail is sent")
         broadcasts.cancel(key)
-        _forget(key)
         ratios = {f"{name}_of_alone": round(meanwhile[name] / alone[name], 2) for name in alone}
         peak = peak_mb(web.process.pid)
     with transaction() as session:  # it is over with its scheduler

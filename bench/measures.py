@@ -374,6 +374,7 @@ def release(stage: Stage) -> Found:
 
 def idle_scheduler(stage: Stage) -> Found:
     """What a scheduler takes of a core while nothing is due."""
+    rows.forget_unsent()
     with running(stage.installation.start("notifier", "scheduler")) as scheduler:
         wait_until(rows.are_counted, "it has counted what happened before", within_s=300)
         time.sleep(_SETTLED_S)

@@ -12,6 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from bench.sample import CATEGORY, DATA, TYPE
+from notifier.core.lifecycle import CANCELLED, QUEUED, WAITING
 from notifier.core.message import IOS
 from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
@@ -289,6 +290,14 @@ def tidy_up() -> None:
     with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for command in tidying:
             connection.exec_driver_sql(command)
+
+
+def forget_unsent() -> None:
+    """What was accepted only to be measured: it would come before whatever is measured next."""
+    unsent = sa.and_(Delivery.status.in_((WAITING, QUEUED)), Delivery.wake_at.is_not(None))
+    with transaction() as session:
+        gone = sa.update(Delivery).where(unsent).values(status=CANCELLED, wake_at=None)
+        session.execute(gone.execution_options(synchronize_session=False))
 
 
 def are_counted() -> bool:

@@ -48,7 +48,17 @@ def stored(stage: Stage) -> Found:
 
 
 def _sizes() -> Mapping[str, int]:
-    sizes = sa.text("SELECT relname, pg_total_relation_size(oid) FROM pg_class WHERE relkind = 'r'")
+    """By table, with its partitions."""
+    sizes = sa.text(
+        """
+        SELECT COALESCE(whole.relname, part.relname), SUM(pg_total_relation_size(part.oid))
+        FROM pg_class part
+        LEFT JOIN pg_inherits ON pg_inherits.inhrelid = part.oid
+        LEFT JOIN pg_class whole ON whole.oid = pg_inherits.inhparent
+        WHERE part.relkind = 'r'
+        GROUP BY 1
+        """
+    )
     found = {row[0]: int(row[1]) for row in db.session.execute(sizes) if not row[0].startswith(("pg_", "sql_"))}
     db.session.rollback()
     return found

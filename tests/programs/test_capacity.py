@@ -8,6 +8,7 @@ import pytest
 
 from bench.constants import OPERATIONS
 from bench.measures import MEASURES
+from docs import capacity_examples
 from notifier.__main__ import main
 from notifier.programs import capacity
 from notifier.programs.arguments import read
@@ -24,6 +25,11 @@ def test_its_constants_are_those_of_the_bench_and_of_nobody_else() -> None:
     assert set(OPERATIONS.values()) <= set(MEASURES)
     assert all(value > 0 for cost in found["cpu_us"].values() for value in (cost[0], cost[2]))
     assert all(value > 0 for value in found["stored"].values())
+
+
+def test_writing_them_anew_changes_nothing_else() -> None:
+    document = (ROOT / "docs" / "capacity.md").read_text()
+    assert capacity_examples.answered(document) == document
 
 
 @pytest.mark.parametrize(("command", "shown"), _SHOWN)
