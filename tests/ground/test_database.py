@@ -162,9 +162,15 @@ def test_what_another_transaction_holds_is_left_for_the_next_time(app: APIFlask)
     assert prune(Flag.__table__, Flag.percentage == 0) == 1
 
 
-def test_a_server_that_goes_during_a_glance_leaves_the_pool_whole(app: APIFlask) -> None:
+@pytest.mark.parametrize("has_had_a_level", [False, True])
+def test_a_server_that_goes_during_a_glance_leaves_the_pool_whole(app: APIFlask, *, has_had_a_level: bool) -> None:
+    """`has_had_a_level`: then the driver tells the server whenever autocommit changes."""
     if db.engine.dialect.name == "sqlite":
         pytest.skip("it has no server")
+    db.engine.dispose()
+    if has_had_a_level:
+        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(sa.text("SELECT 1"))
     before = db.engine.pool.checkedout()  # type: ignore[attr-defined]
     for _ in range(2):  # a connection that has been used so before
         with for_glances() as connection:
@@ -172,10 +178,31 @@ def test_a_server_that_goes_during_a_glance_leaves_the_pool_whole(app: APIFlask)
     with suppress(*UNAVAILABLE), for_glances() as connection:
         [own] = glance(connection, "SELECT pg_backend_pid()", {})
         with db.engine.connect() as other:
-            other.execute(sa.text("SELECT pg_terminate_backend(:own)"), {"own": own})
+            other.execute(sa.text("SELECT pg_terminate_backend(:own, 10000)"), {"own": own})  # and waits for its end
     assert db.engine.pool.checkedout() == before  # type: ignore[attr-defined]
     with for_glances() as connection:
         assert glance(connection, "SELECT 1", {}) == (1,)
         assert connection.connection.dbapi_connection.autocommit  # type: ignore[union-attr]
     with transaction() as session:
         assert session.scalar(sa.text("SELECT 1")) == 1
+
+
+def test_a_server_that_goes_before_a_glance_is_away(app: APIFlask) -> None:
+    if db.engine.dialect.name == "sqlite":
+        pytest.skip("it has no server")
+    db.engine.dispose()
+    with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text("SELECT 1"))
+    others = sa.create_engine(db.engine.url, poolclass=sa.NullPool)
+
+    def end(driver: Any, *_: Any) -> None:
+        """After the pool has found it alive."""
+        with others.connect() as other:
+            other.execute(sa.text("SELECT pg_terminate_backend(:own, 10000)"), {"own": driver.info.backend_pid})
+
+    sa.event.listen(db.engine, "checkout", end)
+    with pytest.raises(UNAVAILABLE), for_glances() as connection:
+        glance(connection, "SELECT 1", {})
+    sa.event.remove(db.engine, "checkout", end)
+    with for_glances() as connection:
+        assert glance(connection, "SELECT 1", {}) == (1,)
