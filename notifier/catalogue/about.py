@@ -8,8 +8,10 @@ from dataclasses import asdict
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, scoped_session
 
+from notifier.core import revisions
 from notifier.core.errors import Fault, Rejected
 from notifier.core.pointers import pointer_to
+from notifier.core.revisions import refuse_stale
 from notifier.core.wording import About
 from notifier.ground.database import transaction
 from notifier.ledgers import audit
@@ -19,23 +21,33 @@ LONGEST_NAME, LONGEST_DESCRIPTION = 200, 2_000
 MOST_PAIRS, LONGEST_KEY, LONGEST_VALUE = 20, 64, 500
 
 
-def save(key: str, about: About) -> None:
-    """In the place of what was kept. Raises Rejected."""
+def revision_of(about: About) -> str:
+    return revisions.revision_of(asdict(about))
+
+
+def save(key: str, about: About, *, seen: str | None = None) -> None:
+    """In the place of what was kept. `seen`: the `revision_of` that as somebody was shown it. Raises Rejected."""
     check(about)
     with transaction() as session:
         if session.scalar(sa.select(Template.id).where(Template.key == key).limit(1)) is None:
             raise Rejected("not_found", f"there is no template {key[:80]!r}")
+        refuse_stale(seen, revision_of(_kept(session, key)), f"what is kept about {key}")
         store(session, key, about)
 
 
 def store(session: scoped_session[Session], key: str, about: About) -> None:
     """`save` inside the caller's transaction, of what has no `faults`."""
-    row = session.get(TemplateAbout, key, with_for_update=True, populate_existing=True)
-    before = About(row.name, row.description, row.pairs) if row else About()
+    before = _kept(session, key)
     if about == before:
         return
     audit.write("template.described", key, before=asdict(before), after=asdict(about))
     session.merge(TemplateAbout(key=key, name=about.name, description=about.description, pairs=dict(about.metadata)))
+
+
+def _kept(session: scoped_session[Session], key: str) -> About:
+    """Locks the row, if there is one."""
+    row = session.get(TemplateAbout, key, with_for_update=True, populate_existing=True)
+    return About(row.name, row.description, row.pairs) if row else About()
 
 
 def check(about: About, within: str = "") -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
-from wtforms import StringField, TextAreaField, ValidationError
+from wtforms import HiddenField, StringField, TextAreaField, ValidationError
 from wtforms.validators import Length
 
 from notifier.catalogue import about
@@ -22,6 +22,7 @@ class AboutForm(ConsoleForm):
     name = StringField("Name", [Length(max=about.LONGEST_NAME)], filters=[stripped])
     description = TextAreaField("Description", [Length(max=about.LONGEST_DESCRIPTION)], filters=[stripped])
     metadata = JsonField("Metadata")
+    seen = HiddenField()
 
     def validate_metadata(self, field: Any) -> None:
         if not all(isinstance(value, str) for value in (field.data or {}).values()):
@@ -33,7 +34,7 @@ class AboutForm(ConsoleForm):
 def edit(key: str) -> ResponseReturnValue:
     kept = queries.one(key)
     data = {"name": kept.name, "description": kept.description, "metadata": kept.metadata}
-    return _page(key, AboutForm(formdata=None, data=data))
+    return _page(key, AboutForm(formdata=None, data={**data, "seen": about.revision_of(kept)}))
 
 
 @pages.post("/<key>/about")
@@ -42,7 +43,8 @@ def save(key: str) -> ResponseReturnValue:
     form = AboutForm()
     try:
         form.check()
-        about.save(key, About(form.name.data, form.description.data, form.metadata.data or {}))
+        kept = About(form.name.data, form.description.data, form.metadata.data or {})
+        about.save(key, kept, seen=form.seen.data or None)
     except Rejected as error:
         return _page(key, form.refuse(error)), 422
     flash(f"What is kept about {key} is saved.")

@@ -11,7 +11,7 @@ from notifier.core.wording import About, Words
 from notifier.ground.database import transaction
 from notifier.models import AuditEntry, Template, TemplateAbout
 from notifier.queries import about as queries
-from tests.web.conftest import Visitor
+from tests.web.conftest import Visitor, seen_in
 
 KEY = "kiln_words"
 HOME = f"/admin/templates/{KEY}"
@@ -71,3 +71,13 @@ def test_the_list_is_searched_by_it(signed_in: Callable[..., Visitor], text: str
 
 def test_there_is_nothing_to_keep_about_a_template_that_is_none(signed_in: Callable[..., Visitor]) -> None:
     assert signed_in("admin").get("/admin/templates/nowhere/about").status_code == 404
+
+
+def test_what_somebody_else_has_kept_meanwhile_is_not_undone(signed_in: Callable[..., Visitor]) -> None:
+    admin = signed_in("admin")
+    opened = GIVEN | {"seen": seen_in(admin.get(f"{HOME}/about").text)}
+    admin.post(f"{HOME}/about", GIVEN | {"name": "Theirs"})
+    answer = admin.post(f"{HOME}/about", opened)
+    assert (answer.status_code, "Somebody else has changed what is kept" in answer.text) == (422, True)
+    assert queries.one(KEY).name == "Theirs"
+    assert admin.post(f"{HOME}/about", GIVEN | {"seen": seen_in(admin.get(f"{HOME}/about").text)}).location == HOME
