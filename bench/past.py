@@ -94,12 +94,14 @@ def _unchecked() -> Iterator[None]:
     with transaction() as session:
         for index in indexes:
             index.drop(session.connection())
-    yield
-    for index in indexes:
-        with transaction() as session:
-            index.create(session.connection())
-    db.session.remove()
-    db.engine.dispose()
+    try:
+        yield
+    finally:  # whoever shares the database needs them whatever has happened
+        for index in indexes:
+            with transaction() as session:
+                index.create(session.connection())
+        db.session.remove()
+        db.engine.dispose()
 
 
 def _set_up(sqlite: Sequence[str], postgresql: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 Every row is as the pipeline would have written it, so what is measured afterwards cannot tell the difference.
 """
 
+import itertools
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -393,11 +394,14 @@ def template_id() -> Any:
     ).scalar_one()
 
 
+_bases = itertools.count(secrets.randbelow(4096))
+
+
 def new_base(at: datetime | None = None) -> str:
-    """A UUIDv7's hex digits up to its variant: of that millisecond (None: of this one), and random. The other fifteen
-    count.
+    """A UUIDv7's hex digits up to its variant: of that millisecond (None: of this one), and others than those of the
+    4,095 before. The other fifteen count.
     """
-    return f"{(first_at(at) if at else new_id()).hex[:12]}7{secrets.token_hex(2)[:3]}8"
+    return f"{(first_at(at) if at else new_id()).hex[:12]}7{next(_bases) % 4096:03x}8"
 
 
 def _user(prefix: str, users: int) -> sa.ColumnElement[str]:
