@@ -348,7 +348,7 @@ def urgent(stage: Stage) -> Found:
         .all()
     )
     db.session.rollback()
-    _forget(backlog)
+    rows.forget_unsent()
     stage.installation.clear_queues()
     latencies = [(sent_at - created_at).total_seconds() for created_at, sent_at in times if sent_at]
     return {**percentiles(latencies), "still_behind": left, **({"peak_mb": peak} if peak else {})}
@@ -367,7 +367,7 @@ def release(stage: Stage) -> Found:
             if done < due.BATCH:
                 stage.installation.clear_queues()
     seconds, cpu = time.monotonic() - begun, time.process_time() - cpu
-    _forget(ids)
+    rows.forget_unsent()
     stage.installation.clear_queues()
     return {"deliveries/s": round(released / seconds, 1), "cpu_us": micros(cpu, released), **found}
 

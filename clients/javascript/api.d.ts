@@ -303,7 +303,7 @@ export interface components {
              */
             phone_countries?: string[] | null;
             /**
-             * @description What may be spent on SMS and calls in a day (UTC), instead of the installation's `SPEND_LIMIT`. A key may only lower it.
+             * @description What may be spent on SMS, calls and WhatsApp in a day (UTC), instead of the installation's `SPEND_LIMIT`. A key may only lower it.
              * @default null
              */
             daily_spend?: string | null;

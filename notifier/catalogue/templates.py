@@ -5,8 +5,6 @@ when another is published. Each function that writes is one transaction, which l
 line of the audit trail. `words.render` renders, `queries.templates` reads.
 """
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -208,7 +206,7 @@ def warnings(key: str, contents: Contents) -> list[Fault]:
 
 def revision_of(words: Words | None) -> str:
     """A short text, another one as soon as anything in the words has changed."""
-    return hashlib.sha256(json.dumps(asdict(words) if words else None).encode()).hexdigest()[:16]
+    return revisions.revision_of(asdict(words) if words else None)
 
 
 def revision_beside(contents: Contents, published: int | None) -> str:

@@ -95,7 +95,7 @@ _POLICIES = (
         *("skipped, `country_not_allowed`", "holds: Redis is not asked"),
     ),
     Policy(
-        *("spend", "the price of SMS and calls, by producer and day (UTC)", None, "SPEND_LIMIT"),
+        *("spend", "the price of SMS, calls and WhatsApp, by producer and day (UTC)", None, "SPEND_LIMIT"),
         *("skipped, `spend_limit`; admins are told once a day", "holds: the database counts"),
     ),
     Policy(

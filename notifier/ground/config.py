@@ -177,8 +177,8 @@ class Settings:
         "`whatsapp` counts towards `SPEND_LIMIT`, too (unknown)"
     )
     spend_limit: Ceiling | None = _setting(
-        "what a producer may spend on SMS and calls in a day (UTC), such as `50 EUR`, unless its page says otherwise; "
-        "needs both prices (no limit)"
+        "what a producer may spend on SMS, calls and WhatsApp in a day (UTC), such as `50 EUR`, unless its page says "
+        "otherwise; needs the prices of SMS and calls (no limit)"
     )
     new_phones_limit: str = _setting(
         "first-time phone numbers of one block of 10,000 that a producer may text or call, against SMS pumping "

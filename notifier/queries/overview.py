@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import redis
-from sqlalchemy import func, literal_column, select
+from sqlalchemy import func, select
 
 from notifier.core.latency import TARGETS
-from notifier.core.lifecycle import WAITING
 from notifier.core.submission import PRIORITIES
 from notifier.ground.clock import now
 from notifier.ground.extensions import db, redis_store
 from notifier.models import Delivery
 from notifier.queries import causes, queues, search
+from notifier.queries.waiting import IS_HELD, IS_WAITING
 from notifier.signals import liveness
 from notifier.signals.queueing import queue_name
 
@@ -63,11 +63,10 @@ def held_back() -> dict[str, int]:
     """
     delivery = Delivery.__table__.c
     columns = (delivery.channel, delivery.priority, delivery.held_for)
-    # Spelled out, so that SQLite too sees that the index of held ones serves. Both are found first, by their indexes:
-    # else it would go through all that wait, for days to come too, in the order in which they are counted.
-    is_waiting = delivery.status == literal_column(f"'{WAITING}'")
-    held = select(*columns).where(is_waiting, delivery.held_for.is_not(None)).cte("held").prefix_with("MATERIALIZED")
-    awake = select(*columns).where(is_waiting, delivery.wake_at <= now()).cte("awake").prefix_with("MATERIALIZED")
+    # Both are found first, by their indexes: else SQLite would go through all that wait, for days to come too, in the
+    # order in which they are counted.
+    held = select(*columns).where(IS_HELD).cte("held").prefix_with("MATERIALIZED")
+    awake = select(*columns).where(IS_WAITING, delivery.wake_at <= now()).cte("awake").prefix_with("MATERIALIZED")
     due = select(awake).where(awake.c.held_for.is_(None)).subquery()
     counted: Counter[str] = Counter()
     for found in (held.c, due.c):

@@ -32,8 +32,8 @@ WHY: Mapping[str, tuple[str, ...]] = {
 
 _delivery = Delivery.__table__.c
 # Spelled out, so that SQLite too sees that the indexes serve
-_IS_WAITING = _delivery.status == sa.literal_column(f"'{WAITING}'")
-IS_HELD = sa.and_(_IS_WAITING, _delivery.held_for.is_not(None))
+IS_WAITING = _delivery.status == sa.literal_column(f"'{WAITING}'")
+IS_HELD = sa.and_(IS_WAITING, _delivery.held_for.is_not(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def by_reason() -> list[Waiting]:
             *(
                 sa.select(
                     sa.select(_delivery.wake_at)
-                    .where(_IS_WAITING, _delivery.reason == reason)
+                    .where(IS_WAITING, _delivery.reason == reason)
                     .order_by(_delivery.wake_at)
                     .limit(MOST_COUNTED + 1)
                     .subquery()
@@ -86,7 +86,7 @@ def lines(why: str) -> list[Line]:
         *(
             sa.select(
                 sa.select(_delivery.id)
-                .where(_IS_WAITING, _delivery.reason == reason)
+                .where(IS_WAITING, _delivery.reason == reason)
                 .order_by(_delivery.wake_at)
                 .limit(MOST_LISTED)
                 .subquery()

@@ -29,8 +29,8 @@ class ProducerPatch(Body):
     )
     daily_spend: Money | None = Field(
         default=None,
-        description="What may be spent on SMS and calls in a day (UTC), instead of the installation's `SPEND_LIMIT`. "
-        "A key may only lower it.",
+        description="What may be spent on SMS, calls and WhatsApp in a day (UTC), instead of the installation's "
+        "`SPEND_LIMIT`. A key may only lower it.",
     )
 
 

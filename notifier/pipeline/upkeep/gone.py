@@ -14,12 +14,11 @@ from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ledgers.moves import move
 from notifier.models import Delivery
+from notifier.queries.waiting import IS_WAITING
 
 BATCH = 1_000  # expired in one transaction
 
 _delivery = Delivery.__table__.c
-# Spelled out, so that SQLite too sees that the index of waiting ones serves
-_IS_WAITING = _delivery.status == sa.literal_column(f"'{lifecycle.WAITING}'")
 
 
 def expire() -> int:
@@ -32,7 +31,7 @@ def expire() -> int:
 
 
 def _expire_some(channel: str) -> int:
-    over = sa.and_(_IS_WAITING, _delivery.channel == channel, _delivery.expires_at <= clock_now())
+    over = sa.and_(IS_WAITING, _delivery.channel == channel, _delivery.expires_at <= clock_now())
     some = sa.select(_delivery.id).where(over).limit(BATCH).with_for_update(skip_locked=True)
     with transaction() as session:
         return len(move(session.scalars(some).all(), lifecycle.EXPIRED, reason="expired", wake_at=None))
@@ -42,7 +41,7 @@ def _waited_for() -> Iterator[str]:
     """The channels for which anything waits: one step through an index for each."""
     last: str | None = ""
     while last is not None:
-        next_one = sa.select(sa.func.min(_delivery.channel)).where(_IS_WAITING, _delivery.channel > last)
+        next_one = sa.select(sa.func.min(_delivery.channel)).where(IS_WAITING, _delivery.channel > last)
         last = db.session.scalar(next_one)
         db.session.close()
         if last is not None:
