@@ -21,6 +21,7 @@ from notifier.channels import CHANNELS
 from notifier.core import revisions
 from notifier.core.errors import Fault, Rejected
 from notifier.core.experiments import STOPPED
+from notifier.core.revisions import refuse_stale
 from notifier.core.wording import ANY_CHANNEL, ARCHIVED, DRAFT, FIELDS, PUBLISHED, Words
 from notifier.ground import kept, process_pool
 from notifier.ground.clock import now
@@ -85,12 +86,7 @@ def save(
         row = _draft(session, key, version)
         before = contents_of(session, row.id)
         for place, revision in (seen or {}).items():
-            if revision_of(before.get(place)) != revision:
-                raise Rejected(
-                    "conflict",
-                    f"somebody else has changed {place_name(place)} of this draft since you opened it; nothing was "
-                    "saved",
-                )
+            refuse_stale(revision, revision_of(before.get(place)), f"{place_name(place)} of this draft")
         kept_on = {} if is_whole else {place: words for place, words in before.items() if place not in changes}
         after = kept_on | {place: words for place, words in changes.items() if words is not None}
         changed = {place for place in before.keys() | after.keys() if before.get(place) != after.get(place)}

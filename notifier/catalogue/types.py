@@ -24,6 +24,7 @@ from notifier.catalogue.schemas import (
 )
 from notifier.core.errors import Fault, Rejected
 from notifier.core.pointers import pointer_to
+from notifier.core.revisions import refuse_stale
 from notifier.core.routing import ESCALATE
 from notifier.core.submission import CEILINGS, PRIORITIES, RESERVED_NAME
 from notifier.ground import kept, process_pool
@@ -79,8 +80,7 @@ def store(session: scoped_session[Session], key: str, fields: Mapping[str, Any],
     row = session.get(EventType, key, with_for_update=True, populate_existing=True)
     if row is not None and row.is_internal:
         raise Rejected("conflict", f"{key!r} belongs to Notifier itself; only its words can be changed")
-    if seen is not None and (row is None or revision_of(row) != seen):
-        raise Rejected("conflict", f"somebody else has changed {key} since you opened it; nothing was saved")
+    refuse_stale(seen, "" if row is None else revision_of(row), key)
     before = {name: getattr(row, name) for name in FIELDS} if row is not None else None
     audit.write(TYPE_SAVED, key, before=before, after={name: fields[name] for name in FIELDS})
     if row is None:

@@ -19,4 +19,5 @@ def revision_of(*values: Any) -> str:
 def refuse_stale(seen: str | None, now: str, what: str) -> None:
     """`seen` None: nobody was shown anything. Raises Rejected('conflict')."""
     if seen is not None and seen != now:
-        raise Rejected("conflict", f"somebody else has changed {what} since you opened it; nothing was saved")
+        said = f"somebody else has changed {what} since you opened it: nothing was saved; open the page anew"
+        raise Rejected("conflict", said)
