@@ -12,10 +12,11 @@ from apiflask import APIFlask
 from flask import current_app
 
 from notifier.core.submission import InlineRecipient
+from notifier.ground import partitions
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db, redis_store
 from notifier.ground.ids import new_id
-from notifier.models import Delivery, Notification, Submission
+from notifier.models import Delivery, Event, Notification, Submission
 from notifier.people import profiles
 
 
@@ -90,15 +91,19 @@ def rows(model: Any, **columns: Any) -> list[Any]:
 
 @contextlib.contextmanager
 def same_partitions() -> Iterator[None]:
-    """Afterwards PostgreSQL has the partitions that it had."""
+    """Afterwards PostgreSQL has the partitions that it had, and events are numbered on from where they were: no
+    transaction takes back that the numbers of a partition were skipped.
+    """
     if db.engine.dialect.name != "postgresql":
         yield
         return
-    before = _partitions()
+    before, position = _partitions(), partitions.last_position(Event.__table__.c.id)
     yield
     db.session.rollback()
     after = _partitions()
     with transaction() as session:
+        numbers = {"last": max(position, 1), "is_given": position > 0}
+        session.execute(sa.text("SELECT setval('event_id_seq', :last, :is_given)"), numbers)
         for name in after.keys() - before.keys():
             session.execute(sa.text(f"DROP TABLE {name}"))
         for name in before.keys() - after.keys():
@@ -114,12 +119,16 @@ def _partitions() -> dict[str, str]:
     return {row[0]: row[1] for row in db.session.execute(found)}
 
 
-def forget_plans() -> None:
-    """For a test that stores much: a connection of PostgreSQL goes on checking foreign keys as was best when the tables
-    were as good as empty, which reads them from end to end for every row.
+def start_anew() -> None:
+    """For a test that stores much and asks how PostgreSQL goes about it, before anything is submitted. A connection
+    goes on checking foreign keys as was best when the tables were as good as empty, which reads them from end to end
+    for every row; and rows that fill the places of those of earlier tests lie in no order, so that indexes look dear.
     """
     db.session.remove()
     db.engine.dispose()
+    if db.engine.dialect.name == "postgresql":
+        with transaction() as session:
+            session.execute(sa.text("TRUNCATE submission, tally, receipt, broadcast_tally CASCADE"))
 
 
 def row_counts() -> dict[str, int]:

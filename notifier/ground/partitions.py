@@ -154,7 +154,7 @@ def drop(key: "sa.Column[Any]", oldest: datetime) -> int:
 
 def ahead_of_positions(key: "sa.Column[Any]") -> timedelta:
     """A day for each partition beyond the one in use: it takes that, at least. Two queries."""
-    cell = _given(key) // POSITIONS
+    cell = last_position(key) // POSITIONS
     return (_end_of(of(key.table), cell * POSITIONS) // POSITIONS - 1 - cell) * DAY
 
 
@@ -166,7 +166,7 @@ def lay_positions(key: "sa.Column[Any]") -> list[str]:
     with _alone() as session:
         if session is None:
             return []
-        given, there = _given(key), of(table)
+        given, there = last_position(key), of(table)
         first, following = given // POSITIONS * POSITIONS, (given // POSITIONS + 1) * POSITIONS
         begun_at = session.scalar(sa.select(table.c.at).where(key >= first, key < following).order_by(key).limit(1))
         if begun_at is not None and begun_at.date() < now().date() and following < _end_of(there, 0):
@@ -187,7 +187,8 @@ def _sequence(key: "sa.Column[Any]") -> str:
     return f"{key.table.name}_{key.name}_seq"
 
 
-def _given(key: "sa.Column[Any]") -> int:
+def last_position(key: "sa.Column[Any]") -> int:
+    """The last position that was given; 0: none. One query."""
     last = sa.text("SELECT pg_sequence_last_value(CAST(:sequence AS regclass))")
     return int(db.session.scalar(last, {"sequence": _sequence(key)}) or 0)
 
@@ -196,7 +197,7 @@ def drop_positions(key: "sa.Column[Any]", oldest: datetime, before: Callable[[sa
     """As `drop`, the first ones without a gap. `before` is called with each, inside its transaction."""
     if not are_used():
         return 0
-    given, gone = _given(key), 0
+    given, gone = last_position(key), 0
     for partition in of(key.table):
         if partition.upper > given or not _is_dropped(key, partition, oldest, before):
             break

@@ -20,7 +20,7 @@ from notifier.inbox import items, marks
 from notifier.inbox.marks import Chosen
 from notifier.models import Delivery, InboxItem, Notification, Submission
 from notifier.queries import inbox as questions
-from tests.stored import forget_plans
+from tests.stored import start_anew
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -260,7 +260,7 @@ def plans(work: Callable[[], Any]) -> list[str]:
 @pytest.fixture
 def crowded(app: APIFlask, arrive: Any) -> str:
     """The id of a person with some 3,000 items, few of them unread, among others."""
-    forget_plans()
+    start_anew()
     arrive("alice", "bob")
     rows = []
     with transaction() as session:

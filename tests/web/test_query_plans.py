@@ -22,7 +22,7 @@ from notifier.models import Broadcast, BroadcastTally, Delivery, Receipt, Submis
 from notifier.providers import accounts as providers
 from notifier.queries.search import WINDOW
 from notifier.queries.waiting import WHY
-from tests.stored import forget_plans
+from tests.stored import start_anew
 from tests.web.conftest import Visitor
 
 HISTORY, DEAD, TALLIES, USERS = 21_000, 1_000, 9_000, 300
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=Tr
 @pytest.fixture
 def much(app: APIFlask) -> Iterator[dict[str, str]]:
     """A history, dead letters and counts of a year. → what stands in the addresses of the pages."""
-    forget_plans()
+    start_anew()
     producer = keys.create_producer("Shop")
     providers.add("smtp", "smtp", {"SMTP_URL": "smtp://127.0.0.1:2525"})
     rows.add_people("person", USERS)

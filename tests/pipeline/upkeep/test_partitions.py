@@ -99,3 +99,15 @@ def test_events_go_with_their_day_and_nobody_counts_or_misses_one_twice(submit: 
     [sink] = rows(EventReader, name=event_readers.SINK)
     [stream] = rows(EventStream)
     assert (sink.missed, stream.pruned) == (told, max(first))
+
+
+def test_what_begins_another_partition_here_leaves_no_later_test_without_spare_ones(submit: Callable[..., Any]) -> None:
+    position, left = partitions.last_position(Event.__table__.c.id), partitions.ahead_of_positions(Event.__table__.c.id)
+    with same_partitions():
+        send(submit, "erin")
+        with time_machine.travel(now() + timedelta(days=1)):
+            upkeep.keep()
+        assert partitions.last_position(Event.__table__.c.id) > position + partitions.POSITIONS // 2
+        db.session.close()
+    assert partitions.last_position(Event.__table__.c.id) == position
+    assert partitions.ahead_of_positions(Event.__table__.c.id) == left
