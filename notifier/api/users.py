@@ -22,6 +22,7 @@ from notifier.api.schemas.users import (
     UserPatch,
 )
 from notifier.core.errors import Fault, Rejected
+from notifier.core.json_values import is_same
 from notifier.core.people import parse_user_id
 from notifier.core.submission import InlineRecipient
 from notifier.core.worlds import shown_id
@@ -247,7 +248,7 @@ def _check_rights(user_id: str, changes: Mapping[str, Any], body: UserIn) -> Non
         require("admin", _VOUCHING)
     if is_beyond_reach(user_id):
         stored = queries.profile(user_id)  # a shop that sends all its people each night may go on naming staff
-        if any((stored[name] or None) != (value or None) for name, value in changes.items()):
+        if not all(is_same(stored[name] or None, value or None) for name, value in changes.items()):
             may_change_person(user_id)
 
 

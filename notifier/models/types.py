@@ -7,12 +7,21 @@ from sqlalchemy import JSON, DateTime, Dialect, LargeBinary, Table
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from notifier.core.json_values import is_same
 from notifier.ground.encryption import vault
 from notifier.ground.fast_json import decoded, encoded
 
 STORED_USER_ID = 129  # characters: an id of a producer's, and the mark of the test world (`core.worlds`)
 
-PlainJSON = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+class _JSON(JSON):
+    """A row that is given another value is written again where only JSON tells the two apart."""
+
+    def compare_values(self, x: Any, y: Any) -> bool:
+        return is_same(x, y)
+
+
+PlainJSON = _JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -67,6 +76,9 @@ class EncryptedJSON(TypeDecorator[Any]):
     def __init__(self, purpose: str) -> None:
         super().__init__()
         self.purpose = purpose
+
+    def compare_values(self, x: Any, y: Any) -> bool:
+        return is_same(x, y)
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> bytes | None:
         return None if value is None else vault.encrypt(encoded(value), self.purpose)

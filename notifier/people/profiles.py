@@ -12,6 +12,7 @@ from notifier.channels import serving
 from notifier.channels.addresses import PRIMARY
 from notifier.core import lifecycle, worlds
 from notifier.core.errors import Fault, Rejected
+from notifier.core.json_values import is_same
 from notifier.core.submission import InlineRecipient
 from notifier.ground.clock import now
 from notifier.ground.database import insert, retried, transaction
@@ -92,9 +93,9 @@ def upsert(
     for user_id in sorted(wanted):
         user, changes = users.get(user_id), {k: v for k, v in wanted[user_id].items() if k in PROFILE}
         changes = {k: (v or {}) if k == "attributes" else v for k, v in changes.items()}
-        if user is None or any(getattr(user, k) != v for k, v in changes.items()):
+        if user is None or not all(is_same(getattr(user, k), v) for k, v in changes.items()):
             old = {k: getattr(user, k) for k in PROFILE} if user else dict.fromkeys(PROFILE) | {"attributes": {}}
-            changed[user_id] = {k for k, v in changes.items() if old[k] != v}
+            changed[user_id] = {k for k, v in changes.items() if not is_same(old[k], v)}
             rows.append(
                 {"id": user_id, **old, **changes, "created_at": user.created_at if user else at, "updated_at": at}
             )

@@ -80,6 +80,13 @@ def test_opens_and_clicks_are_tracked_separately(api: Any, given: dict[str, bool
     assert api.put(TYPE, INVOICE | {"tracking": given}).json["tracking"] == kept
 
 
+def test_a_schema_may_change_into_one_that_python_takes_for_the_same(api: Any) -> None:
+    for const in (1, True):
+        api.put(TYPE, INVOICE | {"schema": {"const": const}})
+
+        assert api.get(TYPE).json["schema"]["const"] is const
+
+
 def test_an_answer_can_be_sent_back(api: Any) -> None:
     answer = api.put(TYPE, INVOICE).json
 

@@ -1,5 +1,6 @@
 """Users, addresses, export, erasure and inbox tokens."""
 
+import json
 from typing import Any
 
 import pytest
@@ -91,6 +92,14 @@ def test_patch_changes_what_is_given_and_null_clears(api: Any) -> None:
 
     assert (response.status_code, response.json) == (200, {"id": "erin"} | ERIN | {"locale": "de", "phone": None})
     assert api.patch("/api/v1/users/nobody", {"locale": "de"}).status_code == 404
+
+
+@pytest.mark.parametrize(("old", "new"), [(1, True), (False, 0), ([{"a": True}], [{"a": 1}])])
+def test_an_attribute_becomes_another_value_that_python_takes_for_the_same(api: Any, old: Any, new: Any) -> None:
+    api.put(USER, ERIN | {"attributes": {"vip": old}})
+
+    for changed in (api.patch(USER, {"attributes": {"vip": new}}), api.get(USER)):
+        assert json.dumps(changed.json["attributes"]) == json.dumps({"vip": new})
 
 
 def test_addresses_are_stored_encrypted(api: Any) -> None:
@@ -189,13 +198,14 @@ def test_only_an_admins_key_can_say_that_an_address_is_the_persons_own(
     assert confirmed() == [True]
 
 
-ANN: dict[str, Any] = {"name": "Ann", "email": "ann@example.test"}
+ANN: dict[str, Any] = {"name": "Ann", "email": "ann@example.test", "attributes": {"vip": 1}}
 STAFF_CHANGES: list[tuple[str, str, Any]] = [
     ("DELETE", "/api/v1/users/<user_id>/addresses/<address_id>", None),  # first, as others take the address away too
     ("PUT", "/api/v1/users/<user_id>", ANN | {"email": "evil@example.test"}),
     ("PUT", "/api/v1/users/<user_id>", {"name": "Ann"}),  # which would take the address away
     ("PUT", "/api/v1/users/<user_id>", ANN | {"email": "Ann@Example.test"}),  # another one, to who tells capitals apart
     ("PUT", "/api/v1/users/<user_id>", ANN | {"time_zone": "Pacific/Apia"}),  # where it is night in the daytime
+    ("PATCH", "/api/v1/users/<user_id>", {"attributes": {"vip": True}}),
     ("PATCH", "/api/v1/users/<user_id>", {"phone": "+4915112345699"}),
     ("PATCH", "/api/v1/users/<user_id>", {"email": None}),
     ("PATCH", "/api/v1/users/<user_id>", {"locale": "ar"}),
