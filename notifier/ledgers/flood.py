@@ -36,6 +36,27 @@ _PREFIX = "notifier:flood:"
 _BY_NUMBER = "phone:"
 _SIMULATED_MAIL, _SIMULATED_PHONE = "@sandbox.test", "+1555010000"
 _BY_PHONE = {name for name, channel in CHANNELS.items() if PRIMARY["phone"] in (name, channel.borrows_from)}
+# KEYS: what is counted. ARGV: of each, how often, and how long its window is (s). A count without an end, however it
+# came about, would refuse somebody for ever.
+_COUNT = """
+local counts = {}
+for i, key in ipairs(KEYS) do
+  counts[i] = redis.call('INCRBY', key, ARGV[2 * i - 1])
+  if redis.call('TTL', key) < 0 then
+    redis.call('EXPIRE', key, ARGV[2 * i])
+  end
+end
+return counts
+"""
+# The same of what was not used after all, unless its window has ended meanwhile. ARGV: how often each.
+_GIVE_BACK = """
+for i, key in ipairs(KEYS) do
+  local count = redis.call('GET', key)
+  if count then
+    redis.call('DECRBY', key, math.min(count, ARGV[i]))
+  end
+end
+"""
 
 Trigger = tuple[str, str]  # user id, type
 
@@ -141,19 +162,15 @@ def _try_to_count(keys: Mapping[str, limits.RateLimitItem], times: Sequence[int]
 
 
 def _give_back(times: Mapping[str, int]) -> None:
-    with contextlib.suppress(redis.RedisError), redis_store.client.pipeline(transaction=False) as pipe:
-        for key, count in times.items():
-            pipe.decrby(f"{_PREFIX}{key}", count)
-        pipe.execute()
+    with contextlib.suppress(redis.RedisError):
+        redis_store.client.eval(_GIVE_BACK, len(times), *(f"{_PREFIX}{key}" for key in times), *times.values())
 
 
 def _count(keys: Mapping[str, limits.RateLimitItem], times: Sequence[int]) -> list[int]:
     """How often each has been counted in its present window, these times included. One round trip."""
-    with redis_store.client.pipeline(transaction=False) as pipe:
-        for (key, limit), more in zip(keys.items(), times, strict=True):
-            pipe.set(f"{_PREFIX}{key}", 0, nx=True, ex=limit.get_expiry())
-            pipe.incrby(f"{_PREFIX}{key}", more)
-        return list(pipe.execute()[1::2])
+    expiries = (limit.get_expiry() for limit in keys.values())
+    arguments = (argument for pair in zip(times, expiries, strict=True) for argument in pair)
+    return list(map(int, redis_store.client.eval(_COUNT, len(keys), *(f"{_PREFIX}{key}" for key in keys), *arguments)))
 
 
 def _limited_types() -> frozenset[str]:

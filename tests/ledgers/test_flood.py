@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import redis
+import sqlalchemy as sa
 from apiflask import APIFlask
 
 from notifier.core.submission import InlineRecipient
-from notifier.ground.extensions import redis_store
+from notifier.ground.extensions import db, redis_store
 from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.dry_run import dry_run
 from notifier.pipeline.intake.item import Caller, Item
@@ -37,6 +38,10 @@ def limited(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def fates(**columns: Any) -> Counter[tuple[str, str | None]]:
     return Counter((row.status, row.reason) for row in deliveries(**columns))
+
+
+def counts() -> list[bytes]:
+    return list(redis_store.client.keys("notifier:flood:*"))
 
 
 def people(count: int, **profile: str) -> list[InlineRecipient]:
@@ -103,6 +108,36 @@ def test_a_dry_run_uses_nothing_up(limited: None, submit: Submit, caller: Caller
     assert fates(channel="sms") == {("queued", None): 1}
 
 
+@pytest.mark.parametrize("is_over", [False, True], ids=["in its window", "after its window"])
+def test_what_is_rolled_back_uses_nothing_up_and_no_count_lasts_for_ever(
+    limited: None, submit: Submit, cast: Any, is_over: bool
+) -> None:
+    def fail(_session: Any) -> None:
+        if is_over:
+            redis_store.client.delete(*counts())
+        raise KeyboardInterrupt
+
+    sa.event.listen(db.session, "before_commit", fail)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            submit("alice", **ORDER)
+    finally:
+        sa.event.remove(db.session, "before_commit", fail)
+    for _ in range(6):
+        submit("alice", **ORDER)
+
+    assert fates(channel="sms") == {("queued", None): 5, ("skipped", "recipient_limit"): 1}
+    assert [0 < redis_store.client.ttl(key) <= 3600 for key in counts()] == [True]
+
+
+def test_a_count_that_would_last_for_ever_ends_with_its_next_window(limited: None, submit: Submit, cast: Any) -> None:
+    submit("alice", **ORDER)
+    [key] = counts()
+    redis_store.client.persist(key)
+    submit("alice", **ORDER)
+    assert 0 < redis_store.client.ttl(key) <= 3600
+
+
 def test_no_address_stands_in_redis(limited: None, submit: Submit) -> None:
     submit(*people(2, phone=PHONE, email=MAIL), **CODE)
     keys = b" ".join(redis_store.client.keys("*"))
@@ -114,14 +149,14 @@ def test_no_address_stands_in_redis(limited: None, submit: Submit) -> None:
 def test_a_batch_of_any_size_asks_redis_as_often_as_a_batch_of_one(
     limited: None, caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[int] = []
-    execute = redis.client.Pipeline.execute
+    asked: list[Any] = []
+    send = redis.connection.AbstractConnection.send_packed_command
 
-    def counting(pipe: redis.client.Pipeline, *args: Any, **options: Any) -> Any:
-        asked.append(len(pipe.command_stack))
-        return execute(pipe, *args, **options)
+    def counting(connection: Any, command: Any, *args: Any, **options: Any) -> Any:
+        asked.append(command)
+        return send(connection, command, *args, **options)
 
-    monkeypatch.setattr(redis.client.Pipeline, "execute", counting)
+    monkeypatch.setattr(redis.connection.AbstractConnection, "send_packed_command", counting)
     sizes = []
     for count in (1, 40):
         asked.clear()
