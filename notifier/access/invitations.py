@@ -24,7 +24,7 @@ from notifier.ground.encryption import vault
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id
 from notifier.ledgers import audit
-from notifier.models import Account, Address, Invitation
+from notifier.models import Account, Address, Invitation, User
 from notifier.models.account import CONSOLE_ROLES, ROLES
 from notifier.people import profiles
 from notifier.pipeline.intake import own
@@ -67,8 +67,8 @@ def invite(email: str, role: str, by: Account) -> None:
 
 @retried
 def _store(email: str, value: str, key: str, role: str, by: UUID, secret: str) -> tuple[str, str]:
-    at = now()
     with transaction() as session:
+        at = now()
         roles.must_be_admin(by)
         account = session.execute(
             sa.select(Account.role, Account.disabled_at).where(Account.email == email.lower())
@@ -262,8 +262,12 @@ def prune() -> int:
     """
     is_old = Invitation.expires_at < now() - _KEPT
     has_account = sa.exists().where(Account.user_id == Invitation.user_id)
+    # Producers may begin ids like that, too: such a person was there before.
+    is_made_for_it = sa.exists().where(User.id == Invitation.user_id, User.created_at >= Invitation.created_at)
     never_came = db.session.scalars(
-        sa.select(Invitation.user_id).where(is_old, Invitation.user_id.startswith(_MADE_HERE), ~has_account)
+        sa.select(Invitation.user_id).where(
+            is_old, Invitation.user_id.startswith(_MADE_HERE), is_made_for_it, ~has_account
+        )
     ).all()
     for user_id in never_came:  # their invitations go with them: whoever dies here finds the others the next time
         profiles.erase(user_id)

@@ -339,6 +339,17 @@ def test_long_after_its_time_it_is_forgotten_with_who_never_came(ann: Account) -
     assert rows(Invitation) == []
 
 
+def test_a_producers_own_person_stays_whatever_their_id_looks_like(ann: Account) -> None:
+    with transaction():
+        profiles.upsert([InlineRecipient("account-4711", {"email": "zoe@example.test"})], is_vouched=True)
+    with time_machine.travel(now() + timedelta(minutes=1)):
+        invite(ann, "zoe@example.test")
+    assert [row.user_id for row in rows(Invitation)] == ["account-4711"]
+    with time_machine.travel(now() + timedelta(days=38)):
+        assert invitations.prune() == 1
+    assert {row.id for row in rows(User)} == {"ann", "account-4711"}
+
+
 def test_whoever_dies_while_forgetting_leaves_nobody_behind(ann: Account) -> None:
     invite(ann, "eve@example.test")
 
