@@ -5,9 +5,13 @@ from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
+import structlog
+
 from notifier.ground import vital
 
 T = TypeVar("T")
+
+log = structlog.get_logger()
 
 
 class Lanes(Generic[T]):
@@ -22,10 +26,12 @@ class Lanes(Generic[T]):
         self._is_stopping = False
 
     def submit(self, things: Iterable[T]) -> None:
+        """Raises RuntimeError where not even one thread can be had."""
+        may_have_more = True
         for thing in things:
             self._in_flight += 1
-            if self._in_flight > len(self._threads) < self.count:
-                self._start_one()
+            if may_have_more and self._in_flight > len(self._threads) < self.count:
+                may_have_more = self._start_one()
             self._waiting.put(thing)
 
     def collected(self, count: int) -> None:
@@ -42,13 +48,23 @@ class Lanes(Generic[T]):
         for _ in self._threads:
             self._waiting.put(None)
 
-    def _start_one(self) -> None:
+    def _start_one(self) -> bool:
+        """→ whether the machine had a thread. If not, those that there are do the work, and the next submission asks
+        again.
+        """
         name = f"{self.name}-{len(self._threads)}"
         thread = threading.Thread(
             target=vital.kept(name, self._work, lambda: self._is_stopping), name=name, daemon=True
         )
+        try:
+            thread.start()
+        except RuntimeError:
+            if not self._threads:
+                raise
+            log.warning("worker.has_no_more_threads", threads=len(self._threads), wanted=self.count)
+            return False
         self._threads.append(thread)
-        thread.start()
+        return True
 
     def _work(self) -> None:
         while (thing := self._waiting.get()) is not None:

@@ -38,17 +38,20 @@ class KeyRing:
     @classmethod
     def parse(cls, text: str) -> "KeyRing":
         """Raises ValueError, without quoting the text, when it is not a key ring."""
-        keys = []
+        keys: dict[str, bytes] = {}
         for entry in text.split(","):
             key_id, colon, encoded = entry.strip().partition(":")
             try:
                 key = base64.b64decode(encoded, validate=True)
             except ValueError:
                 key = b""
-            if not colon or not 1 <= len(key_id) <= 32 or not key_id.isalnum() or len(key) != 32:
+            is_id = 1 <= len(key_id) <= 32 and key_id.isascii() and key_id.isalnum()
+            if not colon or not is_id or len(key) != 32:
                 raise ValueError("must be a comma-separated list of id:base64 with 32-byte keys")
-            keys.append((key_id, key))
-        return cls(tuple(keys))
+            if key_id in keys:  # what the one has encrypted, the other would not open
+                raise ValueError(f"must be a comma-separated list of keys with an id each; {key_id} stands there twice")
+            keys[key_id] = key
+        return cls(tuple(keys.items()))
 
     @staticmethod
     def generate() -> str:

@@ -78,8 +78,13 @@ def send(turn: Turn, items: Sequence[Item]) -> list[Posted]:
     for _ in range(wanted - 1):
         if not _spare.acquire(blocking=False):
             break
-        helpers.append(threading.Thread(target=batch.help, name="subscription", daemon=True))
-        helpers[-1].start()
+        helper = threading.Thread(target=batch.help, name="subscription", daemon=True)
+        try:
+            helper.start()
+        except RuntimeError:  # the machine has no thread left, either
+            _spare.release()
+            break
+        helpers.append(helper)
     batch.work()
     for helper in helpers:
         helper.join()

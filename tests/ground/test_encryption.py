@@ -50,7 +50,10 @@ def test_ciphertext_cannot_be_moved_to_another_column() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "k1", "k1:", "k1:AAAA", ":" + "A" * 44, "k-1:" + "A" * 43 + "=", "k1:" + "A" * 43 + "=,", "k1:" + "é" * 44],
+    [
+        *("", "k1", "k1:", "k1:AAAA", ":" + "A" * 44, "k-1:" + "A" * 43 + "=", "k1:" + "A" * 43 + "=,"),
+        *("k1:" + "é" * 44, "ä1:" + "A" * 43 + "=", f"k1:{'A' * 43}=,k1:{'B' * 43}="),
+    ],
 )
 def test_a_bad_key_ring_is_refused_without_being_quoted(text: str) -> None:
     with pytest.raises(ValueError, match="must be a comma-separated list") as refused:

@@ -171,6 +171,19 @@ def test_events_come_once_in_order_and_only_those_that_are_wanted(subscriber: Su
     assert turn.take(key) == 1
 
 
+def test_a_machine_that_has_no_thread_left_is_no_reason_to_stop(subscriber: Subscriber, subscribe: Subscribe) -> None:
+    one = subscribe()
+    happened("first")
+    assert turn.take(one) == 1  # its connection, and so the subscriber's thread, is there from now on
+    happened(*"abcde")
+    before = threading.stack_size(1 << 46)  # of which there is no memory for any
+    try:
+        assert turn.take(one) == 5
+    finally:
+        threading.stack_size(before)
+    assert sorted(subscriber.reasons()) == ["a", "b", "c", "d", "e", "first"]
+
+
 def test_many_events_take_several_batches(
     subscriber: Subscriber, subscribe: Subscribe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
