@@ -121,10 +121,11 @@ def check_password(email: str, password: str) -> Account | None:
     if row is None or stored is None or given is None:
         return None
     if _passwords.check_needs_rehash(stored):
+        anew = _passwords.hash(given)
         with transaction() as session:
             # Only if the old hash is still stored: a password changed meanwhile wins.
             unchanged = (Account.id == row.id, Account.password_hash == stored)
-            session.execute(sa.update(Account).where(*unchanged).values(password_hash=_passwords.hash(given)))
+            session.execute(sa.update(Account).where(*unchanged).values(password_hash=anew))
     return db.session.scalar(
         sa.select(Account).where(Account.id == row.id, _IS_ACTIVE).execution_options(populate_existing=True)
     )

@@ -262,14 +262,24 @@ def test_an_unknown_email_costs_as_much_hashing_as_a_known_one(app: APIFlask, mo
     assert len(set(verified)) == 1
 
 
-def test_a_password_hashed_with_older_parameters_is_hashed_anew_at_sign_in(app: APIFlask) -> None:
+def test_a_password_hashed_with_older_parameters_is_hashed_anew_at_sign_in(
+    app: APIFlask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, hashing = list[bool](), PasswordHasher.hash
     account = accounts.create_account("alice@example.test", "correct horse", "person", "alice")
     older = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash("correct horse")
     with transaction() as session:
         session.execute(sa.update(Account).where(Account.id == account.id).values(password_hash=older))
     assert accounts.check_password("alice@example.test", "wrong") is None
     assert _stored_hash() == older
+
+    def hashed(self: PasswordHasher, password: bytes) -> str:
+        held.append(db.session().in_transaction())
+        return hashing(self, password)
+
+    monkeypatch.setattr(PasswordHasher, "hash", hashed)
     assert accounts.check_password("alice@example.test", "correct horse")
+    assert held == [False]  # it takes a while: nobody else waits for the database meanwhile
     assert _stored_hash() != older
     assert accounts.check_password("alice@example.test", "correct horse")
 
