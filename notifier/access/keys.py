@@ -23,7 +23,7 @@ from notifier.core.errors import Rejected
 from notifier.core.networks import Network
 from notifier.core.networks import parse as parse_networks
 from notifier.ground.clock import now
-from notifier.ground.database import transaction
+from notifier.ground.database import retried, transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.ledgers import audit
@@ -118,6 +118,7 @@ def ensure_producer_key(plain: str, *, producer_name: str, scopes: Iterable[str]
     forget_cached_keys()
 
 
+@retried
 def ensure_key(plain: str, *, producer_name: str, scopes: Iterable[str]) -> bool:
     """Stores a live key that a setting names, with a producer of its own. False if it is there, revoked or not: then it
     gets the scopes that have come with a release since.

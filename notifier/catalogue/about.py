@@ -13,7 +13,7 @@ from notifier.core.errors import Fault, Rejected
 from notifier.core.pointers import pointer_to
 from notifier.core.revisions import refuse_stale
 from notifier.core.wording import About
-from notifier.ground.database import transaction
+from notifier.ground.database import retried, transaction
 from notifier.ledgers import audit
 from notifier.models import Template, TemplateAbout
 
@@ -25,6 +25,7 @@ def revision_of(about: About) -> str:
     return revisions.revision_of(asdict(about))
 
 
+@retried
 def save(key: str, about: About, *, seen: str | None = None) -> None:
     """In the place of what was kept. `seen`: the `revision_of` that as somebody was shown it. Raises Rejected."""
     check(about)

@@ -29,7 +29,7 @@ from notifier.core.routing import ESCALATE
 from notifier.core.submission import CEILINGS, PRIORITIES, RESERVED_NAME
 from notifier.ground import kept, process_pool
 from notifier.ground.clock import now
-from notifier.ground.database import transaction
+from notifier.ground.database import retried, transaction
 from notifier.ledgers import audit
 from notifier.models import EventType
 from notifier.models.event_type import TYPE_SAVED
@@ -49,6 +49,7 @@ _LISTED_SCHEMAS = ("allOf", "anyOf", "oneOf", "prefixItems")
 _NAMED_SCHEMAS = ("$defs", "dependentSchemas", "properties")
 
 
+@retried
 def put(key: str, fields: Mapping[str, Any], *, seen: str | None = None) -> bool:
     """Stores the type as a whole, with every field of FIELDS. → whether it is new. Raises Rejected naming every fault.
 

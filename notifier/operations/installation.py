@@ -23,7 +23,7 @@ from notifier.core.submission import InlineRecipient
 from notifier.core.wording import FIELDS, PUBLISHED, Words
 from notifier.ground.clock import now
 from notifier.ground.config import BadSettings, Settings, current_settings
-from notifier.ground.database import transaction
+from notifier.ground.database import retried, transaction
 from notifier.ground.encryption import vault
 from notifier.ground.extensions import db
 from notifier.ledgers import audit
@@ -106,6 +106,7 @@ def _make_secrets() -> None:
     open_vault()
 
 
+@retried
 def load_catalogue(types: Sequence[catalogue.CatalogueType]) -> int:
     """Stores the types that are not there yet, each with version 1 of its template. Returns how many were new.
 
@@ -225,9 +226,11 @@ def _ensure_admin_of_settings(email: str, password: str) -> None:
         raise BadSettings(f"NOTIFIER_ADMIN_EMAIL and NOTIFIER_ADMIN_PASSWORD make no account: {error}") from None
 
 
+@retried
 def ensure_admin(email: str, password: str) -> None:
-    """An admin account with a user of its own, so that alerts reach it; an existing account is left alone. Raises
-    ValueError for an unusable e-mail or password, and then there is no such user either.
+    """An admin account with a user of its own, so that alerts reach it; an existing account is left alone, also one that
+    another process has made meanwhile. Raises ValueError for an unusable e-mail or password, and then there is no such
+    user either.
     """
     if db.session.scalar(select(Account.id).where(Account.email == email.strip().lower())):
         return
