@@ -126,9 +126,10 @@ def _quiet_hours(value: Any) -> Document:
 
 def _time_of_day(value: Any, pointer: str = "") -> str:
     try:
-        if len(value) != 5:
+        at = time.fromisoformat(value).strftime("%H:%M")
+        if at != value:  # ISO 8601 has other ways to write it, and zones, which nobody would follow here
             raise ValueError
-        return time.fromisoformat(value).strftime("%H:%M")
+        return at
     except (ValueError, TypeError):
         raise _Refused("invalid_time", N_("a time of day is written as 22:00"), pointer) from None
 

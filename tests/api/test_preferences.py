@@ -128,6 +128,10 @@ BAD: dict[str, tuple[Any, set[tuple[str, str]]]] = {
         {"quiet_hours": {"start": "22:00:30", "end": "07:00"}},
         {("/quiet_hours/start", "invalid_time")},
     ),
+    "quiet hours with a zone": (
+        {"quiet_hours": {"start": "22:00", "end": "07-01"}},
+        {("/quiet_hours/end", "invalid_time")},
+    ),
     "quiet hours on no day": (
         {"quiet_hours": {"start": "22:00", "end": "07:00", "days": []}},
         {("/quiet_hours/days", "too_short")},
@@ -142,6 +146,8 @@ BAD: dict[str, tuple[Any, set[tuple[str, str]]]] = {
     "a summary of an unknown category": ({"digest": {"gossip": "daily"}}, {("/digest/gossip", "unknown_category")}),
     "a summary at no hour": ({"digest_at": "24:30"}, {("/digest_at", "invalid_time")}),
     "tracking refused with a word": ({"do_not_track": "yes"}, {("/do_not_track", "wrong_type")}),
+    "a summary at an hour with a zone": ({"digest_at": "22+01"}, {("/digest_at", "invalid_time")}),
+    "a summary at an hour after a letter": ({"digest_at": "T2200"}, {("/digest_at", "invalid_time")}),
     "a summary at a number": ({"digest_at": 8}, {("/digest_at", "wrong_type")}),
     "a negative cap": ({"caps": {"marketing": {"day": -1}}}, {("/caps/marketing/day", "invalid_cap")}),
     "a cap of true": ({"caps": {"marketing": {"day": True}}}, {("/caps/marketing/day", "invalid_cap")}),
