@@ -23,7 +23,7 @@ from notifier.api.schemas.catalogue import (
 from notifier.catalogue import about, templates
 from notifier.channels import CHANNELS, FIELDS
 from notifier.core.errors import Fault, Rejected
-from notifier.core.wording import DRAFT, About, Words
+from notifier.core.wording import DRAFT, VARIANT, About, Words
 from notifier.operations import template_trial
 from notifier.queries import templates as sources
 from notifier.queries import types as queries
@@ -56,7 +56,7 @@ def get_template(name: str) -> Response:
     if not _NAME.match(name):
         raise Rejected("not_found", f"there is no template {name[:80]!r}")
     found = queries.one_template(name)
-    if found["status"] == DRAFT:
+    if found["status"] in (DRAFT, VARIANT):
         refuse_test_keys(_DRAFTS)
     return answer(found)
 

@@ -93,3 +93,6 @@ def test_whose_words_a_key_may_try(api: Any, client: FlaskClient) -> None:
     assert said[writing].post(f"{HOME}/variants", BODY).status_code == 201
     assert said[reading].get(f"{HOME}/experiment").status_code == 200
     assert said[testing].post(f"{HOME}/experiment/stop", {"keep": "b"}).status_code == 403
+    [variant] = [one["version"] for one in api.get(f"{HOME}/experiment").json["variants"] if one["name"] == "b"]
+    for path in ("/experiment", f"@{variant}"):
+        assert (api.get(HOME + path).status_code, said[testing].get(HOME + path).json["code"]) == (200, "test_key")

@@ -129,7 +129,7 @@ CALLS: dict[str, list[Call]] = {
     "POST /api/v1/templates/<name>/publish": [Call(codes=(REFUSED,))],
     "POST /api/v1/templates/<name>/preview": [Call({"channel": "email"}, (REFUSED,))],
     "POST /api/v1/templates/<name>/variants": [Call({"name": "b", "weight": 50, **WORDS}, (REFUSED,))],
-    "GET /api/v1/templates/<name>/experiment": [Call(codes=(404, 422))],
+    "GET /api/v1/templates/<name>/experiment": [Call(codes=(REFUSED,))],
     "POST /api/v1/templates/<name>/experiment/start": [Call(codes=(REFUSED,))],
     "POST /api/v1/templates/<name>/experiment/stop": [Call({"keep": "b"}, (REFUSED,))],
     "POST /api/v1/images": [Call(codes=(REFUSED,))],
