@@ -228,9 +228,9 @@ def _ensure_admin_of_settings(email: str, password: str) -> None:
 
 @retried
 def ensure_admin(email: str, password: str) -> None:
-    """An admin account with a user of its own, so that alerts reach it; an existing account is left alone, also one that
-    another process has made meanwhile. Raises ValueError for an unusable e-mail or password, and then there is no such
-    user either.
+    """An admin account with a user of its own, so that alerts reach it; an existing account is left alone, also if
+    another process has made it meanwhile. Raises ValueError for an unusable e-mail or password, and then there is no
+    such user either.
     """
     if db.session.scalar(select(Account.id).where(Account.email == email.strip().lower())):
         return
