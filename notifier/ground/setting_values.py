@@ -23,7 +23,7 @@ from notifier.ground.bus_urls import BusTarget, parse_bus
 from notifier.ground.encryption import KeyRing
 from notifier.ground.phone_countries import parse_countries
 from notifier.ground.redis_urls import parse_redis
-from notifier.ground.secret_files import read_or_create
+from notifier.ground.secret_files import read, read_or_create
 from notifier.ground.sink_urls import SinkTarget, parse_sink
 from notifier.ground.target_lists import INSTALLATION, TargetList, leaves_out
 from notifier.ground.trace_variables import faults_of
@@ -121,13 +121,18 @@ class Values(Variables):
         try:
             if self.makes_secrets:
                 return read_or_create(path, make)
-            return path.read_text().strip() if path.exists() else ""
+            return read(path) if path.exists() else ""
         except OSError as error:
             self.faults.append(
                 f"{name} is kept in {path}, which cannot be {'written' if self.makes_secrets else 'read'}: "
                 f"{error.strerror}"
             )
-            return ""
+        except ValueError as error:
+            self.faults.append(
+                f"{name} is kept in {path}, which {error}: put it back from a backup. Without the file another one is "
+                "made, and what the first one has signed or encrypted cannot be opened any more"
+            )
+        return ""
 
     def key_ring(self, home: Path, env: str) -> KeyRing:
         text = self.stored_secret("ENCRYPTION_KEYS", home, env, KeyRing.generate)

@@ -19,7 +19,7 @@ type_network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def given(environ: Mapping[str, str], name: str) -> str | None:
-    """A variable's value, or the content of the file that `NAME_FILE` names; None: neither is set.
+    """A variable's value, or the content of the file that `NAME_FILE` names (which may be empty); None: neither is set.
 
     Raises ValueError with a sentence for people when the file cannot be read.
     """
@@ -66,11 +66,17 @@ class Variables:
         return self.environ.get(name) or default
 
     def secret(self, name: str) -> str | None:
+        """A file that is named and empty was meant to hold something: without it, DATABASE_URL would be another one,
+        and METRICS_TOKEN none.
+        """
         try:
-            return given(self.environ, name)
+            text = given(self.environ, name)
         except ValueError as error:
             self.faults.append(str(error))
             return None
+        if text == "":
+            self.faults.append(f"{name}_FILE names a file that is empty")
+        return text or None
 
     def key(self, name: str) -> str | None:
         """A secret that `NAME_COMMAND` may print, too, if nothing else gives it."""

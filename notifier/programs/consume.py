@@ -96,6 +96,8 @@ def key_of(settings: Settings) -> str:
         return read_or_create(path, lambda: f"ntf_live_{secrets.token_urlsafe(32)}")
     except OSError as error:
         raise NotReady(f"CONSUME_KEY is kept in {path}, which cannot be written: {error.strerror}.") from None
+    except ValueError as error:
+        raise NotReady(f"CONSUME_KEY is kept in {path}, which {error}: delete it, and another one is made.") from None
 
 
 def key_file(settings: Settings) -> Path:

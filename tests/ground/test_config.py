@@ -41,6 +41,27 @@ def test_generated_secrets_are_kept_and_private(tmp_path: Path, home: dict[str, 
     assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
 
 
+@pytest.mark.parametrize("name", ["SECRET_KEY", "ENCRYPTION_KEYS"])
+@pytest.mark.parametrize(("content", "said"), [(b"", "is empty"), (b" \n", "is empty"), (b"\xff\xfe", "is no text")])
+@pytest.mark.parametrize("makes_secrets", [True, False])
+def test_a_secret_that_a_fault_has_emptied_is_no_secret(
+    home: dict[str, str], tmp_path: Path, name: str, content: bytes, said: str, makes_secrets: bool
+) -> None:
+    Settings.from_env(home)
+    path = tmp_path / name.lower()
+    path.write_bytes(content)
+    with pytest.raises(BadSettings, match=f"{name} is kept in {path}, which {said}: put it back from a backup"):
+        Settings.from_env(home, makes_secrets=makes_secrets)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL", "SECRET_KEY", "METRICS_TOKEN", "OIDC_CLIENT_SECRET"])
+def test_a_file_that_is_named_and_empty_is_a_fault(home: dict[str, str], tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").write_text("\n")
+    with pytest.raises(BadSettings, match=f"{name}_FILE names a file that is empty"):
+        Settings.from_env({**home, f"{name}_FILE": str(tmp_path / "empty")})
+
+
 def test_production_wants_its_secrets_given(home: dict[str, str]) -> None:
     with pytest.raises(BadSettings) as refused:
         Settings.from_env({**home, "NOTIFIER_ENV": "production"})
