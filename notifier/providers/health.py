@@ -131,7 +131,10 @@ def report(tallies: Mapping[str, Tally]) -> dict[str, str]:
 
 
 def force(scope: str, state: str) -> None:
-    """A person's word: `open` lets nothing through, `closed` everything, `auto` leaves it to the breaker."""
+    """A person's word: `open` lets nothing through, `closed` everything, `auto` leaves it to the breaker.
+
+    `closed` also ends the wait that the provider has asked for; what it asks for from then on is kept to.
+    """
     if state not in FORCED:
         raise ValueError(f"a breaker can be forced {', '.join(FORCED)}")
     client, key = redis_store.client, key_of(scope)
@@ -144,8 +147,12 @@ def force(scope: str, state: str) -> None:
         client.expire(key, KEPT_S)
     else:
         since = seconds * 1000 + micros // 1000
-        client.hset(key, mapping={"forced": state, "forced_at": since, "forced_by": audit.actor()})
-        client.persist(key)  # and reports in the meantime do not delete it
+        with client.pipeline() as pipe:
+            pipe.hset(key, mapping={"forced": state, "forced_at": since, "forced_by": audit.actor()})
+            pipe.persist(key)  # and reports in the meantime do not delete it
+            if state == "closed":
+                pipe.hdel(key, "blocked_until")
+            pipe.execute()
     publish.hint(publish.OVERVIEW, publish.QUEUES)
 
 

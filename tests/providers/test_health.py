@@ -124,6 +124,16 @@ def test_a_person_has_the_last_word(app: APIFlask, state: str, is_tripped: bool,
     assert granted(5) == count
 
 
+def test_who_keeps_a_provider_sending_ends_the_wait_that_it_has_asked_for(app: APIFlask) -> None:
+    told(good=1, blocked_ms=60_000)
+    force("smtp", "auto")
+    assert granted(5) == 0
+    force("smtp", "closed")
+    assert granted(5) == 5
+    told(good=1, blocked_ms=60_000)  # it has been asked since, and asks again
+    assert granted(5) == 0
+
+
 @pytest.mark.parametrize("state", ["open", "closed"])
 def test_a_persons_word_holds_until_it_is_taken_back(app: APIFlask, state: str) -> None:
     force("smtp", state)
