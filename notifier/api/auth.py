@@ -46,7 +46,7 @@ class Access:
     of OAuth 2, to a provider, whose signature its adapter checks, to a message bus, whose token the view checks, or to
     another cell, which signs its calls too.
 
-    `is_live_only`: the route changes what test and live keys share, so test keys are refused.
+    `is_live_only`: the route changes what test and live keys share, or tells of what was live, so test keys are refused.
     """
 
     kind: Literal["public", "person", "producer", "client", "provider", "bus", "cell"]
@@ -189,7 +189,7 @@ def _admit(access: Access) -> None:
         raise Rejected("scope_missing", f"this call needs the scope {' or '.join(access.scopes)}")
     g.key = key
     if access.is_live_only:
-        refuse_test_keys("this changes what live notifications use, so a test key may not do it")
+        refuse_test_keys("this changes what live notifications use, or tells of them, so a test key may not do it")
     if named := request.view_args:
         _refuse_unstorable_names(named)
         if "user_id" in named:

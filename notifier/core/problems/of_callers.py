@@ -94,7 +94,7 @@ OF_CALLERS: dict[str, Problem] = {
             "Use a live key (`ntf_live_`) for this call.",
             "To try a change without sending, use `?dry_run=true` or the preview of templates.",
         ),
-        "this changes what live notifications use, so a test key may not do it",
+        "this changes what live notifications use, or tells of them, so a test key may not do it",
     ),
     "type_not_allowed": Problem(
         403,
