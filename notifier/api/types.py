@@ -1,6 +1,6 @@
 """Event types: category, priority, channels and the schema of their data."""
 
-from flask import Response
+from flask import Response, g
 
 from notifier.api import auth
 from notifier.api.answers import also, answer
@@ -39,7 +39,7 @@ def put_type(key: str, json_data: TypeIn) -> Response:
 
     201 for a new one. A type without a template is shown by its title. Mandatory types, types of category system and
     those that go to the admins (also if they are only becoming so), and types that the key may not submit need the
-    scope `admin`.
+    scope `admin`. One that becomes urgent needs `urgent` or `admin`.
     """
     if not event_types.KEY.match(key):
         message = "the key of a type is 1 to 64 of a-z 0-9 _ and begins with a letter"
@@ -47,6 +47,8 @@ def put_type(key: str, json_data: TypeIn) -> Response:
     # No limit holds for what goes to admins: neither of the person nor of money
     becomes_everybodys = json_data.mandatory or json_data.category == "system" or json_data.to_admins
     auth.may_change(key, is_everybodys=becomes_everybodys or key in queries.keys_of_everybody())
+    if json_data.priority == "urgent" and queries.priority_of(key) != "urgent" and "admin" not in g.key.scopes:
+        auth.require("urgent", "what is urgent needs the scope urgent, and so does a type that becomes it")
     renamed = {"key", "schema_", "mandatory", "dedupe_window", "escalate_after", "tracking"}
     fields = json_data.model_dump(exclude=renamed)
     fields |= {

@@ -84,6 +84,10 @@ def category_of(key: str) -> str | None:
     return db.session.scalar(sa.select(EventType.category).where(EventType.key == key))
 
 
+def priority_of(key: str) -> str | None:
+    return db.session.scalar(sa.select(EventType.priority).where(EventType.key == key))
+
+
 def type_json(row: EventType) -> dict[str, Any]:
     return {
         "key": row.key,

@@ -17,7 +17,7 @@ from notifier.core.message import Content
 from notifier.core.wording import FIELDS, TEXTS
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
-from notifier.models import AuditEntry, Template, TemplateAbout, TemplateContent
+from notifier.models import AuditEntry, EventType, Template, TemplateAbout, TemplateContent
 from tests.conftest import Api
 
 HOME = "/api/v1/templates"
@@ -185,6 +185,34 @@ def test_nobody_makes_a_type_everybodys_without_the_scope_admin(
 ) -> None:
     caller = Api(client, keys.create_key(keys.create_producer("Shop").id, scopes=["templates"])[1])
     assert caller.put("/api/v1/types/order_shipped", {**TYPE, **change}).json["code"] == "scope_missing"
+
+
+@pytest.mark.parametrize(
+    ("scopes", "stored", "status"),
+    [
+        (["templates"], None, 403),
+        (["templates"], "high", 403),
+        (["templates"], "urgent", 200),
+        (["templates", "urgent"], None, 201),
+        (["templates", "urgent"], "high", 200),
+        (["templates", "admin"], "high", 200),
+    ],
+)
+def test_nobody_makes_a_type_urgent_without_the_scope_urgent(
+    api: Api, client: FlaskClient, scopes: list[str], stored: str | None, status: int
+) -> None:
+    """Who may not send an urgent message may not send one by way of its type either."""
+    path = "/api/v1/types/hurried"
+    caller = Api(client, keys.create_key(keys.create_producer("Shop").id, scopes=scopes)[1])
+    if stored:
+        api.put(path, {**TYPE, "priority": stored})
+    try:
+        answer = caller.put(path, {**TYPE, "priority": "urgent"})
+        assert (answer.status_code, answer.json.get("code")) == (status, "scope_missing" if status == 403 else None)
+        assert api.get(path).json.get("priority") == (stored if status == 403 else "urgent")
+    finally:
+        with transaction() as session:
+            session.execute(sa.delete(EventType).where(EventType.key == "hurried"))
 
 
 def test_a_template_has_the_same_words_wherever_they_are_listed() -> None:
