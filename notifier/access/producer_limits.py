@@ -30,7 +30,8 @@ def change(producer_id: UUID, given: Mapping[str, Any], *, by_its_key: bool = Fa
     given; None lifts a limit. Raises Rejected with every fault; then nothing is changed.
 
     `by_its_key`: a producer may be careful, but not grant itself money. It may lower its ceiling, never raise or lift
-    it: that is for the admins of the installation. `seen`: the `revision_of` the producer as somebody was shown it.
+    it: that is for the admins of the installation. Its lists are its own: no list of its lets through what the
+    installation's leave out. `seen`: the `revision_of` the producer as somebody was shown it.
     """
     values, faults = {}, list[Fault]()
     for name, value in given.items():

@@ -46,7 +46,7 @@ class Access:
     of OAuth 2, to a provider, whose signature its adapter checks, to a message bus, whose token the view checks, or to
     another cell, which signs its calls too.
 
-    `is_live_only`: the route changes what test and live keys share, or tells of what was live, so test keys are refused.
+    `is_live_only`: the route changes what test and live keys share, or tells of what was live; test keys are refused.
     """
 
     kind: Literal["public", "person", "producer", "client", "provider", "bus", "cell"]

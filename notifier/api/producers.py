@@ -33,7 +33,8 @@ def change_producer(json_data: ProducerPatch) -> Response:
 
     SMS and calls to other countries are `skipped` with the reason `country_not_allowed`, those that cost more than is
     left of the day's money with `spend_limit`; the admins are told once a day. `daily_spend` is only lowered here: an
-    admin raises or lifts it in the console. A change takes effect within 3 seconds.
+    admin raises or lifts it in the console. The lists are also widened and lifted here; those of the installation hold
+    all the same. A change takes effect within 3 seconds.
     """
     producer_limits.change(g.key.producer_id, json_data.model_dump(include=json_data.model_fields_set), by_its_key=True)
     return answer(queries.limits(g.key.producer_id))
