@@ -1487,7 +1487,9 @@ export interface components {
         WhyOut: {
             /** @description What kind of notification it is. */
             title: string;
-            /** @description Of the title and the sentences. */
+            /** @description What notifications of this kind are for, where it has been said. */
+            description: string | null;
+            /** @description Of all these texts. */
             language: string;
             sentences: string[];
         };

@@ -55,7 +55,7 @@ export interface Feed extends EventTarget {
   snooze(until: Date | null, ...ids: string[]): Promise<void>;
   readAll(): Promise<void>;
   seen(): Promise<void>;
-  why(id: string, locale?: string): Promise<{ title: string; language: string; sentences: string[] }>;
+  why(id: string, locale?: string): Promise<{ title: string; description: string | null; language: string; sentences: string[] }>;
   close(): void;
 }
 

@@ -229,4 +229,6 @@ def why(item_id: str, query_data: WhyQuery) -> Response:
     if story is None:
         raise Rejected("not_found", "there is no such item")
     sentences = [sentence for part in story.parts if part.channel in (None, INAPP.name) for sentence in part.sentences]
-    return jsonify({"title": story.title, "language": story.language, "sentences": sentences})
+    return jsonify(
+        {"title": story.title, "description": story.about, "language": story.language, "sentences": sentences}
+    )

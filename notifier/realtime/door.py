@@ -86,7 +86,18 @@ class Door(Namespace):  # type: ignore[misc]
         )
 
     def on_connect(self, auth: Any = None) -> None:
-        guest = self.identify(auth)
+        try:
+            guest = self.identify(auth)
+        except Refused:
+            raise
+        except Exception as fault:
+            # The database is away, say. Clients take a refusal for the end of their token, and wait for ever for an
+            # answer that does not come; those whose connection breaks come back.
+            log.warning(
+                "socket.guest_not_identified", namespace=self.namespace, exc_info=not isinstance(fault, UNAVAILABLE)
+            )
+            self._cut_off(request.sid)  # type: ignore[attr-defined]
+            raise Refused("unavailable") from None
         self.guests[request.sid] = guest  # type: ignore[attr-defined]
         self.welcome(guest)
         self._check_from_now_on(current_app._get_current_object())  # type: ignore[attr-defined]
@@ -102,7 +113,20 @@ class Door(Namespace):  # type: ignore[misc]
             raise Refused("forbidden")
         return Guest(current_user.user_id, session_id=session.get(sessions.KEY))
 
+    def _cut_off(self, sid: str) -> None:
+        """Without waiting until the client has heard of it."""
+        connection = self.server.eio.sockets.get(self.server.manager.eio_sid_from_sid(sid, self.namespace))
+        if connection is not None:
+            connection.close(wait=False)
+
     def _answer(self, event: Any, given: tuple[Any, ...]) -> Mapping[str, Any]:
+        try:
+            return self._answered(event, given)
+        except Exception:
+            log.exception("socket.event_failed", namespace=self.namespace, event_name=event)
+            return error("internal_error", "something went wrong here; the log has the details")
+
+    def _answered(self, event: Any, given: tuple[Any, ...]) -> Mapping[str, Any]:
         guest = self.guests.get(request.sid)  # type: ignore[attr-defined]
         account = sessions.find(guest.session_id) if guest is not None else None
         valid = valid_tokens.holding([guest.token]) if guest is not None and guest.token is not None else set()
@@ -131,9 +155,6 @@ class Door(Namespace):  # type: ignore[misc]
             )
         except Rejected as fault:
             return error(fault.code, fault.detail)
-        except Exception:
-            log.exception("socket.event_failed", namespace=self.namespace, event_name=event)
-            return error("internal_error", "something went wrong here; the log has the details")
 
     def _may_stay(self, guest: Guest, account: Account | None, valid: Collection[UserToken]) -> bool:
         """`account`: as it is now; None if the session has ended. `valid`: the tokens that have not ended."""

@@ -6,11 +6,12 @@ import { localise } from "./times.js";
 const wall = document.getElementById("wall");
 const state = document.getElementById("wall-state");
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
+const every = Number(wall.dataset.every);
 let figuresOf = new Date();
 
 async function read() {
   try {
-    const answer = await fetch(location.href, { cache: "no-store", credentials: "omit", referrerPolicy: "no-referrer" });
+    const answer = await fetch(location.href, { cache: "no-store", credentials: "omit", referrerPolicy: "no-referrer", signal: AbortSignal.timeout(every) });
     if (answer.status === 404) return say("bad", "This link no longer works");
     if (!answer.ok) throw new Error(answer.status);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -29,4 +30,4 @@ function say(tone, words) {
 }
 
 say("good", `Live, ${clock.format(figuresOf)}`);
-setInterval(read, Number(wall.dataset.every));
+setInterval(read, every);

@@ -523,6 +523,7 @@ def test_an_item_tells_its_person_why_it_came(api: Any, cast: Any, by_token: Any
     assert (answer.status_code, answer.json["language"]) == (200, "en")
     assert answer.json["title"]
     assert answer.json["sentences"][0] == "It was delivered."
+    assert answer.json["description"] == "Your order has left our warehouse, with a link to track it."
     assert by_token("alice").get(f"/{key}/why", language="de").json["language"] == "en"  # her own
     assert api.patch("/api/v1/users/alice", {"locale": None}).status_code == 200
     german = by_token("alice").get(f"/{key}/why", language="de-AT").json

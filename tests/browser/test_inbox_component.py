@@ -195,6 +195,7 @@ def test_a_feed_without_a_look_lists_hears_and_marks(tabs: Tabs, person: NewPers
     page.evaluate(
         """async ([server, token]) => {
              const { createFeed } = await import(`${server}/static/inbox.js`);
+             window.feedToken = token;
              window.feed = createFeed({ server, token });
              window.titles = () => feed.snapshot.items.map((item) => item.title).join();
              window.changes = 0;
@@ -220,8 +221,18 @@ def test_a_feed_without_a_look_lists_hears_and_marks(tabs: Tabs, person: NewPers
     eventually(lambda: page.evaluate("titles() === 'First'"))
     page.evaluate("feed.readAll()")
     eventually(lambda: page.evaluate("feed.snapshot.unread === 0"))
-    page.evaluate("stop(); feed.close(); window.before = changes;")
-    alice.notify("Third")
+    page.evaluate(
+        """async ([server, token]) => {
+             const { createFeed } = await import(`${server}/static/inbox.js`);
+             window.other = createFeed({ server, token: feedToken });
+             stop(); feed.close(); feed.close(); window.before = changes;
+           }""",
+        [tabs.base, alice.token()],
+    )
+    alice.notify("Third")  # the other one has the same connection, which is not closed twice
+    eventually(
+        lambda: page.evaluate("other.snapshot.items[0]?.title === 'Third' && other.snapshot.status === 'online'")
+    )
     assert page.evaluate("changes === before")
 
 
@@ -233,11 +244,69 @@ def test_a_refused_token_is_told_by_the_feed(tabs: Tabs, elsewhere: Elsewhere) -
         """async (server) => {
              const { createFeed } = await import(`${server}/static/inbox.js`);
              const feed = createFeed({ server, token: "refused" });
-             return new Promise((resolve) => feed.addEventListener("unauthorized", () => resolve(feed.snapshot.state)));
+             let told = 0;
+             feed.addEventListener("unauthorized", () => { told += 1; });
+             const isOver = ({ state, status }) => state === "failed" && status === "unauthorized";
+             return new Promise((resolve) => feed.subscribe((now) => isOver(now) && setTimeout(() => resolve(told))));
            }""",
         tabs.base,
     )
-    assert told in ("loading", "failed")
+    assert told == 1
+
+
+def test_what_is_never_answered_is_given_up_and_shown_as_that(
+    person: NewPerson, embedded: Embedded, tabs: Tabs
+) -> None:
+    """The words of a language are waited for less long than the list, and the page then speaks English."""
+    never = embedded(person(), attributes="locale='en'").context
+    never.add_init_script(
+        "AbortSignal.timeout = ((real) => (ms) => real.call(AbortSignal, ms / 50))(AbortSignal.timeout)"
+    )
+    page = tabs.watch(never.new_page())
+    for path in ("**/labels/de.json", "**/api/v1/inbox?*"):
+        page.route(path, lambda _: None)
+    page.goto(never.pages[0].url)
+    page.locator("notifier-inbox").evaluate("inbox => inbox.setAttribute('locale', 'de')")
+    expect(page.get_by_text("We could not load your notifications")).to_be_visible()
+
+
+def test_the_title_and_the_language_are_those_of_the_page_around(
+    person: NewPerson, embedded: Embedded, tabs: Tabs
+) -> None:
+    """Also where the page has put the inbox into a component of its own, and where it takes it away again."""
+    tabs.expect("WebSocket is closed before")
+    alice = person()
+    alice.notify("Grüne Schuhe")
+    page = embedded(alice, attributes="count-in='title'")
+    expect(page).to_have_title("(1) Shop")
+    page.evaluate(
+        """() => {
+             document.documentElement.lang = "de";
+             const box = document.createElement("section");
+             box.attachShadow({ mode: "open" });
+             document.querySelector("main").append(box);
+             box.shadowRoot.append(document.querySelector("notifier-inbox"));
+           }"""
+    )
+    expect(page.get_by_role("tab", name="Archiviert")).to_be_visible()
+    expect(page).to_have_title("(1) Shop")
+    page.evaluate("document.querySelector('section').remove()")
+    expect(page).to_have_title("Shop")
+
+
+def test_a_zone_that_only_the_server_knows_is_left_to_the_browser(person: NewPerson, tabs: Tabs) -> None:
+    alice = person()
+    alice.notify("Green shoes")
+    page = tabs.open(email=alice.email)
+    page.add_init_script(
+        """new MutationObserver((_, observer) => {
+             if (document.documentElement?.dataset.zone) observer.disconnect();
+             else if (document.documentElement) document.documentElement.dataset.zone = "Mars/Phobos";
+           }).observe(document, { childList: true, subtree: true })"""
+    )
+    page.goto("/inbox")
+    expect(page.locator("notifier-inbox.inbox-page .title")).to_have_text("Green shoes")
+    assert page.evaluate("document.documentElement.dataset.zone") == "Mars/Phobos"
 
 
 def test_a_sound_and_a_desktop_notice_are_each_persons_choice(tabs: Tabs, person: NewPerson) -> None:

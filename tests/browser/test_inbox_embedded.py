@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from docs.embedding.serve import policy, shop
 from tests.browser.conftest import Person, Tabs
@@ -35,8 +35,9 @@ def shop_of(tabs: Tabs) -> Iterator[Shop]:
         site.server_close()
 
 
-def script(tabs: Tabs) -> str:
-    return f'<!doctype html><title>Shop</title><script type="module" src="{tabs.base}/static/inbox.js"></script>'
+def script(tabs: Tabs, component: str = "inbox") -> str:
+    source = f"{tabs.base}/static/{component}.js"
+    return f'<!doctype html><title>Shop</title><script type="module" src="{source}"></script>'
 
 
 def test_the_example_works_under_its_own_policy(tabs: Tabs, person: NewPerson, shop_of: Shop) -> None:
@@ -72,6 +73,7 @@ def test_the_reason_is_told_in_place_and_the_shop_stays(tabs: Tabs, person: NewP
     row.get_by_role("button", name="Why did I get this?").click()
     reason = whole.get_by_role("dialog", name="Why did I get this?")
     expect(reason).to_contain_text("This channel is on unless it is switched off.")
+    expect(reason).to_contain_text("Discounts and special offers.")
     change = reason.get_by_role("link", name="Change it")
     assert (change.get_attribute("href"), change.get_attribute("target")) == (
         f"{tabs.base}/preferences#promotional_offer-inapp",
@@ -140,14 +142,15 @@ def test_a_token_of_somebody_else_shows_their_inbox_only(tabs: Tabs, person: New
     expect(page.locator("header .badge")).to_have_text("2")
 
 
+@pytest.mark.parametrize("component", ["inbox", "preferences"])
 def test_a_page_whose_tokens_are_all_refused_is_asked_ever_more_rarely(
-    tabs: Tabs, elsewhere: Callable[[str, str], str]
+    tabs: Tabs, elsewhere: Callable[[str, str], str], component: str
 ) -> None:
     tabs.expect(REFUSED)
     page = tabs.open()
-    page.goto(elsewhere(f"{script(tabs)}<main></main>", policy(tabs.base)))
+    page.goto(elsewhere(f"{script(tabs, component)}<main></main>", policy(tabs.base)))
     page.evaluate(
-        """server => new Promise((resolve) => {
+        """([server, component]) => new Promise((resolve) => {
              const asked = [];
              document.addEventListener("notifier-token-expired", ({ target }) => {
                asked.push(performance.now());
@@ -155,14 +158,42 @@ def test_a_page_whose_tokens_are_all_refused_is_asked_ever_more_rarely(
                if (asked.length === 2) resolve();
                else target.setAttribute("token", `refused ${asked.length}`);
              });
-             const inbox = document.createElement("notifier-inbox");
-             inbox.setAttribute("server", server);
-             inbox.setAttribute("token", "refused");
-             document.querySelector("main").append(inbox);
+             const element = document.createElement(`notifier-${component}`);
+             element.setAttribute("server", server);
+             element.setAttribute("token", "refused");
+             document.querySelector("main").append(element);
            })""",
-        tabs.base,
+        [tabs.base, component],
     )
     assert page.evaluate("pause") >= 2000
+
+
+def test_an_answer_that_comes_late_interrupts_nobody(tabs: Tabs, person: NewPerson, shop_of: Shop) -> None:
+    """Neither who has gone on to something else, nor a page that has let go of the inbox."""
+    alice = person()
+    alice.notify("Green shoes")
+    page = tabs.open(shop_of(alice))
+    whole = page.locator("#whole")
+    waiting: list[Route] = []
+    page.route("**/why?*", lambda route: waiting.append(route))
+    whole.locator("li.row").hover()
+    whole.get_by_role("button", name="Why did I get this?").click()
+    reason = whole.get_by_role("dialog", name="Why did I get this?")
+    expect(reason).to_contain_text("Loading")
+    page.keyboard.press("Escape")
+    whole.get_by_role("button", name="Snooze").click()
+    until = whole.get_by_role("dialog", name="Snooze until")
+    expect(until).to_be_visible()
+    with page.expect_response("**/why?*"):
+        waiting.pop().continue_()
+    expect(until).to_be_visible()
+    page.keyboard.press("Escape")
+    whole.locator("li.row").hover()
+    whole.get_by_role("button", name="Why did I get this?").click()
+    expect(reason).to_contain_text("Loading")
+    page.locator("notifier-inbox").evaluate_all("all => all.forEach((inbox) => inbox.remove())")
+    with page.expect_response("**/why?*"):
+        waiting.pop().continue_()
 
 
 def test_without_a_token_nothing_is_shown_though_the_cookie_is_there(

@@ -79,6 +79,7 @@ def test_a_long_swipe_asks_until_when_to_snooze(phone: Page) -> None:
 
 
 def test_a_short_swipe_and_one_that_scrolls_change_nothing(phone: Page) -> None:
+    swipe(phone, inbox(phone).locator("li.day").first, 120)
     swipe(phone, items(phone).first, -40)
     swipe(phone, items(phone).first, 20, down=200)
     expect(titles(phone)).to_have_text(["Second", "First"])

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from docs.embedding.serve import policy
 from tests.browser.conftest import Person, Tabs
@@ -113,6 +113,22 @@ def test_a_choice_that_could_not_be_saved_goes_back(tabs: Tabs, person: NewPerso
     switch.click()
     expect(page.locator(".banner")).to_have_text("That was not saved. Try again.")
     expect(switch).to_be_checked()
+
+
+def test_choices_that_overtake_each_other_are_shown_as_they_were_saved(person: NewPerson, opened: Open) -> None:
+    """The answer to the first is late. It says nothing of the second, and is not what is shown in the end."""
+    alice = person()
+    page = opened(alice, attributes="open='all'")
+    held: list[Route] = []
+    page.route("**/inbox/preferences*", lambda route: route.continue_() if held else held.append(route))
+    page.get_by_role("switch", name="Like by E-mail").click()
+    page.get_by_role("switch", name="Comment by E-mail").click()
+    expect(page.get_by_role("switch", name="Comment by E-mail")).not_to_be_checked()
+    held[0].continue_()
+    expect(page.locator(".toast")).to_contain_text("Switched off: Comment by E-mail")
+    for name in ("Like", "Comment"):
+        expect(page.get_by_role("switch", name=f"{name} by E-mail")).not_to_be_checked()
+    assert chosen(alice) == {"types": {"like": {"email": False}, "comment": {"email": False}}}
 
 
 def test_what_one_token_showed_is_gone_with_the_next(tabs: Tabs, person: NewPerson, opened: Open) -> None:

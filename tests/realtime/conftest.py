@@ -26,8 +26,12 @@ class Refused(Exception):
     """The server wants no such connection."""
 
 
+class CutOff(Exception):
+    """The server has ended the connection without an answer: a browser tries again."""
+
+
 class Browser:
-    """A Socket.IO client that keeps what it hears. `hear()` → the next event. Raises Refused.
+    """A Socket.IO client that keeps what it hears. `hear()` → the next event. Raises Refused and CutOff.
 
     By polling unless told otherwise: the client's WebSocket takes three seconds to close.
     """
@@ -52,7 +56,11 @@ class Browser:
         self.wire.connect(
             url, headers=headers or {}, auth=auth, namespaces=[namespace], transports=[transport], wait=False
         )
+        of_the_client = self.wire.eio.handlers["disconnect"]
+        self.wire.eio.on("disconnect", lambda reason: (of_the_client(reason), outcome.put(CutOff())))
         refusal = outcome.get(timeout=PATIENCE_S)
+        if isinstance(refusal, CutOff):
+            raise refusal
         if refusal is not None:
             self.wire.disconnect()
             raise Refused(refusal["message"])

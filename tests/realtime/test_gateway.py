@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from notifier.realtime.door import Door, Guest
 from notifier.realtime.gateway import Listener
 from notifier.signals.publish import CHANNEL, NAMESPACE, channel_of, room_of
 from tests.conftest import subject_of
-from tests.realtime.conftest import PATIENCE_S, Refused
+from tests.realtime.conftest import PATIENCE_S, CutOff, Refused
 from tests.running import Redis, eventually
 
 
@@ -278,16 +279,38 @@ def test_what_makes_no_sense_is_answered_with_an_error_and_the_connection_goes_o
             assert browser.ask("sync", {"since": 0})["seq"] == seq
 
 
-def test_an_event_that_fails_here_is_an_error_too(connect: Any, monkeypatch: pytest.MonkeyPatch, app: APIFlask) -> None:
-    browser = connect(auth=token_of("alice"))
-    with db.engine.begin() as connection:
-        connection.execute(sa.text("ALTER TABLE inbox_state RENAME TO elsewhere"))
-    try:
-        assert browser.ask("sync", {"since": 0})["error"]["code"] == "internal_error"
-    finally:
+@contextmanager
+def missing(table: str) -> Iterator[None]:
+    def rename(before: str, after: str) -> None:
         with db.engine.begin() as connection:
-            connection.execute(sa.text("ALTER TABLE elsewhere RENAME TO inbox_state"))
+            connection.execute(sa.text(f'ALTER TABLE "{before}" RENAME TO "{after}"'))
+
+    rename(table, "elsewhere")
+    try:
+        yield
+    finally:
+        rename("elsewhere", table)
+
+
+@pytest.mark.parametrize("table", ["inbox_state", "user"], ids=["the work", "the access check"])
+def test_an_event_that_fails_here_is_an_error_too(connect: Any, app: APIFlask, table: str) -> None:
+    browser = connect(auth=token_of("alice"))
+    db.session.rollback()  # which has read from the table
+    with missing(table):
+        assert browser.ask("sync", {"since": 0})["error"]["code"] == "internal_error"
     assert browser.ask("sync", {"since": 0})["seq"] == 0
+
+
+@pytest.mark.parametrize("transport", ["polling", "websocket"])
+def test_who_cannot_be_identified_at_present_is_cut_off_and_comes_back(
+    connect: Any, app: APIFlask, transport: str
+) -> None:
+    """A refusal would be taken for the end of the token, and silence would be waited out for ever."""
+    token = token_of("alice")
+    db.session.rollback()
+    with missing("user"), pytest.raises(CutOff):
+        connect(auth=token, transport=transport)
+    assert connect(auth=token).ask("sync", {"since": 0})["seq"] == 0
 
 
 # --- how it ends

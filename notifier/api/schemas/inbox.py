@@ -107,7 +107,8 @@ class WhyQuery(Body):
 
 class WhyOut(Answer):
     title: str = Field(description="What kind of notification it is.")
-    language: str = Field(description="Of the title and the sentences.")
+    description: str | None = Field(description="What notifications of this kind are for, where it has been said.")
+    language: str = Field(description="Of all these texts.")
     sentences: list[str]
 
 

@@ -1,6 +1,7 @@
 // The custom element: reads its attributes, loads the choices, sends what is switched, and draws again what the server says.
 
 import { el, localeOf, sheet, takeUp } from "../inbox/dom.js";
+import { Refusals } from "../inbox/refusals.js";
 import { Server } from "../inbox/server.js";
 import { theme } from "../inbox/styles/theme.js";
 import { Toast } from "../inbox/toast.js";
@@ -23,7 +24,11 @@ export class NotifierPreferences extends HTMLElement {
   #open = new Set(); // categories that are unfolded
   #more = new Set(); // categories that show all channels
   #labels = null;
-  #generation = 0;
+  #stop = new AbortController(); // of what has begun last
+  #refusals = new Refusals();
+  #refused = null;
+  #queue = Promise.resolve(); // of choices
+  #underWay = 0; // how many of them are not answered yet
 
   constructor() {
     super();
@@ -47,7 +52,7 @@ export class NotifierPreferences extends HTMLElement {
   }
 
   disconnectedCallback() {
-    this.#generation += 1;
+    this.#stop.abort();
   }
 
   attributeChangedCallback(_name, before, after) {
@@ -60,12 +65,16 @@ export class NotifierPreferences extends HTMLElement {
   }
 
   async #begin() {
-    const generation = ++this.#generation;
+    this.#stop.abort();
+    this.#stop = new AbortController();
+    const { signal } = this.#stop;
+    this.#underWay = 0;
     this.#shown = null; // a new token may be another person's
     const locale = localeOf(this);
     this.#server = new Server(this.getAttribute("server"), this.getAttribute("token"));
     const translated = await translations(this.#server.base, locale);
-    if (generation !== this.#generation) return;
+    if (signal.aborted) return;
+    this.#refused = this.#refusals.of(signal, () => this.#tell("notifier-token-expired"));
     const zone = this.#server.isEmbedded ? null : document.documentElement.dataset.zone;
     this.#words = new Words({ locale, zone, own: this.labels, translated });
     this.#toast = new Toast(this.#words);
@@ -73,32 +82,40 @@ export class NotifierPreferences extends HTMLElement {
     this.#body = el("div", { class: "body", "aria-busy": true });
     const low = el("div", { class: "low" }, this.#toast.element);
     this.shadowRoot.replaceChildren(el("section", { class: "choices", part: "view", "aria-label": this.#words.say("preferences") }, this.#banner, this.#body, low));
-    await this.#ask(generation, () => this.#server.choices(this.#words.locale));
+    await this.#ask(signal, () => this.#server.choices(this.#words.locale));
   }
 
-  // `question()` → what the server shows then.
-  async #ask(generation, question) {
+  // `question()` → what the server shows then. It is drawn once nothing else is under way, of which it would not know.
+  async #ask(signal, question) {
     try {
       const shown = await question();
-      if (generation !== this.#generation) return null;
+      if (signal.aborted) return null;
       this.#shown = shown;
-      this.#banner.textContent = "";
-      this.#draw();
+      this.#refusals.worked();
+      if (this.#underWay <= 1) this.#draw();
       return shown;
     } catch (error) {
-      if (generation !== this.#generation) return null;
+      if (signal.aborted) return null;
       const isRefused = error.status === 401;
       const isFirst = this.#shown === null;
       this.#banner.textContent = this.#words.say(isRefused ? (this.#server.token ? "endedToken" : "endedCookie") : isFirst ? "choicesFailed" : "notSaved");
-      if (!isFirst) this.#draw(); // a switch that was pressed goes back
-      if (isRefused) this.#tell("notifier-token-expired");
+      if (!isFirst && this.#underWay <= 1) this.#draw(); // a switch that was pressed goes back
+      if (isRefused) this.#refused();
       return null;
+    } finally {
+      if (!signal.aborted) this.#underWay = Math.max(0, this.#underWay - 1);
     }
   }
 
-  // `said`: what was chosen, in words.
+  // One after the other: of two answers on their way at once, the older one could come last. `said`: what was chosen, in
+  // words.
   async #choose(choice, said) {
-    const saved = await this.#ask(this.#generation, () => this.#server.choose(choice, this.#words.locale));
+    const { signal } = this.#stop;
+    if (this.#underWay === 0) this.#banner.textContent = "";
+    this.#underWay += 1;
+    const answer = this.#queue.then(() => (signal.aborted ? null : this.#ask(signal, () => this.#server.choose(choice, this.#words.locale))));
+    this.#queue = answer.catch(() => null);
+    const saved = await answer;
     if (!saved) return;
     const { undo } = saved;
     this.#toast.show(said, undo && choice.undo === undefined ? () => this.#choose({ undo }, this.#words.say("undone")) : null);

@@ -63,6 +63,7 @@ export class Actions {
 
   swipes(id) {
     const item = this.#list().find(id);
+    if (!item) return null;
     const say = (label) => this.#words.say(label);
     const read = item.read_at ? ["unread", "unread", say("actionUnread")] : ["read", "check", say("actionRead")];
     if (item.archived_at) return { end: read, start: ["unarchive", "unarchive", say("actionMoveBack")], far: null };

@@ -31,9 +31,16 @@ export function takeUp(host, ...names) {
   }
 }
 
-// → its attribute `locale`, or the language of the page around it; null: neither says.
+// → its attribute `locale`, or the language of the page around it, also where that has put it into a component of its own;
+// null: neither says.
 export function localeOf(host) {
-  return host.getAttribute("locale") || host.closest("[lang]")?.lang || null;
+  const said = host.getAttribute("locale");
+  if (said) return said;
+  for (let around = host; around; around = around.getRootNode().host) {
+    const speaking = around.closest("[lang]");
+    if (speaking) return speaking.lang || null;
+  }
+  return null;
 }
 
 const SVG = "http://www.w3.org/2000/svg";

@@ -4,13 +4,12 @@ import { keepPlace, placeToReturnTo, readView, writeView } from "./address.js";
 import { Bell } from "./bell.js";
 import { localeOf, takeUp } from "./dom.js";
 import { feedFor } from "./feed.js";
+import { Refusals } from "./refusals.js";
 import { Server } from "./server.js";
 import { sheets } from "./styles.js";
 import { countInTitle } from "./title.js";
 import { View } from "./view.js";
 import { Words, labelsIn, translations } from "./words.js";
-
-const MAX_WAIT_MS = 60_000;
 
 export class NotifierInbox extends HTMLElement {
   static observedAttributes = ["server", "token", "mode", "inbox-url", "preferences-url", "shortcuts", "state-in", "locale", "labels"];
@@ -19,7 +18,7 @@ export class NotifierInbox extends HTMLElement {
   #beginning = null; // as long as a dictionary is on its way
   #part = null;
   #stop = null;
-  #refusals = 0; // one after the other
+  #refusals = new Refusals();
   #counts = null; // as the page was told of them
   #labels = null;
   #renderItem = null;
@@ -104,7 +103,7 @@ export class NotifierInbox extends HTMLElement {
       inboxUrl: isBell ? this.getAttribute("inbox-url") : null,
       preferencesUrl: isBell ? this.getAttribute("preferences-url") : null,
       isPageWide: this.getAttribute("shortcuts") === "page",
-      onUnauthorized: this.#refused(signal),
+      onUnauthorized: this.#refusals.of(signal, () => this.#tell("notifier-token-expired")),
     };
     this.#part = isBell ? new Bell(options) : new View(options);
     if (!isBell) {
@@ -112,13 +111,17 @@ export class NotifierInbox extends HTMLElement {
       document.addEventListener("visibilitychange", () => this.#part.setShown(!document.hidden), { signal });
     }
     this.shadowRoot.replaceChildren(this.#part.element, this.#part.spoken);
-    if (this.getAttribute("count-in") === "title") this.#feed.addEventListener("counts", () => countInTitle(this.#feed.unread), { signal });
+    if (this.getAttribute("count-in") === "title") {
+      this.#feed.addEventListener("counts", () => countInTitle(this.#feed.unread), { signal });
+      signal.addEventListener("abort", () => countInTitle(0));
+    }
     if (isKept) {
       history.scrollRestoration = "manual"; // by then the list is not there yet
       addEventListener("popstate", () => this.#part.go(readView()), { signal });
       addEventListener("pagehide", () => keepPlace(this.#part.place), { signal });
     }
     this.#feed.addEventListener("counts", () => this.#tellCounts(), { signal });
+    this.#feed.addEventListener("status", () => this.#feed.status === "online" && this.#refusals.worked(), { signal });
     this.#feed.join();
   }
 
@@ -131,20 +134,6 @@ export class NotifierInbox extends HTMLElement {
     const counts = `${unread} ${unseen}`;
     if (counts !== this.#counts) this.#tell("notifier-count", { unread, unseen });
     this.#counts = counts;
-  }
-
-  // → what to call on a refusal: it tells the page once per token, and later each time none has worked in between, so that
-  // a page which answers at once with another token that is refused does not go round and round.
-  #refused(signal) {
-    let isTold = false;
-    this.#feed.addEventListener("status", () => this.#feed.status === "online" && (this.#refusals = 0), { signal });
-    return () => {
-      if (isTold) return;
-      isTold = true;
-      const wait = this.#refusals === 0 ? 0 : Math.min(1000 * 2 ** this.#refusals, MAX_WAIT_MS);
-      this.#refusals += 1;
-      setTimeout(() => signal.aborted || this.#tell("notifier-token-expired"), wait);
-    };
   }
 
   #close() {

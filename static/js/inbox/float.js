@@ -31,7 +31,7 @@ export class Float {
     this.element.replaceChildren(...children.filter(Boolean));
     this.element.showPopover();
     this.#place();
-    this.#offers()[0]?.focus();
+    (this.#offers()[0] ?? this.element).focus();
     anchor.setAttribute("aria-expanded", "true");
     document.addEventListener("pointerdown", (event) => event.composedPath().includes(this.element) || this.close({ refocus: false }), { signal });
     window.addEventListener("resize", () => this.close(), { signal });
@@ -46,6 +46,11 @@ export class Float {
     if (refocus && this.#back.isConnected) this.#back.focus({ preventScroll: true });
     else if (refocus) this.#elsewhere();
     this.element.hidePopover();
+  }
+
+  // What it shows has become more, or less.
+  grown() {
+    if (this.#anchor) this.#place();
   }
 
   #offers() {

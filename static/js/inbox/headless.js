@@ -22,6 +22,7 @@ class InboxFeed extends EventTarget {
   #list;
   #marks;
   #snapshot = null;
+  #isRefused = false;
   #stop = new AbortController();
 
   constructor(server, view) {
@@ -110,12 +111,14 @@ class InboxFeed extends EventTarget {
     }
   }
 
-  // → {title, language, sentences}: why an item came. `locale`: for a person whose own the server does not know.
+  // → {title, description, language, sentences}: why an item came. `locale`: for a person whose own the server does not know.
   why(id, locale) {
     return this.#server.why(id, locale);
   }
 
+  // However often: the connection may be somebody else's too.
   close() {
+    if (this.#stop.signal.aborted) return;
     this.#stop.abort();
     this.#feed.leave();
   }
@@ -146,13 +149,20 @@ class InboxFeed extends EventTarget {
 
   #onStatus() {
     this.#changed();
-    if (this.#feed.status === "unauthorized") this.#tell("unauthorized");
+    if (this.#feed.status === "unauthorized") this.#refuse();
     else if (this.#feed.status === "online" && this.#list.state === "failed") this.load();
   }
 
   #fail(error) {
-    if (error.status === 401) this.#tell("unauthorized");
+    if (error.status === 401) this.#refuse();
     else this.#tell("error", { error });
+  }
+
+  // Told once, whichever of the calls and the connection hears of it first.
+  #refuse() {
+    if (this.#isRefused) return;
+    this.#isRefused = true;
+    this.#tell("unauthorized");
   }
 
   #changed() {

@@ -170,10 +170,12 @@ export class Labels {
   }
 }
 
+const LATE_MS = 5000; // nothing is shown before: then rather in English
+
 // → the server's dictionary for a language: an empty one where it has none; null: there was no answer.
 export async function dictionary(base, language) {
   try {
-    const answer = await fetch(`${base}/labels/${encodeURIComponent(language)}.json`);
+    const answer = await fetch(`${base}/labels/${encodeURIComponent(language)}.json`, { signal: AbortSignal.timeout(LATE_MS) });
     if (answer.status === 404) return {};
     return answer.ok ? await answer.json() : null;
   } catch {

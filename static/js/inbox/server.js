@@ -1,6 +1,7 @@
 // The users' API over HTTP. Knows how a request proves who asks: a token, or the cookie and its CSRF token.
 
 export const MAX_IDS = 1000; // in one mark
+const LATE_MS = 30_000; // an answer that is not there by then was lost on its way
 
 export class Refused extends Error {
   constructor(status) {
@@ -20,7 +21,7 @@ export class Server {
     return this.token !== null || this.base !== location.origin;
   }
 
-  // → {title, language, sentences}; `locale`: for a person whose own the server does not know.
+  // → {title, description, language, sentences}; `locale`: for a person whose own the server does not know.
   why(id, locale) {
     return this.#ask(`/api/v1/inbox/${encodeURIComponent(id)}/why${asked(locale)}`);
   }
@@ -54,7 +55,7 @@ export class Server {
     else if (options.method) headers["X-CSRFToken"] = document.querySelector('meta[name="csrf-token"]')?.content ?? "";
     // A mark outlives the page: who follows an item's link has read the item.
     const keepalive = Boolean(options.body);
-    const answer = await fetch(this.base + path, { ...options, headers, keepalive, credentials: this.token ? "omit" : "same-origin" });
+    const answer = await fetch(this.base + path, { ...options, headers, keepalive, credentials: this.token ? "omit" : "same-origin", signal: AbortSignal.timeout(LATE_MS) });
     if (!answer.ok) throw new Refused(answer.status);
     return answer.json();
   }

@@ -7,12 +7,12 @@ const MIN_PX = 10; // a finger that rests is never quite still
 const ACT_PX = 72;
 const FAR = 0.55; // of the row's width
 
-// `actions.swipes(id)` → {end, start, far}, each [command, icon, words] or null; `actions.one(command, id)` does it.
+// `actions.swipes(id)` → {end, start, far}, each [command, icon, words] or null, or null; `actions.one(command, id)` does it.
 export function swipeable(rows, actions) {
   let drag = null;
 
   rows.addEventListener("pointerdown", (event) => {
-    const row = event.pointerType === "mouse" || !event.isPrimary ? null : event.target.closest("li");
+    const row = event.pointerType === "mouse" || !event.isPrimary ? null : event.target.closest(".row");
     const onwards = row && getComputedStyle(row).direction === "rtl" ? -1 : 1; // towards a line's end
     drag = row && { row, item: row.firstElementChild, width: row.offsetWidth, onwards, x: event.clientX, y: event.clientY, behind: null, chosen: null };
   });
@@ -24,6 +24,7 @@ export function swipeable(rows, actions) {
       if (Math.abs(event.clientY - drag.y) > MIN_PX) drag = null; // that is scrolling
       if (!drag || Math.abs(x) < MIN_PX) return;
       drag.offers = actions.swipes(drag.row.dataset.id);
+      if (!drag.offers) return void (drag = null); // it has left the list under the finger
       drag.behind = el("div", { class: "behind", "aria-hidden": "true" });
       drag.row.prepend(drag.behind);
       drag.row.classList.add("is-swiped");

@@ -45,6 +45,6 @@ export class Toast {
 
   #leaveLater() {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.hide(), SHOWN_MS);
+    this.#timer = setTimeout(() => (this.#box.matches(":hover, :focus-within") ? this.#leaveLater() : this.hide()), SHOWN_MS);
   }
 }

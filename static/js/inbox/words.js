@@ -2,6 +2,7 @@
 
 import { Labels, dictionary } from "./labels.js";
 import { When } from "./when.js";
+import { knownZone } from "./zones.js";
 
 const dictionaries = new Map(); // "server language" → the server's dictionary, or a promise of it
 
@@ -9,7 +10,7 @@ export class Words extends Labels {
   // `locale`: a BCP 47 tag; null: the browser's. `zone`: an IANA time zone; null: the browser's. `own`, `translated`: see Labels.
   constructor({ locale = null, zone = null, own = {}, translated = {} } = {}) {
     super({ locale: known(locale), own, translated });
-    this.when = new When(this, zone || undefined);
+    this.when = new When(this, knownZone(zone));
   }
 
   number(value) {
