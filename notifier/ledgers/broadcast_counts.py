@@ -17,6 +17,7 @@ from notifier.ground.extensions import db
 from notifier.models import BroadcastTally, Delivery
 
 _PLACES_AT_ONCE = 200
+_MOST_AT_ONCE = 10_000  # ids in a statement: SQLite may be built to take 32,766
 
 Place = tuple[UUID, str, str, str]  # broadcast, channel, status, reason
 
@@ -45,16 +46,17 @@ def moved(moves: Iterable[tuple[Place, Place]]) -> None:
 
 def explained(reasons: Mapping[UUID, str]) -> None:
     """Skipped deliveries of broadcasts are about to be given these reasons: before it is done, inside the caller's
-    transaction. Two statements, none without any.
+    transaction. Two statements for up to _MOST_AT_ONCE, none without any.
     """
-    if not reasons:
-        return
     columns = (Delivery.id, Delivery.broadcast_id, Delivery.channel, Delivery.status, Delivery.reason)
-    counted = sa.select(*columns).where(Delivery.id.in_(reasons), Delivery.broadcast_id.is_not(None))
-    moved(
-        (_where_it_is(row), place_of(row.broadcast_id, row.channel, row.status, reasons[row.id]))
-        for row in db.session.execute(counted).all()
-    )
+    ids = list(reasons)
+    for start in range(0, len(ids), _MOST_AT_ONCE):
+        some = Delivery.id.in_(ids[start : start + _MOST_AT_ONCE])
+        counted = sa.select(*columns).where(some, Delivery.broadcast_id.is_not(None))
+        moved(
+            (_where_it_is(row), place_of(row.broadcast_id, row.channel, row.status, reasons[row.id]))
+            for row in db.session.execute(counted).all()
+        )
 
 
 def _where_it_is(delivery: Any) -> Place:

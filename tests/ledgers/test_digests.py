@@ -19,6 +19,7 @@ from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id, parse, show
+from notifier.ledgers import broadcast_counts
 from notifier.models import Delivery, Digest, DigestEntry, InboxItem, Notification, Submission
 from notifier.people import preferences, profiles
 from notifier.pipeline.delivery.claim import claim
@@ -26,6 +27,7 @@ from notifier.pipeline.intake import cancel
 from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.expand import expand
 from notifier.pipeline.intake.item import INLINE_LIMIT, Caller, Item
+from notifier.pipeline.planning import replacing
 from notifier.pipeline.upkeep import due, summaries
 from notifier.queries.inbox import page as inbox_page
 from tests.commands import Program
@@ -131,6 +133,44 @@ def test_one_digest_stands_open_for_each_person_category_and_kind_of_key(
         ("marketing", False),
     ]
     assert len(rows(DigestEntry)) == 9
+
+
+def test_a_digest_may_have_more_lines_than_a_statement_may_have_values(
+    fred: str, submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite takes so many values in one statement, as it was built: 32,766 by itself."""
+    monkeypatch.setattr(broadcast_counts, "_MOST_AT_ONCE", 50)
+    monkeypatch.setattr(replacing, "_MOST_AT_ONCE", 50)
+    like(submit, "mira", channels=("email",), collapse_key="mira")
+    [digest], broadcast_id = rows(Digest), new_id()
+    copied = {table: columns(rows(table)[0]) for table in (Submission, Notification, Delivery)}
+    with transaction() as session:
+        for _ in range(300):
+            line = {table: row | {"id": new_id()} for table, row in copied.items()}
+            line[Notification] |= {"submission_id": line[Submission]["id"], "collapse_key": new_id().hex}
+            line[Delivery] |= {"notification_id": line[Notification]["id"], "broadcast_id": broadcast_id}
+            line[DigestEntry] = {"digest_id": digest.id, "delivery_id": line[Delivery]["id"]}
+            for table, row in line.items():
+                session.execute(sa.insert(table).values(row))
+    pass_time()
+    values: list[int] = []
+
+    def count(_connection: Any, _cursor: Any, _statement: str, parameters: Any, _context: Any, is_many: bool) -> None:
+        values.append(0 if is_many else len(parameters))
+
+    sa.event.listen(db.engine, "before_cursor_execute", count)
+    try:
+        assert summaries.close_due() == 1
+    finally:
+        sa.event.remove(db.engine, "before_cursor_execute", count)
+    assert max(values) < 300
+    [one] = made()
+    assert (one.data["count"], rows(Digest), rows(DigestEntry)) == (301, [], [])
+    assert {row.reason for row in rows(Delivery) if row.notification_id != one.id} == {"digested"}
+
+
+def columns(row: Any) -> dict[str, Any]:
+    return {name: value for name, value in vars(row).items() if name in row.__table__.columns}
 
 
 def test_gathering_costs_the_same_statements_however_many_there_are(fred: str, submit: Submit, caller: Caller) -> None:

@@ -24,6 +24,7 @@ from notifier.inbox import items
 from notifier.ledgers.moves import Move, move_each
 from notifier.models import CollapseHead, Delivery
 
+_MOST_AT_ONCE = 10_000  # keys, each of three values, in a statement: SQLite may be built to take 32,766 values
 SUPERSEDED = "superseded"
 WAITED_AS = "waited_as"  # in the detail of a delivery superseded while it waited: the reason it waited for
 SCHEDULED = "scheduled"
@@ -133,9 +134,13 @@ def _row(contender: Contender, now: datetime) -> dict[str, Any]:
 
 
 def _stored(keys: Iterable[Key], *, lock: bool = False) -> dict[Key, Any]:
-    statement = sa.select(*_heads.columns).where(sa.tuple_(*_KEY).in_(list(keys))).order_by(*_KEY)
-    rows = db.session.execute(statement.with_for_update() if lock else statement)
-    return {(row.user_id, row.scope, row.collapse_key): row for row in rows}
+    found, wanted = dict[Key, Any](), sorted(keys)
+    for start in range(0, len(wanted), _MOST_AT_ONCE):
+        some = sa.tuple_(*_KEY).in_(wanted[start : start + _MOST_AT_ONCE])
+        statement = sa.select(*_heads.columns).where(some).order_by(*_KEY)
+        for row in db.session.execute(statement.with_for_update() if lock else statement):
+            found[row.user_id, row.scope, row.collapse_key] = row
+    return found
 
 
 def _place(row: Any) -> Place:

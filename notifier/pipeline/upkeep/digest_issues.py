@@ -133,9 +133,12 @@ def group_of(entry: Any) -> tuple[UUID, str]:
 
 def _read(batch: Batch) -> set[UUID]:
     """Lines that the person has read in the inbox meanwhile."""
-    items = sa.select(InboxItem.notification_id).where(
-        InboxItem.notification_id.in_({entry.id for entry in batch.entries})
+    lines = (
+        sa.select(_delivery.notification_id)
+        .join(DigestEntry, DigestEntry.delivery_id == _delivery.id)
+        .where(DigestEntry.digest_id.in_([digest.id for digest in batch.digests]))
     )
+    items = sa.select(InboxItem.notification_id).where(InboxItem.notification_id.in_(lines))
     return set(
         db.session.scalars(items.where(sa.or_(InboxItem.read_at.is_not(None), InboxItem.archived_at.is_not(None))))
     )

@@ -192,12 +192,15 @@ def _settle(batch: Batch, sent: Sequence[tuple[Issue, str]]) -> None:
             .values(reason=sa.bindparam("why"), detail=more),
             [{"key": key, "why": reason, "more": dict(detail)} for key, (reason, detail) in told.items()],
         )
-        db.session.execute(sa.delete(DigestEntry).where(DigestEntry.delivery_id.in_(told)))
     later: dict[UUID, datetime] = {}
     for entry, at in batch.early:
         later[entry.digest_id] = min(at, later.get(entry.digest_id, at))
     for digest in batch.digests:
         if digest.id in later:
             digest.due_at = max(digest.window_at, later[digest.id])
-        else:
+        else:  # and its lines with it
             db.session.delete(digest)
+    gone = [{"key": one.delivery_id} for one in batch.entries if one.digest_id in later and one.delivery_id in told]
+    if gone:
+        its = DigestEntry.delivery_id == sa.bindparam("key")
+        db.session.connection().execute(sa.delete(DigestEntry.__table__).where(its), gone)
