@@ -1,16 +1,10 @@
-"""The bodies of requests and answers, from which the OpenAPI document is generated.
-
-Requests are validated by these models; answers are built by the pipeline and the queries and are only
-described here (a test compares the two).
-"""
+"""What several of the nouns' shapes have in common."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from notifier.api.fields import (
-    Body,
-)
+from notifier.api.fields import Body
 
 PRIORITY = Literal["urgent", "high", "medium", "low"]
 CATEGORY = Literal["transactional", "marketing", "social", "system"]
@@ -25,24 +19,6 @@ class Answer(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
-# ---- requests: notifications ----------------------------------------------------------------------------------------
-
-
-# ---- requests: people -----------------------------------------------------------------------------------------------
-
-
-# ---- requests: preferences ------------------------------------------------------------------------------------------
-
-
-# ---- requests: event types ------------------------------------------------------------------------------------------
-
-
-# ---- requests: schedules --------------------------------------------------------------------------------------------
-
-
-# ---- requests: lists ------------------------------------------------------------------------------------------------
-
-
 def whole(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 6 else value
 
@@ -52,9 +28,6 @@ class Page(Body):
         default=None, description="`next` of the page before."
     )
     limit: Annotated[int, BeforeValidator(whole), Field(ge=1, le=200)] = 50
-
-
-# ---- answers --------------------------------------------------------------------------------------------------------
 
 
 class HealthOut(Answer):
