@@ -20,6 +20,7 @@ from notifier.catalogue import types as event_types
 from notifier.catalogue.template_check import About as TypeAbout
 from notifier.catalogue.toml_files import BadFile, FileFault, TemplateFile
 from notifier.core.errors import Fault, Rejected
+from notifier.core.json_values import is_same
 from notifier.core.wording import FIELDS, PUBLISHED, About, Words
 from notifier.ground import kept
 from notifier.ground.database import transaction
@@ -55,7 +56,7 @@ def pull(folder: Path) -> list[Outcome]:
         path = folder / f"{key}{SUFFIX}"
         state = "changed" if path.exists() else "new"
         try:
-            if state == "changed" and toml_files.read(_text_of(path)) == stored:
+            if state == "changed" and _says_same(toml_files.read(_text_of(path)), stored):
                 state = "same"
         except BadFile:
             pass  # it is written anew
@@ -105,11 +106,16 @@ def _compared(path: Path, stored: TemplateFile | None) -> Outcome:
         file = _completed(toml_files.read(_text_of(path)), stored)
     except BadFile as bad:
         return Outcome(path, "bad", tuple(map(str, bad.faults)))
-    if file == stored:
+    if stored is not None and _says_same(file, stored):
         return Outcome(path, "same")
     before = toml_files.write(stored).splitlines() if stored else []
     lines = difflib.unified_diff(before, toml_files.write(file).splitlines(), "published", str(path), lineterm="")
     return Outcome(path, "changed" if stored else "new", tuple(lines))
+
+
+def _says_same(file: TemplateFile, stored: TemplateFile) -> bool:
+    """A schema with true in the place of 1 says something else, to which Python is blind."""
+    return file == stored and is_same(file.type, stored.type)
 
 
 def _completed(file: TemplateFile, stored: TemplateFile | None) -> TemplateFile:
@@ -165,7 +171,7 @@ def _take_over(path: Path, stored: TemplateFile | None, *, publish: bool) -> Non
     """Raises BadFile, and then nothing of the file is stored: also where what it was compared with has changed."""
     text, key = _text_of(path), path.stem
     file = _completed(toml_files.read(text), stored)
-    changes_type = file.type is not None and (stored is None or file.type != stored.type)
+    changes_type = file.type is not None and (stored is None or not is_same(file.type, stored.type))
     changes_words = bool(file.contents) and (stored is None or file.contents != stored.contents)
     places = list(file.contents)
     try:

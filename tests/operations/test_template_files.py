@@ -1,5 +1,6 @@
 """Templates and types as files of a folder: written, compared, and taken over as a whole or not at all."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -118,6 +119,18 @@ def test_what_a_file_leaves_out_stays_as_it_is(app: APIFlask, tmp_path: Path):
         db.session.close()
         assert queries.one("kiln") == About("Kiln")
         assert sources.source("kiln", 2).contents == {("*", "en"): Words(title)}
+
+
+def test_a_schema_that_python_takes_for_the_same_is_another(app: APIFlask, tmp_path: Path):
+    path = tmp_path / "kiln.toml"
+    for const in ("1", "true"):
+        path.write_text(TYPE.replace('"{}"', f"'{{\"const\": {const}}}'"))
+        assert set(_states(template_files.push(tmp_path, publish=True))) == {"kiln"}
+        db.session.close()
+        assert db.session.get_one(EventType, "kiln").schema["const"] is json.loads(const)
+    path.write_text(path.read_text().replace("true", "1"))
+    template_files.pull(tmp_path)
+    assert "true" in path.read_text()
 
 
 def test_descriptions_stay_unless_a_file_changes_them(app: APIFlask, tmp_path: Path):
