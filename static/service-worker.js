@@ -4,10 +4,11 @@
 const HOME = "/inbox";
 const UNNAMED = "You have a new notification"; // in the person's language, as Notifier serves it
 const OPENED = "/api/v1/inbox/opened";
+const RENEWED = "/preferences/browsers/renewed";
 
 function read(event) {
   try {
-    return event.data.json();
+    return event.data.json() ?? {};
   } catch {
     return {}; // an empty push: browsers demand that something is shown
   }
@@ -51,3 +52,14 @@ self.addEventListener("notificationclick", (event) => {
   const opening = open((url && webAddress(url)) || webAddress(HOME));
   event.waitUntil(Promise.all([opening, delivery && tellOpened(delivery)]));
 });
+
+// The browser's subscription has ended. Some make another one themselves, some leave that to us; those that do not say
+// which one has ended are switched on again by the person. Nobody is shown a failure: somebody may have signed out since.
+async function renew({ oldSubscription: before, newSubscription: after }) {
+  if (!before) return;
+  const { applicationServerKey } = before.options;
+  const subscription = after ?? (await self.registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey }));
+  await fetch(RENEWED, { method: "POST", body: new URLSearchParams({ endpoint: before.endpoint, subscription: JSON.stringify(subscription) }) });
+}
+
+self.addEventListener("pushsubscriptionchange", (event) => event.waitUntil(renew(event).catch(() => null)));

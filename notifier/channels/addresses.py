@@ -157,12 +157,12 @@ def _text(key: bytes) -> str:
 
 def _mask_subscription(value: str) -> str:
     try:
-        return _mask_url(_endpoint(value))
+        return _mask_url(endpoint_of(value))
     except (ValueError, KeyError, TypeError):
         return "…"
 
 
-def _endpoint(value: str) -> str:
+def endpoint_of(value: str) -> str:
     endpoint: str = json.loads(value)["endpoint"]
     return endpoint
 
@@ -215,7 +215,7 @@ SUBSCRIPTION = AddressKind(
     + '","p256dh":"BG_wO5SSQc4drdQ1GeaWDgqFtBppoFwygQOqK84VlMoWPE91OlW_AdxT9sCwx-7ni0DG_30lqW4igrmJzvccFEo"}}',
     _parse_subscription,
     _mask_subscription,
-    url=_endpoint,
+    url=endpoint_of,
     is_typed=False,
     services=_PUSH_SERVICES,
 )

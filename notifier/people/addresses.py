@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, scoped_session
 
 from notifier import channels
 from notifier.channels import serving
-from notifier.channels.addresses import PHONE, digest_of
+from notifier.channels.addresses import PHONE, digest_of, endpoint_of
 from notifier.channels.table import WEB_PUSH
 from notifier.channels.wire import standard_webhooks
 from notifier.core.errors import Fault, Rejected
@@ -158,6 +158,27 @@ def add_browser(user_id: str, subscription: str, *, label: str) -> Address:
         address.label, address.verified_at, address.confirmed_at = label, now(), now()
         address.disabled_at = address.disabled_reason = None
         forget_bounces([address.digest])
+    return address
+
+
+@retried
+def renew_browser(user_id: str, endpoint: str, subscription: str) -> Address | None:
+    """The browser that had the subscription with this endpoint has another one now. None: it is none of theirs, or they
+    have removed it meanwhile, and nothing is stored.
+    """
+    value = _checked(WEB_PUSH.name, subscription)
+    with transaction() as session:
+        session.get(User, user_id, with_for_update={"key_share": True})
+        theirs = session.scalars(sa.select(Address).where(Address.user_id == user_id, Address.channel == WEB_PUSH.name))
+        before = next((address for address in theirs if endpoint_of(address.value) == endpoint), None)
+        if before is None:
+            return None
+        address, _ = _find_or_add(session, user_id, WEB_PUSH.name, value)
+        address.label, address.verified_at, address.confirmed_at = before.label, now(), now()
+        address.disabled_at = address.disabled_reason = None
+        forget_bounces([address.digest])
+        if address is not before:
+            _remove(session, before)
     return address
 
 

@@ -168,7 +168,7 @@ def test_the_worker_shows_what_is_pushed(push: Any) -> None:
     assert push(json.dumps(payload), "On its way") == [shown]
 
 
-@pytest.mark.parametrize("payload", ["", "no JSON", "{}"], ids=["empty", "junk", "no-title"])
+@pytest.mark.parametrize("payload", ["", "no JSON", "{}", "null"], ids=["empty", "junk", "no-title", "null"])
 def test_whatever_is_pushed_something_is_shown(push: Any, payload: str) -> None:
     assert push(payload, "You have a new notification")
 
@@ -234,3 +234,29 @@ def test_a_click_on_what_was_pushed_marks_it_as_read_everywhere(tabs: Tabs, pers
     [worker] = page.context.service_workers
     worker.evaluate(_CLICK, pushed)
     expect(inbox).not_to_have_title(re.compile(r"^\(1\)"))
+
+
+_RENEWAL = """async (after) => {
+  PushManager.prototype.subscribe = async () => ({ toJSON: () => JSON.parse(after) });
+  const before = { endpoint: "https://push.test/chromium", options: { applicationServerKey: new Uint8Array(65) } };
+  const event = Object.assign(new ExtendableEvent("pushsubscriptionchange"), { oldSubscription: before });
+  const waited = new Promise((done) => { event.waitUntil = done; });
+  self.dispatchEvent(event);
+  await (await waited);
+}"""
+
+
+def test_a_subscription_that_the_browser_renews_goes_on_under_its_name(tabs: Tabs, person: NewPerson) -> None:
+    subscription = Browser("https://push.test/chromium").subscription
+    page = opened(tabs, person(), init=_PLAYED.replace("SUBSCRIPTION", subscription))
+    page.get_by_role("button", name="Enable notifications in this browser").press("Enter")
+    devices = page.locator("#devices li")
+    expect(devices).to_contain_text("Chrome on Linux This browser")
+    before = devices.get_attribute("data-browser")
+    page.evaluate(_ACTIVATED)
+    [worker] = page.context.service_workers
+    worker.evaluate(_RENEWAL, Browser("https://push.test/renewed").subscription)
+    page.reload()
+    expect(devices).to_contain_text("Chrome on Linux")
+    expect(devices).to_have_count(1)
+    assert devices.get_attribute("data-browser") not in (None, before)

@@ -14,11 +14,12 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from notifier import channels
-from notifier.access import address_codes
+from notifier.access import address_codes, origins
 from notifier.channels import serving
 from notifier.channels.table import WEB_PUSH
 from notifier.core.errors import Rejected
 from notifier.ground.config import ROOT
+from notifier.ground.extensions import csrf
 from notifier.ground.ids import parse
 from notifier.ground.languages import N_, SOURCE
 from notifier.models import Address
@@ -172,6 +173,23 @@ def add_browser() -> ResponseReturnValue:
     except Rejected as error:
         return {"error": _said(error.faults[0].message if error.faults else error.detail)}, 422
     return {}, 201
+
+
+@pages.post("/preferences/browsers/renewed")
+@csrf.exempt
+@allow("person")
+def renew_browser() -> ResponseReturnValue:
+    """From the service worker, which has no page to take a CSRF token from: instead the call must name our own origin.
+    `endpoint`: of the subscription that has ended; `subscription`: the one in its place.
+    """
+    if not origins.is_ours(request.headers.get("Origin", ""), request.host_url):
+        abort(400)  # as without the token of a form
+    try:
+        form = request.form
+        renewed = addresses.renew_browser(current_user.user_id, form.get("endpoint", ""), form.get("subscription", ""))
+    except Rejected as error:
+        return {"error": error.detail}, 422
+    return {}, 201 if renewed else 404
 
 
 @pages.get("/service-worker.js")

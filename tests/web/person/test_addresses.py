@@ -221,6 +221,56 @@ def test_a_subscription_that_is_none_is_refused(alice: Visitor, subscription: st
     assert stored(channel="webpush") == []
 
 
+def renew(visitor: Visitor, before: Browser, after: str, origin: str | None = "http://localhost") -> int:
+    form = {"endpoint": before.endpoint, "subscription": after}
+    headers = {} if origin is None else {"Origin": origin}
+    return int(visitor.post("/preferences/browsers/renewed", form, token=False, headers=headers).status_code)
+
+
+def test_what_a_browser_has_renewed_takes_the_place_of_what_it_had(alice: Visitor) -> None:
+    before, after = Browser("https://push.test/before"), Browser("https://push.test/after")
+    subscribe(alice, before.subscription)
+    [old] = stored(channel="webpush")
+    since = old.created_at
+    old.disabled_at, old.disabled_reason = since, "http_410"
+    db.session.commit()
+    assert renew(alice, before, after.subscription) == 201
+    assert renew(alice, before, after.subscription) == 404  # told again: there is nothing to take the place of
+    [device] = stored(channel="webpush")
+    assert "https://push.test/after" in device.value
+    assert (device.label, device.disabled_at, device.confirmed_at is not None) == ("Firefox on Linux", None, True)
+
+
+@pytest.mark.parametrize(
+    ("origin", "after", "status"),
+    [
+        (None, "https://push.test/after", 400),
+        ("https://evil.test", "https://push.test/after", 400),
+        ("http://localhost", "https://169.254.169.254/x", 422),
+    ],
+    ids=["no origin", "another site", "a private network"],
+)
+def test_a_renewal_is_refused(alice: Visitor, origin: str | None, after: str, status: int) -> None:
+    before = Browser("https://push.test/before")
+    subscribe(alice, before.subscription)
+    assert renew(alice, before, Browser(after).subscription, origin) == status
+    [device] = stored(channel="webpush")
+    assert "https://push.test/before" in device.value
+
+
+def test_what_is_somebody_elses_or_was_removed_is_not_renewed(
+    alice: Visitor, signed_in: Callable[..., Visitor]
+) -> None:
+    before, after = Browser("https://push.test/before"), Browser("https://push.test/after")
+    subscribe(alice, before.subscription)
+    assert renew(signed_in(user_id="bob"), before, after.subscription) == 404
+    [device] = stored(channel="webpush")
+    assert device.user_id == "alice"
+    alice.post(path_of(device, "remove"))
+    assert renew(alice, before, after.subscription) == 404
+    assert stored(channel="webpush") == []
+
+
 @pytest.mark.parametrize("path", ["/preferences/browsers", PAGE])
 def test_ten_megabytes_are_too_much(alice: Visitor, path: str) -> None:
     before = len(stored(user_id="alice"))
