@@ -18,6 +18,7 @@ from notifier.ground.config import ROOT, NotReady
 from notifier.ground.engines import read_only, sqlite_file
 
 _MIGRATIONS = ROOT / "migrations"
+_WAIT = "Another program is at work on it, such as a migration or a backup: wait for its end, and try again."
 
 
 class Standing(Enum):
@@ -29,7 +30,8 @@ class DatabaseAway(NotReady):
 
     def __init__(self, database_url: str, error: Exception) -> None:
         self.what = f"the database {shown(database_url)} cannot be reached: {reason(error)}"
-        self.remedy = "Start it, or correct DATABASE_URL."
+        is_locked = "database is locked" in self.what
+        self.remedy = _WAIT if is_locked else "Start it, or correct DATABASE_URL."
         super().__init__(_sentence(self.what, self.remedy))
 
 

@@ -7,8 +7,10 @@ Each takes the settings and its parsed arguments, prints text for people, and re
 import argparse
 import contextlib
 import dataclasses
+import fcntl
 import getpass
 import json
+import os
 import platform
 import secrets
 import sys
@@ -46,7 +48,7 @@ def migrate(settings: Settings, options: argparse.Namespace) -> int:
     """
     logs.configure(as_json=settings.is_production, level=settings.log_level)
     _make_room(settings)
-    with inside(dataclasses.replace(settings, database_pooler=None), may_be_older=True):
+    with _others_wait(settings), inside(dataclasses.replace(settings, database_pooler=None), may_be_older=True):
         upgrade()
         installation.prepare()
         if options.first_start:
@@ -68,6 +70,24 @@ def _make_room(settings: Settings) -> None:
         raise NotReady(
             f"The folder {file.parent} cannot be created: {error.strerror}. Correct NOTIFIER_HOME or DATABASE_URL."
         ) from None
+
+
+@contextlib.contextmanager
+def _others_wait(settings: Settings) -> Iterator[None]:
+    """Of several that migrate at once, with SQLite: one that is being made is locked for everybody, and no migration of
+    it waits for another. (With PostgreSQL they wait themselves, `migrations/env.py`.)
+    """
+    file = sqlite_file(settings.database_url)
+    if file is None:
+        yield
+        return
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system that knows no locks
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def create_admin(settings: Settings, options: argparse.Namespace) -> int:

@@ -1,5 +1,9 @@
 """Which migration a database stands at, asked without changing it."""
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
@@ -52,3 +56,13 @@ def is_ready(url: str, *, may_be_older: bool = False) -> bool:
     except NotReady:
         return False
     return True
+
+
+def test_a_database_that_is_locked_is_waited_for_and_not_started(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "some.db")) as one, closing(sqlite3.connect(tmp_path / "some.db")) as other:
+        one.execute("BEGIN EXCLUSIVE")
+        other.execute("PRAGMA busy_timeout=0")
+        with pytest.raises(sqlite3.OperationalError) as locked:
+            other.execute("BEGIN EXCLUSIVE")
+    away = schema.DatabaseAway(f"sqlite:///{tmp_path / 'some.db'}", locked.value)
+    assert "wait for its end" in away.remedy

@@ -410,3 +410,19 @@ def test_templates_are_written_compared_and_published_from_files(app: APIFlask, 
 def test_a_folder_without_templates_is_told(run: Run, tmp_path: Path) -> None:
     done = run("templates", "push", str(tmp_path / "nowhere"))
     assert (done.returncode, "There are no templates in" in done.stderr) == (1, True)
+
+
+def test_several_that_migrate_at_once_wait_for_each_other(environment: dict[str, str], tmp_path: Path) -> None:
+    fresh = {"NOTIFIER_HOME": str(tmp_path), "DATABASE_URL": f"sqlite:///{tmp_path / 'new.db'}"}
+    several = [
+        subprocess.Popen(
+            [sys.executable, "-m", "notifier", "migrate"],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"], **environment, **fresh},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    said = [process.communicate(timeout=120)[1] for process in several]
+    assert [process.returncode for process in several] == [0, 0, 0], said
