@@ -28,11 +28,16 @@ from notifier.pipeline.intake import own
 
 CODE_TYPE = "address_code"
 
-
 CODE_MINUTES = 10
-
-
-MOST_TRIES = 5
+# By how many tries are left: whole sentences, which can be translated.
+_WRONG = (
+    N_("That is not the code. Ask for a new one."),
+    N_("That is not the code. You have 1 more attempt."),
+    N_("That is not the code. You have 2 more attempts."),
+    N_("That is not the code. You have 3 more attempts."),
+    N_("That is not the code. You have 4 more attempts."),
+)
+MOST_TRIES = len(_WRONG)
 
 
 def is_addable(channel: str) -> bool:
@@ -147,9 +152,7 @@ def confirm(user_id: str, address_id: UUID, code: str) -> Address:
     if counted is None:
         raise refused(Fault("/code", "code_expired", N_("There is no valid code any more. Ask for a new one.")))
     if not is_right:
-        left = MOST_TRIES - counted.tries
-        again = f"You have {left} more {'attempt' if left == 1 else 'attempts'}." if left else "Ask for a new one."
-        raise refused(Fault("/code", "wrong_code", f"That is not the code. {again}"))
+        raise refused(Fault("/code", "wrong_code", _WRONG[MOST_TRIES - counted.tries]))
     return address
 
 

@@ -263,13 +263,8 @@ def _find_or_add(
 
 def _check_room(session: scoped_session[Session], user_id: str) -> None:
     if (session.scalar(sa.select(sa.func.count()).where(Address.user_id == user_id)) or 0) > MOST_ADDRESSES:
-        raise refused(
-            Fault(
-                "/value",
-                "too_many_addresses",
-                f"You already have {MOST_ADDRESSES} addresses and devices. Remove one first.",
-            )
-        )
+        sentence = N_("You have as many addresses and devices as there can be. Remove one first.")
+        raise refused(Fault("/value", "too_many_addresses", sentence))
 
 
 def _of(session: scoped_session[Session], user_id: str, address_id: UUID) -> Address | None:

@@ -9,6 +9,7 @@ import pytest
 from jinja2 import Environment, nodes
 from sqlalchemy import update
 
+from notifier.access import address_codes
 from notifier.ground import tokens
 from notifier.ground.config import ROOT
 from notifier.ground.database import transaction
@@ -213,6 +214,19 @@ def test_a_persons_pages_are_in_one_language(
         visitor.post("/preferences/addresses", {"channel": "email", "value": "no address"}).text, language
     )
     assert {path: words for path, words in said.items() if words} == {}
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_what_is_wrong_with_a_code_is_said_in_the_persons_language(
+    reader: Callable[..., Visitor], language: str
+) -> None:
+    visitor = reader(language)
+    visitor.post("/preferences/addresses", {"channel": "email", "value": "new@home.test"})
+    [path] = re.findall(r'action="([^"]+/confirm)"', visitor.get("/preferences/addresses").text)
+    pages = [visitor.post(path, {"code": "no code"}).text for _ in range(address_codes.MOST_TRIES + 1)]
+    said = {re.findall(r'class="field-fault"[^>]*>([^<]+)', page)[0] for page in pages}
+    assert len(said) == len(pages)  # so many tries are left, one, none, and the code is void
+    assert [english(page, language) for page in pages] == [[]] * len(pages)
 
 
 PERSONS_PAGES = (
