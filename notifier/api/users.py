@@ -155,7 +155,7 @@ def add_address(user_id: str, json_data: AddressIn) -> Response:
     Deliveries may use it at once. An address that is there already is not added twice (200), but switched on if it was
     off. For a webhook, the answer contains the signing `secret`, this once only. A device is taken away from the person
     who had it. 403 if the user, or the person who had the device, has a role in the console, unless the key has the
-    scope `admin`.
+    scope `admin`. A user has at most 200.
     """
     if json_data.verified:
         require("admin", _VOUCHING)

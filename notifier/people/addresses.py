@@ -30,7 +30,8 @@ from notifier.people.suppressions import forget_bounces
 from notifier.queries import webhook_targets
 from notifier.queries.producer_limits import country_refused
 
-MOST_ADDRESSES = 20
+MOST_ADDRESSES = 20  # that a person adds to
+MOST_GIVEN = 200  # that producers add to: a message to all of somebody's addresses is planned in one transaction
 LONGEST_LABEL = 100
 
 
@@ -66,6 +67,9 @@ def add_given(
     _check_device(channel, platform, app)
     with transaction() as session:
         address, is_new = _find_or_add(session, user_id, channel, value, spares_staff=spares_staff)
+        if is_new and _count(session, user_id) > MOST_GIVEN:
+            sentence = f"this user has {MOST_GIVEN} addresses and devices, the most there can be; remove some first"
+            raise refused(Fault("/value", "too_many_addresses", sentence))
         address.label = label if label is not None else address.label
         address.platform = platform or address.platform
         address.app = app or address.app
@@ -262,9 +266,13 @@ def _find_or_add(
 
 
 def _check_room(session: scoped_session[Session], user_id: str) -> None:
-    if (session.scalar(sa.select(sa.func.count()).where(Address.user_id == user_id)) or 0) > MOST_ADDRESSES:
+    if _count(session, user_id) > MOST_ADDRESSES:
         sentence = N_("You have as many addresses and devices as there can be. Remove one first.")
         raise refused(Fault("/value", "too_many_addresses", sentence))
+
+
+def _count(session: scoped_session[Session], user_id: str) -> int:
+    return session.scalar(sa.select(sa.func.count()).where(Address.user_id == user_id)) or 0
 
 
 def _of(session: scoped_session[Session], user_id: str, address_id: UUID) -> Address | None:

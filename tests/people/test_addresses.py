@@ -257,6 +257,22 @@ def test_a_person_has_so_many_addresses() -> None:
     assert len(rows(Address, user_id="alice")) == MOST_ADDRESSES
 
 
+def test_producers_give_somebody_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message to all of them is planned in one transaction, and an app may register another device at each start."""
+    monkeypatch.setattr(addresses, "MOST_GIVEN", 4)
+
+    def give(number: int) -> Address:
+        return addresses.add_given("alice", "push", f"a-token-of-a-device-{number}", label=None)[0]
+
+    first = give(1)  # there are an e-mail and a phone
+    give(2)
+    assert refused(give, 3) == [("/value", "too_many_addresses")]
+    assert give(1).id == first.id
+    addresses.remove_given("alice", first.id)
+    give(3)
+    assert len(rows(Address, user_id="alice")) == 4
+
+
 @pytest.mark.parametrize(
     ("channel", "value", "fault"),
     [
