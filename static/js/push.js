@@ -84,6 +84,6 @@ async function leave(event) {
 
 if (place) {
   place.querySelector("button").addEventListener("click", enable);
-  show();
+  show().catch(() => say("old"));
 }
 document.querySelector("form[data-browser]")?.addEventListener("submit", leave);

@@ -164,6 +164,16 @@ def test_the_page_draws_the_words_of_a_row_itself(person: NewPerson, embedded: E
     assert page.evaluate("heard.filter(([name]) => name === 'notifier-item-click').length") == 1
     alice.notify("Red hats", offer="none")
     expect(mine).to_contain_text("Red hats, none")
+    page.locator("notifier-inbox").evaluate(
+        """inbox => {
+             window.reported = 0;
+             window.reportError = () => { reported += 1; };
+             inbox.renderItem = (item) => (item.title === "Red hats" ? item.data.nothing.there : null);
+           }"""
+    )
+    alice.notify("Blue gloves")
+    expect(page.locator("li.row .title:not(.is-covered)")).to_have_text(["Blue gloves", "Red hats"])
+    assert page.evaluate("reported") > 0
 
 
 def test_a_template_in_the_page_draws_the_rows(person: NewPerson, embedded: Embedded) -> None:
@@ -281,7 +291,7 @@ def test_the_title_and_the_language_are_those_of_the_page_around(
     expect(page).to_have_title("(1) Shop")
     page.evaluate(
         """() => {
-             document.documentElement.lang = "de";
+             document.documentElement.lang = "de_AT";
              const box = document.createElement("section");
              box.attachShadow({ mode: "open" });
              document.querySelector("main").append(box);

@@ -186,6 +186,32 @@ def test_axe_finds_nothing_on_a_phone(tabs: Tabs, person: NewPerson, dark: bool)
     assert {state: wrong for state, wrong in found.items() if wrong != ([], 0)} == {}
 
 
+_OUTSIDE = """[...document.querySelector("notifier-inbox.inbox-page").shadowRoot.querySelectorAll("button:not(.tab)")]
+  .filter((button) => button.checkVisibility({ visibilityProperty: true }))
+  .filter((button) => {
+    const { left, right } = button.getBoundingClientRect();
+    return left < 0 || right > innerWidth;
+  }).map((button) => button.ariaLabel ?? button.textContent)"""
+
+
+def test_in_long_words_on_a_narrow_phone_all_that_is_pressed_is_within_reach(tabs: Tabs, person: NewPerson) -> None:
+    alice = person()
+    alice.notify_all("First", "Second")
+    page = tabs.open(email=alice.email, phone=True)
+    page.set_viewport_size({"width": 320, "height": 640})
+    page.set_extra_http_headers({"Accept-Language": "de"})
+    connected(page).reload()
+    for number in (0, 1):
+        items(page).nth(number).locator(".pick").tap()
+    bar = inbox(page).get_by_role("toolbar")
+    expect(bar).to_contain_text("2 ausgewählt")
+    found = {"a selection": page.evaluate(_OUTSIDE)}
+    bar.get_by_role("button", name="Archivieren").tap()
+    expect(toast(page)).to_contain_text("2 Benachrichtigungen")
+    found["what was done"] = page.evaluate(_OUTSIDE)
+    assert found == {"a selection": [], "what was done": []}
+
+
 def test_the_list_that_cannot_be_loaded_and_the_lost_line_are_shown_for_all(tabs: Tabs, person: NewPerson) -> None:
     tabs.expect("status of 500|ERR_INTERNET_DISCONNECTED|WebSocket")
     page = tabs.open("/preferences", email=person().email)

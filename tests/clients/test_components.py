@@ -52,6 +52,28 @@ def test_a_server_renders_the_elements_and_reads_nothing(program: str) -> None:
     assert nothing == "notifier-preferences>"
 
 
+_SAID = """
+import { Labels } from "./static/js/inbox/labels.js";
+const own = { undo: 5, search: null, arrivedSeveral: { one: "Eine neue" }, selected: { one: "eine", other: "{n} da" } };
+const labels = new Labels({ locale: "de", own, translated: { "Undo": "Rückgängig" } });
+const said = [["undo"], ["search"], ["arrivedSeveral", 1], ["arrivedSeveral", 2], ["selected", 1], ["selected", 2]];
+console.log(JSON.stringify(said.map(([name, n]) => labels.say(name, { n }))));
+"""
+
+
+def test_what_a_page_words_by_halves_is_worded_as_without_it() -> None:
+    command = [installed("node"), "--input-type=module", "--eval", _SAID]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [
+        "Rückgängig",
+        "Search",
+        "Eine neue",
+        "2 new notifications",
+        "eine",
+        "2 da",
+    ]
+
+
 def test_react_and_vue_take_and_tell_the_same() -> None:
     [react, vue] = [(ROOT / "clients" / name / "inbox.d.ts").read_text() for name in ("react", "vue")]
     assert react == vue

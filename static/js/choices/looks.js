@@ -37,7 +37,7 @@ h3 { font-size: 0.9375rem; font-weight: 650; line-height: 1.5rem; }
 .field input { height: 2rem; padding: 0 0.375rem; border: 1px solid var(--strong-line); border-radius: 8px; background: var(--surface); color: var(--text); }
 .low { position: sticky; z-index: 3; bottom: 0.75rem; height: 0; display: flex; align-items: flex-end; justify-content: center; padding-inline: 0.75rem; }
 .toasts { flex: none; max-width: 100%; }
-.toast { display: flex; align-items: center; gap: 0.25rem; padding: 0.3125rem 0.3125rem 0.3125rem 0.875rem; border: 1px solid var(--line); border-radius: var(--radius); background: var(--raised); box-shadow: var(--shadow); font-weight: 500; }
+.toast { display: flex; flex-wrap: wrap; align-items: center; justify-content: flex-end; gap: 0.25rem; overflow-wrap: anywhere; padding: 0.3125rem 0.3125rem 0.3125rem 0.875rem; border: 1px solid var(--line); border-radius: var(--radius); background: var(--raised); box-shadow: var(--shadow); font-weight: 500; }
 .undo { padding: 0.3125rem 0.625rem; border-radius: 7px; color: var(--accent); font-weight: 650; }
 .toast-close { display: grid; place-items: center; width: 1.875rem; height: 1.875rem; border-radius: 7px; color: var(--muted); }
 @media (forced-colors: active) {

@@ -21,13 +21,25 @@ export class Custom {
     return typeof this.#host.renderItem === "function" || this.#template !== null;
   }
 
+  // → whether the page draws this one: what it cannot draw, or leaves to us, is drawn as ever.
   draw(item, words) {
     this.remove(item.id);
-    const node = typeof this.#host.renderItem === "function" ? this.#host.renderItem(item, { act: (command) => this.#act(command, item.id), words }) : fill(this.#template, item, words);
-    if (!(node instanceof Element)) return;
+    const node = this.isUsed ? this.#drawn(item, words) : null;
+    if (!(node instanceof Element)) return false;
     node.slot = `item-${item.id}`;
     this.#shown.set(item.id, node);
     this.#host.append(node);
+    return true;
+  }
+
+  #drawn(item, words) {
+    if (typeof this.#host.renderItem !== "function") return fill(this.#template, item, words);
+    try {
+      return this.#host.renderItem(item, { act: (command) => this.#act(command, item.id), words });
+    } catch (error) {
+      reportError(error);
+      return null;
+    }
   }
 
   remove(id) {

@@ -35,12 +35,17 @@ export function takeUp(host, ...names) {
 // null: neither says.
 export function localeOf(host) {
   const said = host.getAttribute("locale");
-  if (said) return said;
+  if (said) return hyphened(said);
   for (let around = host; around; around = around.getRootNode().host) {
     const speaking = around.closest("[lang]");
-    if (speaking) return speaking.lang || null;
+    if (speaking) return hyphened(speaking.lang) || null;
   }
   return null;
+}
+
+// Many a page writes "de_DE".
+function hyphened(tag) {
+  return tag.replaceAll("_", "-");
 }
 
 const SVG = "http://www.w3.org/2000/svg";

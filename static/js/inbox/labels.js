@@ -162,10 +162,15 @@ export class Labels {
     return this.#locale;
   }
 
+  // What a page has given may be no text, or lack a form.
+  #form(text, n) {
+    return typeof text === "object" && text !== null ? (text[this.#rules.select(n)] ?? text.other) : text;
+  }
+
   say(name, values = {}) {
     const english = LABELS[name];
-    const text = this.#own[name] ?? this.#translated[english.one ?? english] ?? english;
-    const form = typeof text === "string" ? text : (text[this.#rules.select(values.n)] ?? text.other);
+    const texts = [this.#own[name], this.#translated[english.one ?? english], english];
+    const form = texts.map((text) => this.#form(text, values.n)).find((text) => typeof text === "string");
     return form.replace(/\{(\w+)\}/g, (_all, key) => (typeof values[key] === "number" ? values[key].toLocaleString(this.#locale) : values[key]));
   }
 }

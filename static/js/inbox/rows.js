@@ -186,10 +186,8 @@ export class Rows {
   }
 
   #make(item) {
-    this.#custom.remove(item.id);
-    const isCustom = this.#custom.isUsed;
+    const isCustom = this.#custom.draw(item, this.#words);
     const element = row(item, { base: this.#base, isEmbedded: this.#isEmbedded, isOpen: this.#open.has(item.id), isSelected: this.#selection.has(item.id), isCustom, words: this.#words });
-    if (isCustom) this.#custom.draw(item, this.#words);
     setTabbable(element, item.id === this.#current);
     this.#elements.set(item.id, element);
     this.#drawn.set(item.id, looks(item));

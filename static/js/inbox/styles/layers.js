@@ -21,11 +21,11 @@ export const layers = `
 .low > * { flex: none; max-width: 100%; }
 .toast, .selectbar { display: flex; align-items: center; padding: 0.3125rem; border: 1px solid var(--line); border-radius: var(--radius); background: var(--raised); box-shadow: var(--shadow); animation: rise 160ms ease-out; }
 @keyframes rise { from { opacity: 0; transform: translateY(0.5rem); } }
-.toast { gap: 0.25rem; padding-inline-start: 0.875rem; font-weight: 500; }
+.toast { gap: 0.25rem; flex-wrap: wrap; justify-content: flex-end; padding-inline-start: 0.875rem; font-weight: 500; overflow-wrap: anywhere; }
 .undo { padding: 0.3125rem 0.625rem; border-radius: 7px; color: var(--accent); font-weight: 650; }
 .undo:hover, .toast-close:hover { background: var(--hover); }
 .toast-close { display: grid; place-items: center; width: 1.875rem; height: 1.875rem; border-radius: 7px; color: var(--muted); }
-.selectbar { gap: 0.125rem; }
+.selectbar { gap: 0.125rem; flex-wrap: wrap; justify-content: center; }
 .chosen { padding-inline: 0.625rem 0.25rem; font-weight: 600; white-space: nowrap; font-variant-numeric: tabular-nums; }
 
 .float { position: fixed; inset: auto; margin: 0; width: 19rem; max-width: calc(100vw - 1rem); padding: 0.375rem; border: 1px solid var(--line); border-radius: var(--radius); background: var(--raised); color: var(--text); box-shadow: var(--shadow); overflow: visible; }

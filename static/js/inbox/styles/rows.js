@@ -85,6 +85,8 @@ time { position: relative; z-index: 1; flex: none; color: var(--muted); font-siz
 @keyframes slide-in { from { opacity: 0; transform: translateY(-1rem); } }
 @keyframes glow { from { background: color-mix(in srgb, var(--accent) 14%, var(--surface)); } }
 @media (forced-colors: active) {
+  .dots { color: ButtonText; }
+  .behind.is-reached { forced-color-adjust: none; background: Highlight; color: HighlightText; }
   .is-unread .item::before { background: Highlight; }
   .box:checked { border-color: Highlight; background: Highlight; }
   .box:checked::before { border-color: HighlightText; }
