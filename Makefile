@@ -3,6 +3,7 @@
 PYTHON ?= $(firstword $(foreach name,python3 python3.12 python3.11 python3.13 python3.14,$(if $(shell $(name) -c 'import sys; print(sys.version_info >= (3, 11) or "")' 2>/dev/null),$(name))))
 BIN := .venv/bin
 ARGS ?=
+JOBS ?= 2
 LANGUAGES := notifier/ground/languages
 POT := .venv/languages/messages.pot
 
@@ -28,12 +29,12 @@ else
 	@$(BIN)/python -m pytest $(ARGS)
 endif
 
-# Two processes share the tests out as tests/sharing_out.py says.
-suite: install install-dev assets  ## all tests but those of the browser and the faults
-	@$(BIN)/python -m pytest -n 2 --ignore=tests/browser --ignore=tests/faults --ignore=tests/contract
+# So many processes share the tests out as tests/sharing_out.py says.
+suite: install install-dev assets  ## all tests but those of the browser and the faults; JOBS=8 with eight cores
+	@$(BIN)/python -m pytest -n $(JOBS) --ignore=tests/browser --ignore=tests/faults --ignore=tests/contract
 
 quick: install install-dev assets  ## the suite on SQLite, without what takes seconds: while you work
-	@$(BIN)/python -m pytest -n auto --quick --ignore=tests/browser --ignore=tests/faults --ignore=tests/contract
+	@$(BIN)/python -m pytest -n $(JOBS) --quick --ignore=tests/browser --ignore=tests/faults --ignore=tests/contract
 
 browser: install install-dev assets  ## the pages in a real Chromium
 	@$(BIN)/python -m pytest -n 2 tests/browser
