@@ -97,6 +97,7 @@ def _open_to_tokens(response: Response) -> Response:
     if g.get("open_to") is None:
         return response
     response.headers["Access-Control-Allow-Origin"] = g.open_to
+    response.headers["Access-Control-Expose-Headers"] = "Retry-After"
     if request.method == "OPTIONS":
         response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type"
         response.headers["Access-Control-Allow-Methods"] = "GET, POST"

@@ -12,6 +12,7 @@ htmx.config.morphIgnore.push("open"); // which details are open is the reader's
 const PAUSE_MS = 1000; // between two readings; longer where a page takes long, so that a busy server is not asked all the time
 const LONGEST_PAUSE_MS = 5000;
 const SAID_WITHIN_MS = 1000; // the server says the same twice a second at most: what happened right after it was said is seen by then
+const hovers = matchMedia("(hover: hover)"); // after a tap a button stays hovered until the next one
 const BEATS = 3; // what changes without a word (ages, silent workers) is read every so many `data-every`
 
 const indicator = document.getElementById("live-state");
@@ -88,7 +89,7 @@ function show(page) {
   for (const part of parts()) {
     const fresh = page.getElementById(part.id);
     if (!fresh) part.removeAttribute("data-live");
-    else if (part.querySelector("button:enabled:hover, .btn:hover")) held = page; // nothing moves under the hand
+    else if (hovers.matches && part.querySelector("button:enabled:hover, .btn:hover")) held = page; // nothing moves under the hand
     else htmx.swap({ sourceElement: part, target: part, text: fresh.outerHTML, swap: "outerMorph" });
   }
 }

@@ -209,6 +209,7 @@ def test_pages_of_other_origins_may_use_tokens_and_nothing_else(
         assert "Access-Control-Allow-Credentials" not in preflight.headers
     answer = token.client.get(INBOX, headers=token.headers | {"Origin": SHOP})
     assert answer.headers["Access-Control-Allow-Origin"] == SHOP
+    assert answer.headers["Access-Control-Expose-Headers"] == "Retry-After"  # the client for JavaScript waits so long
     assert "Origin" in answer.headers["Vary"]
     refusal = client.get(INBOX, headers={"Authorization": "Bearer forged", "Origin": SHOP})
     # So that the page can say why

@@ -193,6 +193,18 @@ def test_the_overview_shows_what_is_sent_without_a_reload_and_leaves_the_reader_
     assert page.evaluate("window.isTheSamePage")
 
 
+def test_a_finger_that_has_left_keeps_nothing_from_being_shown(tabs: Tabs) -> None:
+    """After a tap a phone's browser takes a button for hovered until the next one."""
+    page = tabs.open("/admin/queues", email=ADMIN, phone=True)
+    expect(page.locator("#live-state")).to_have_text("Live")
+    page.evaluate("addEventListener('click', (event) => event.preventDefault(), true)")
+    page.locator("[data-live] a.btn:visible").first.tap()
+    part = page.locator("[data-live]:has(a:hover)")
+    expect(part).to_have_count(1)
+    part.evaluate("part => { part.dataset.stale = ''; }")
+    expect(page.locator("[data-stale]")).to_have_count(0)
+
+
 def test_what_is_under_way_is_cancelled_without_leaving_the_page(tabs: Tabs, many: str) -> None:
     page = tabs.open("/admin/failed", email=ADMIN)
     page.get_by_role("button", name="Retry SMS: played · permanent · few").click()

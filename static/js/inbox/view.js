@@ -268,6 +268,7 @@ export class View {
   // --- what is said
 
   #onStatus() {
+    if (this.#stop.signal.aborted) return;
     const said = { offline: this.#words.say("offline"), unauthorized: this.#ended }[this.#feed.status];
     this.#say(said ?? "");
     if (this.#feed.status === "online" && this.#list.state === "failed") this.#load();
