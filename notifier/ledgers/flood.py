@@ -71,16 +71,31 @@ def over_limit(triggers: Sequence[Trigger]) -> Collection[Trigger]:
     """Counts triggers, and returns those whose person has had enough of that type for now. Outside of any
     transaction.
     """
-    limited = _limited_types()
-    counted = Counter(trigger for trigger in triggers if trigger[1] in limited)
+    counted = _limited(triggers)
     if not counted:
         return ()
     limit = limits.parse(current_settings().recipient_limit)
-    keys = {f"{type_}:{user_id}": (user_id, type_) for user_id, type_ in counted}
+    keys = {_key_of(trigger): trigger for trigger in counted}
     counts = _try_to_count(dict.fromkeys(keys, limit), [counted[trigger] for trigger in keys.values()])
     found = {trigger for (key, trigger), count in zip(keys.items(), counts, strict=False) if count > limit.amount}
     metrics.limited.labels("recipient").inc(len(found))
     return found
+
+
+def give_back(triggers: Sequence[Trigger]) -> None:
+    """Of what was counted and is not stored: it was refused, or said once more with its idempotency key."""
+    if counted := _limited(triggers):
+        _give_back({_key_of(trigger): times for trigger, times in counted.items()})
+
+
+def _limited(triggers: Sequence[Trigger]) -> Counter[Trigger]:
+    limited = _limited_types() if triggers else ()
+    return Counter(trigger for trigger in triggers if trigger[1] in limited)
+
+
+def _key_of(trigger: Trigger) -> str:
+    user_id, type_ = trigger
+    return f"{type_}:{user_id}"
 
 
 def flooded(planned: Sequence[Planned], *, is_rehearsal: bool) -> dict[int, frozenset[tuple[str, bytes]]]:

@@ -108,6 +108,23 @@ def test_a_dry_run_uses_nothing_up(limited: None, submit: Submit, caller: Caller
     assert fates(channel="sms") == {("queued", None): 1}
 
 
+NOT_STORED: dict[str, dict[str, Any]] = {
+    "said once more": {"idempotency": ("key-1", "00" * 32)},
+    "refused": {"data": {}},
+}
+
+
+@pytest.mark.parametrize("fields", NOT_STORED.values(), ids=NOT_STORED)
+def test_what_is_not_stored_uses_nothing_up(limited: None, caller: Caller, cast: Any, fields: dict[str, Any]) -> None:
+    first, again = submission("alice", **CODE), submission("alice", **{**CODE, **fields})
+    accept([Item(caller, first)])
+    accept([Item(caller, again), Item(caller, again)])
+    for _ in range(5):
+        accept([Item(caller, again)])
+    accept([Item(caller, submission("alice", **{**CODE, "data": {"code": "5678"}}))])
+    assert ("skipped", "recipient_limit") not in fates()
+
+
 @pytest.mark.parametrize("is_over", [False, True], ids=["in its window", "after its window"])
 def test_what_is_rolled_back_uses_nothing_up_and_no_count_lasts_for_ever(
     limited: None, submit: Submit, cast: Any, is_over: bool

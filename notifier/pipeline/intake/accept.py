@@ -98,33 +98,42 @@ def _commit(batch: Sequence[Item], looked: Looked | None) -> Committed:
     if not batch:
         return Committed([])
     providers.refresh()
-    flooded = flood.over_limit(
-        [(recipient.id, item.submission.type) for item in batch for recipient in item.submission.recipients]
-    )
+    flooded = flood.over_limit(_triggers(batch))
+    try:
+        return _store_at_last(batch, looked, flooded)
+    except Exception as error:
+        flood.give_back(_triggers(batch))  # nothing is stored: whoever tries again is counted again
+        state, is_away = sqlstate(error), isinstance(error, UNAVAILABLE)
+        if is_away and state not in (DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE):
+            raise
+        if len(batch) > 1:
+            log.warning("accept.batch_failed", items=len(batch), exc_info=error)
+            return _one_by_one(batch)
+        if state == LOCK_NOT_AVAILABLE:
+            return Committed([in_progress()])
+        raise
+
+
+def _triggers(batch: Sequence[Item]) -> list[Trigger]:
+    return [(recipient.id, item.submission.type) for item in batch for recipient in item.submission.recipients]
+
+
+def _store_at_last(batch: Sequence[Item], looked: Looked | None, flooded: Collection[Trigger]) -> Committed:
+    """Tries again what somebody else's work has overtaken."""
     redis_store.look()
-    for attempt in range(_TRIES):
+    for tries_left in reversed(range(_TRIES)):
         try:
             if looked is None:
                 looked = look(batch)
-            return _store_all(batch, looked, flooded, is_last=attempt == _TRIES - 1)
-        except (IntegrityError, Outdated, _Overtaken) as error:
-            failure: Exception = error
-        except UNAVAILABLE as error:
-            failure = error
-            if sqlstate(error) == LOCK_NOT_AVAILABLE:
-                break
-            if sqlstate(error) != DEADLOCK_DETECTED:
+            return _store_all(batch, looked, flooded, is_last=not tries_left)
+        except (IntegrityError, Outdated, _Overtaken):
+            if not tries_left:
                 raise
-        except Exception as error:
-            failure = error
-            break
+        except UNAVAILABLE as error:
+            if sqlstate(error) != DEADLOCK_DETECTED or not tries_left:
+                raise
         looked = None
-    if len(batch) > 1:
-        log.warning("accept.batch_failed", items=len(batch), exc_info=failure)
-        return _one_by_one(batch)
-    if sqlstate(failure) == LOCK_NOT_AVAILABLE:
-        return Committed([in_progress()])
-    raise failure
+    raise AssertionError("the last try has returned or raised")
 
 
 def _one_by_one(batch: Sequence[Item]) -> Committed:
@@ -187,6 +196,9 @@ def _store_all(batch: Sequence[Item], looked: Looked, flooded: Collection[Trigge
             raise _Overtaken
         _store_keys(fresh, answers, now)
         audit.write_each(_noted(work.item.noted, answers[work.submission_id]) for work in fresh if work.item.noted)
+
+    stored_now = {id(work.item) for work in fresh}
+    flood.give_back(_triggers([item for item in batch if id(item) not in stored_now]))
 
     def follow() -> None:
         announce(stored)
