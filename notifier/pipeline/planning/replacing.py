@@ -192,7 +192,7 @@ def bring_back(notification: Any) -> UUID | None:
         return None
     mine = [column == part for column, part in zip(_KEY, place.key, strict=True)]
     db.session.execute(sa.update(_heads).where(*mine).values(notification_id=place.previous, previous_id=None))
-    columns = [_deliveries.c[name] for name in ("id", "broadcast_id", "detail", "due_at")]
+    columns = [_deliveries.c[name] for name in ("id", "broadcast_id", "detail", "due_at", "expires_at")]
     skipped = sa.and_(_deliveries.c.status == lifecycle.SKIPPED, _deliveries.c.reason == SUPERSEDED)
     older = sa.select(*columns).where(_deliveries.c.notification_id == place.previous, skipped)
     now, moved = clock_now(), []
@@ -203,7 +203,7 @@ def bring_back(notification: Any) -> UUID | None:
         detail = {name: value for name, value in row.detail.items() if name not in ("superseded_by", WAITED_AS)}
         changed = {"detail": detail, "held_for": None, "reason": SCHEDULED, "wake_at": row.due_at or now}
         if waited_as == FALLBACK:
-            changed |= {"reason": FALLBACK, "wake_at": row.due_at}
+            changed |= {"reason": FALLBACK, "wake_at": row.due_at or row.expires_at}
         elif waited_as in _KEPT_REASONS:
             changed["reason"] = waited_as
         moved.append(Move(row.id, place.previous, row.broadcast_id, lifecycle.SKIPPED, lifecycle.WAITING, changed))

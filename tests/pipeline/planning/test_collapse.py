@@ -108,6 +108,8 @@ def test_the_later_steps_of_a_routing_come_back_as_such(say: Any, cast: Any) -> 
     say("placed", channels=("email", "sms"), routing="first", send_at=now() + HOUR)
     cancel(parse("ntf", say("shipped", send_at=now() + HOUR)))
     assert said()[:2] == [("placed", "email", "waiting", "scheduled"), ("placed", "sms", "waiting", "fallback")]
+    [later] = deliveries(reason="fallback")
+    assert later.wake_at == later.expires_at, "nothing waits for ever"
 
 
 def test_nothing_comes_back_for_one_that_has_gone_out_or_was_replaced_itself(say: Any, cast: Any) -> None:
