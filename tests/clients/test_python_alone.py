@@ -2,8 +2,10 @@
 
 import logging
 import re
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -67,6 +69,26 @@ def test_a_page_is_no_answer(client_package: Any, wire_to: WireTo, headers: dict
     with pytest.raises(client_package.Unreachable, match="it is not Notifier") as told:
         client_package.Client(wire.url, key=KEY).send("like", "alice", idempotency_key="mine")
     assert told.value.idempotency_key == "mine"
+
+
+def test_a_cut_connection_is_tried_again_with_tls_too_and_a_server_without_tls_is_not(client_package: Any) -> None:
+    answers = [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            for answer in answers:
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(4096)
+                    connection.sendall(answer)
+
+        serving = threading.Thread(target=serve, daemon=True)
+        serving.start()
+        client = client_package.Client(f"https://127.0.0.1:{server.getsockname()[1]}", key=KEY)
+        with pytest.raises(client_package.Unreachable, match="SSLError"):
+            client.send("like", "alice")
+        serving.join(60)
+        assert not serving.is_alive()
 
 
 def test_a_key_follows_no_redirect(client_package: Any, wire_to: WireTo) -> None:

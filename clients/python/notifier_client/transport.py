@@ -3,6 +3,7 @@
 import json
 import logging
 import random
+import ssl
 import threading
 import time
 from collections.abc import Mapping
@@ -33,8 +34,6 @@ _CONNECTIONS = 10  # kept; more threads open their own
 _RENEWED_BEFORE_S = 30.0
 
 _AGENT = f"notifier-client/{VERSION} python"
-
-_IN_VAIN = (SSLError, LocationValueError)  # which no other try will mend
 
 log = logging.getLogger("notifier_client")
 
@@ -143,7 +142,7 @@ class Transport:
                 failure: NotifierError = Unreachable(f"no answer from {self.base}: {type(error).__name__}")
                 is_connected = not isinstance(error, (NewConnectionError, ConnectTimeoutError))
                 failure.__cause__ = error
-                if isinstance(error, _IN_VAIN) or (is_connected and not is_repeatable):
+                if _is_in_vain(error) or (is_connected and not is_repeatable):
                     raise failure from error
             else:
                 if 200 <= answer.status < 300:
@@ -214,6 +213,13 @@ def _as_text(value: Any) -> str:
             raise ValueError("a datetime needs a zone, such as datetime.now(UTC)")
         return value.isoformat()
     raise TypeError(f"{type(value).__name__} cannot be sent as JSON")
+
+
+def _is_in_vain(error: HTTPError) -> bool:
+    """Whether no other try will mend it, such as a certificate that is not trusted; a cut connection may come back."""
+    if isinstance(error, SSLError):
+        return not any(isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError)) for cause in error.args)
+    return isinstance(error, LocationValueError)
 
 
 def _is_worth_another_try(problem: Problem, *, is_repeatable: bool) -> bool:
