@@ -264,7 +264,7 @@ def test_a_mail_leads_to_the_very_switch_without_signing_in(
             re.compile("went through this switch: E-mail for Newsletter. On by default")
         )
         page.evaluate(AXE.read_text())
-        assert page.evaluate("axe.run('#newsletter', {runOnly: ['wcag2a', 'wcag2aa']})")["violations"] == []
+        assert page.evaluate("axe.run('#row-newsletter', {runOnly: ['wcag2a', 'wcag2aa']})")["violations"] == []
     switch.uncheck()
     if not script:
         page.get_by_role("button", name="Save what reaches you").click()

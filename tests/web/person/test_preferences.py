@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -253,7 +253,29 @@ def test_what_the_product_alone_raises_is_not_shown(desk: Desk) -> None:
     internal = db.session.scalars(sa.select(EventType.key).where(EventType.is_internal)).all()
     page = desk.page()
     assert internal
-    assert [key for key in internal if f'id="{key}"' in page] == []
+    assert [key for key in internal if f'id="row-{key}"' in page] == []
+
+
+@pytest.fixture
+def types_with_names_of_ours() -> Iterator[list[str]]:
+    """Event types that are called like parts of the page."""
+    names = ["arrival", "choices", "erase", "everything", "history", "main", "quiet", "social", "undo"]
+    table = EventType.__table__
+    with transaction() as session:
+        like = dict(session.execute(sa.select(table).where(table.c.key == "like")).mappings().one())
+        session.execute(sa.insert(table), [{**like, "key": name} for name in names])
+    yield names
+    with transaction() as session:
+        session.execute(sa.delete(table).where(table.c.key.in_(names)))
+
+
+def test_whatever_a_type_is_called_each_part_of_the_page_has_a_name_of_its_own(
+    alice: Visitor, types_with_names_of_ours: list[str]
+) -> None:
+    page = alice.get("/preferences").text
+    ids = re.findall(r'\sid="([^"]*)"', page)
+    assert all(f"{name}-email" in ids for name in types_with_names_of_ours)
+    assert sorted(ids) == sorted(set(ids))
 
 
 def test_an_old_page_changes_only_what_was_touched_on_it(desk: Desk) -> None:
