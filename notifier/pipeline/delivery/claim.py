@@ -22,7 +22,7 @@ from notifier.core import broadcasts, lifecycle
 from notifier.core.decisions import Wait
 from notifier.core.questions import outlived
 from notifier.core.reasons import COUNTRY, NOT_LISTED
-from notifier.core.routing import FALLBACK, PAUSED
+from notifier.core.routing import ALL, FALLBACK, PAUSED
 from notifier.ground import lifeline, logs, metrics, shapes
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import UNAVAILABLE, transaction
@@ -40,6 +40,7 @@ from notifier.pipeline.planning import last_look, replacing
 from notifier.pipeline.planning.halted import halted
 from notifier.pipeline.planning.last_look import Behind, Drop
 from notifier.pipeline.planning.routing import follow, read_already, rivals
+from notifier.pipeline.planning.steps import Held, put_off_behind
 from notifier.providers import pausing
 from notifier.queries.producer_limits import country_refused
 from notifier.signals.queueing import DOORBELL_GRACE, Doorbell, ring
@@ -141,6 +142,7 @@ def _claim(
         dropped, found = _settled(dropped, now, paused, rival)
         kept += found
         _drop(dropped)
+        put_off_behind(_held(dropped, now))
         started = follow([claimed.notification for claimed, _ in dropped])
     return dropped, started
 
@@ -216,6 +218,16 @@ def _drop(dropped: Sequence[tuple[Claimed, _Verdict]]) -> None:
         about = (delivery.id, delivery.notification_id, delivery.broadcast_id)
         moved.append(Move(*about, lifecycle.SENDING, verdict.status, columns))
     move_each(moved)
+
+
+def _held(dropped: Sequence[tuple[Claimed, _Verdict]], now: datetime) -> dict[UUID, Held]:
+    """The steps of routings that wait for the end of quiet hours, by notification; not those asked about again soon."""
+    return {
+        claimed.notification.id: Held(claimed.delivery.step, at, at - now, verdict.expires_at)
+        for claimed, verdict in dropped
+        if claimed.notification.routing != ALL and verdict.reason in quiet.REASONS
+        if (at := verdict.due_at) is not None and verdict.wake_at == at
+    }
 
 
 def _halt(claimed: Claimed, now: datetime, stopped: Mapping[UUID | None, str]) -> _Verdict | None:

@@ -2,12 +2,11 @@
 read.
 
 Called by `delivery` for sent, failed and dropped deliveries, by `intake.cancel` and by `upkeep.due`; `planning.store`
-takes the steps of what it is about to store with the same `steps_of` and `begun`. (A read in the inbox drops needless
-deliveries in `inbox.marks`.)
+takes the steps of what it is about to store with the same `steps_of` and `turns_taken`. (A read in the inbox drops
+needless deliveries in `inbox.marks`.)
 """
 
-from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -18,8 +17,6 @@ from notifier.catalogue.known import load_types
 from notifier.channels import serving
 from notifier.core import lifecycle
 from notifier.core.facts import Facts
-from notifier.core.plan import turn_of
-from notifier.core.questions import outlived
 from notifier.core.receipts import PERSON
 from notifier.core.routing import (
     ALL,
@@ -27,15 +24,11 @@ from notifier.core.routing import (
     ESCALATE,
     FALLBACK,
     FIRST,
-    OUTAGE,
     PATIENCE,
-    Step,
-    is_held,
-    is_stuck,
     next_move,
     overtaken,
 )
-from notifier.ground import metrics, shapes
+from notifier.ground import metrics
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import named
 from notifier.ground.extensions import db
@@ -43,19 +36,13 @@ from notifier.ledgers.moves import Move, move_each
 from notifier.models import Delivery, Notification, Receipt
 from notifier.people.person import load_people
 from notifier.pipeline.planning.orders import Order, planner_facts
-from notifier.signals.queueing import DOORBELL_GRACE, Doorbell
+from notifier.pipeline.planning.steps import STEP, Held, put_off_behind, steps_of, turns_taken
+from notifier.signals.queueing import Doorbell
 
 _deliveries: sa.Table = Delivery.__table__
 _notifications: sa.Table = Notification.__table__
 _NOTIFICATION = [
     _notifications.c[name] for name in ("id", "user_id", "type", "priority", "is_test", "routing", "is_perishable")
-]
-_DELIVERY = [
-    _deliveries.c[name]
-    for name in (
-        *("id", "notification_id", "channel", "priority", "step", "status", "reason", "detail", "outcome", "failures"),
-        *("due_at", "expires_at", "broadcast_id"),
-    )
 ]
 # Opened in the inbox, or by a person elsewhere: a mail client that opens by itself moves the status, but reads nothing
 _MARKED_BY_PEOPLE = [name for name, channel in channels.CHANNELS.items() if channel.address is None]
@@ -84,9 +71,9 @@ def follow(notifications: Iterable[Any]) -> list[Doorbell]:
         return []
     rows = named(
         db.session.execute(
-            sa.select(*_DELIVERY, _IS_READ.label("is_read"))
+            sa.select(*STEP, _IS_READ.label("is_read"))
             .where(_deliveries.c.notification_id.in_(routed))
-            .order_by(_deliveries.c.id)
+            .order_by(_deliveries.c.step, _deliveries.c.id)
         )
     )
     now, read = clock_now(), {row.id for row in rows if row.is_read}
@@ -98,6 +85,11 @@ def follow(notifications: Iterable[Any]) -> list[Doorbell]:
         for key, one in routed.items()
     }
     facts = _facts([routed[key] for key, move in moves.items() if move.turns])
+    taken: dict[UUID, tuple[str, dict[str, Any]]] = {}
+    for key, move in moves.items():
+        there = [row for row in mine.get(key, ()) if row.channel in channels.CHANNELS]
+        taken |= turns_taken(there, move.turns, facts.get(key), now)
+    held: dict[UUID, Held] = {}
     moved: dict[UUID, Move] = {}
     gone: dict[UUID, Any] = {}  # steps on channels that no adapter has any more → their notifications
     for row in rows:
@@ -111,7 +103,10 @@ def follow(notifications: Iterable[Any]) -> list[Doorbell]:
                 row.id, row.notification_id, row.broadcast_id, lifecycle.WAITING, lifecycle.SKIPPED, dropped
             )
         elif row.id in move.turns:
-            status, columns = begun(row, facts.get(row.notification_id), move.turns[row.id], now)
+            status, columns = taken[row.id]
+            if columns["due_at"] > move.turns[row.id]:
+                late = columns["due_at"] - move.turns[row.id]
+                held[row.notification_id] = Held(row.step, columns["due_at"], late, columns["expires_at"])
             moved[row.id] = Move(row.id, row.notification_id, row.broadcast_id, lifecycle.WAITING, status, columns)
             has_begun = columns["reason"] is None  # a batch that is rolled back counts once more
             if has_begun and row.reason == FALLBACK and not routed[row.notification_id].is_test:
@@ -119,6 +114,7 @@ def follow(notifications: Iterable[Any]) -> list[Doorbell]:
     ours = _hold([key for key, one in moved.items() if one.new == lifecycle.SKIPPED])
     moved = {key: one for key, one in moved.items() if one.new != lifecycle.SKIPPED or key in ours}
     move_each(list(moved.values()))
+    put_off_behind(held)
     bells = [Doorbell.of(row) for row in rows if row.id in moved and moved[row.id].new == lifecycle.QUEUED]
     return bells + follow(one for key, one in gone.items() if key in moved)  # the steps behind those
 
@@ -209,43 +205,3 @@ def read_already(notifications: Iterable[Any]) -> set[UUID]:
             sa.select(_deliveries.c.notification_id).where(_deliveries.c.notification_id.in_(wanted), _IS_READ)
         )
     )
-
-
-def steps_of(deliveries: Iterable[Any], read: Collection[UUID] = ()) -> list[Step]:
-    """Deliveries, or rows of their columns, as `next_move` takes them. `read`: those that a person has opened."""
-    return [
-        Step(
-            d.id,
-            d.step,
-            d.status,
-            is_held(d.status, d.reason),
-            d.due_at,
-            is_stuck(d.status, d.reason, d.outcome, d.failures),
-            d.id in read,
-        )
-        for d in deliveries
-    ]
-
-
-def begun(delivery: Any, facts: Facts | None, at: datetime, now: datetime) -> tuple[str, dict[str, Any]]:
-    """The status and columns of a step whose turn comes `at`: it goes out, or waits until then, or for the end of quiet
-    hours. No facts: nobody to disturb.
-    """
-    until, reason = turn_of(facts, delivery.channel, at) if facts else (None, None)
-    due_at = until or at
-    if due_at > now:
-        because = {"because": OUTAGE} if delivery.reason == FALLBACK and not until else {}
-        detail = {**delivery.detail, "until": shapes.timestamp(due_at), **because}
-        values = {
-            "reason": reason or delivery.reason,
-            "due_at": due_at,
-            "detail": detail,
-            "expires_at": delivery.expires_at,
-        }
-        if until and facts:
-            values["expires_at"] = outlived(delivery.expires_at, until - at, is_perishable=facts.is_perishable)
-        return lifecycle.WAITING, {**values, "wake_at": due_at}
-    values = {"reason": None, "due_at": now, "detail": delivery.detail, "expires_at": delivery.expires_at}
-    if channels.CHANNELS[delivery.channel].address is None:
-        return lifecycle.WAITING, {**values, "wake_at": now}  # in-app: the scheduler shows it
-    return lifecycle.QUEUED, {**values, "wake_at": now + DOORBELL_GRACE}

@@ -30,8 +30,8 @@ from notifier.pipeline.planning.decide import Decided, decide
 from notifier.pipeline.planning.drafts import DeliveryDraft, drafts_of
 from notifier.pipeline.planning.orders import Target
 from notifier.pipeline.planning.replacing import Place
-from notifier.pipeline.planning.routing import begun, steps_of
 from notifier.pipeline.planning.show import Showing, show
+from notifier.pipeline.planning.steps import steps_of, turns_taken
 from notifier.signals import publish, queueing
 from notifier.signals.publish import ItemEvent
 from notifier.signals.queueing import Doorbell
@@ -192,11 +192,12 @@ def _take_steps(facts: Facts, drafts: Sequence[DeliveryDraft], now: datetime) ->
     move it on.
     """
     move = next_move(facts.routing, steps_of(drafts), now, PATIENCE[facts.priority])
+    taken = turns_taken(drafts, move.turns, facts, now)
     for draft in drafts:
         if draft.id in move.drop:
             draft.become(lifecycle.SKIPPED, reason=move.reason, wake_at=None)
-        elif draft.id in move.turns:
-            status, columns = begun(draft, facts, move.turns[draft.id], now)
+        elif draft.id in taken:
+            status, columns = taken[draft.id]
             draft.become(status, **columns)
 
 

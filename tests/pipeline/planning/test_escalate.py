@@ -198,6 +198,53 @@ def test_a_mail_that_is_to_follow_at_night_follows_in_the_morning(submit: Submit
     assert [row.status for row in deliveries(channel="email")] == ["delivered", "delivered"]
 
 
+OFFER: dict[str, Any] = {"type": "promotional_offer", "data": {"title": "Half price"}, "routing": "escalate"}
+
+
+def mute(hours: float) -> None:
+    until = (datetime.now(UTC) + timedelta(hours=hours)).isoformat()
+    preferences.change("alice", {"mute_until": until}, replace=False, source="test")
+
+
+def test_after_a_mute_that_was_set_later_the_steps_come_one_after_the_other(
+    submit: Submit, cast: Any, clock: Any
+) -> None:
+    at = NOON + timedelta(hours=1)
+    submit("alice", **OFFER, channels=("email", "sms", "voice"), send_at=at)
+    mute(hours=2)
+    for minutes in (60, 75, 90, 119):
+        clock.move_to(NOON + timedelta(minutes=minutes))
+        work()
+    assert [(row.reason, row.due_at - NOON) for row in deliveries()] == [
+        ("muted", timedelta(minutes=120)),
+        ("escalation", timedelta(minutes=135)),
+        ("escalation", timedelta(minutes=150)),
+    ]
+    clock.move_to(NOON + timedelta(minutes=120))
+    work()
+    assert [row.channel for row in rows(Capture)] == ["email"]
+
+
+@pytest.mark.parametrize("first", ["email", "inapp"], ids=["by a provider", "before it is stored"])
+def test_steps_that_a_failure_starts_in_quiet_hours_come_one_after_the_other(
+    submit: Submit, cast: Any, clock: Any, first: str
+) -> None:
+    fields = {**OFFER, "channels": (first, "sms", "voice")}
+    if first == "inapp":
+        mute(hours=2)
+        submit("alice", **{**fields, "template": "comment"})
+    else:
+        submit(InlineRecipient("alice", {"email": "rejected@sandbox.test"}), **fields)
+        [(task, *_), _] = begin([row.id for row in deliveries(status="queued")])
+        mute(hours=2)
+        send(task)
+        record([task])
+    assert [(row.channel, row.reason, row.due_at - NOON) for row in deliveries(status="waiting")] == [
+        ("sms", "escalation", timedelta(minutes=120)),
+        ("voice", "escalation", timedelta(minutes=135)),
+    ]
+
+
 def test_in_app_may_be_a_later_step_and_is_not_shown_when_it_was_read(submit: Submit, cast: Any, clock: Any) -> None:
     for _ in range(2):
         submit("alice", channels=("email", "inapp"), routing="escalate")

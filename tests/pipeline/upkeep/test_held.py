@@ -83,6 +83,18 @@ def test_the_next_channel_of_a_routing_outlives_the_mute_too(submit: Submit, own
     assert [row.status for row in deliveries()] == [step, step if own else "waiting"]
 
 
+@pytest.mark.parametrize("routing", ["first", "escalate"])
+def test_the_next_channel_outlives_a_mute_that_is_set_later_too(submit: Submit, routing: str) -> None:
+    submit("alice", **{**OFFER, "channels": ("email", "sms"), "routing": routing})
+    mute()
+    deliver([row.id for row in deliveries(status="queued")])
+    mail, sms = deliveries()
+    assert (mail.reason, mail.expires_at) == ("muted", sms.expires_at)
+    with time_machine.travel(now() + 2 * DAY):
+        go_on()
+    assert [row.status for row in deliveries()] == ["waiting", "waiting"]
+
+
 def test_it_is_kept_with_the_notification_whose_word_the_expiry_is(submit: Submit) -> None:
     submit("alice", **OFFER)
     submit("alice", **OFFER, **OWN)
