@@ -24,7 +24,7 @@ from notifier.inbox import items
 from notifier.ledgers.moves import Move, move_each
 from notifier.models import CollapseHead, Delivery
 
-_MOST_AT_ONCE = 10_000  # keys, each of three values, in a statement: SQLite may be built to take 32,766 values
+_MOST_AT_ONCE = 1_000  # keys in a statement: of 10,000, PostgreSQL says that its stack is too small
 SUPERSEDED = "superseded"
 WAITED_AS = "waited_as"  # in the detail of a delivery superseded while it waited: the reason it waited for
 SCHEDULED = "scheduled"
