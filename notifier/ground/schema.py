@@ -30,8 +30,12 @@ class DatabaseAway(NotReady):
 
     def __init__(self, database_url: str, error: Exception) -> None:
         self.what = f"the database {shown(database_url)} cannot be reached: {reason(error)}"
-        is_locked = "database is locked" in self.what
-        self.remedy = _WAIT if is_locked else "Start it, or correct DATABASE_URL."
+        if "database is locked" in self.what:
+            self.remedy = _WAIT
+        elif sqlite_file(database_url) is not None:
+            self.remedy = "Correct DATABASE_URL, or the rights to the file and its folder."
+        else:
+            self.remedy = "Start it, or correct DATABASE_URL."
         super().__init__(_sentence(self.what, self.remedy))
 
 

@@ -80,7 +80,11 @@ class Values(Variables):
     def database_url(self, home: Path) -> str:
         file = URL.create("sqlite", database=str(home / "notifier.db"))
         url = self.secret("DATABASE_URL") or file.render_as_string()
-        return self._database("DATABASE_URL", url, ("sqlite", *_POSTGRESQL))
+        known = len(self.faults)
+        url = self._database("DATABASE_URL", url, ("sqlite", *_POSTGRESQL))
+        if len(self.faults) == known and url.startswith("sqlite:") and _is_in_memory(make_url(url)):
+            self.faults.append("DATABASE_URL must name a file, sqlite:////path/notifier.db: all processes share it")
+        return url
 
     def other_database(self, name: str, primary: str) -> str | None:
         """Another way to the same database, or to a copy of it."""
@@ -292,6 +296,11 @@ class Values(Variables):
         if any(not 0 <= delay <= 86_400 for delay in delays):
             self.faults.append("RETRY_DELAYS must be a comma-separated list of seconds, each at most a day")
         return dict.fromkeys(DELAYS_S, delays)
+
+
+def _is_in_memory(url: URL) -> bool:
+    database = url.database or ""
+    return database in ("", ":memory:") or database.startswith("file:") or "uri" in url.query
 
 
 def local_url(host: str, port: int) -> str:

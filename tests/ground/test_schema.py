@@ -66,3 +66,7 @@ def test_a_database_that_is_locked_is_waited_for_and_not_started(tmp_path: Path)
             other.execute("BEGIN EXCLUSIVE")
     away = schema.DatabaseAway(f"sqlite:///{tmp_path / 'some.db'}", locked.value)
     assert "wait for its end" in away.remedy
+
+
+def test_a_file_that_cannot_be_opened_is_nothing_to_start() -> None:
+    assert "rights to the file" in schema.DatabaseAway("sqlite:////proc/x.db", OSError("no")).remedy
