@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import time_machine
 from apiflask import APIFlask
 
 from notifier.core.submission import InlineRecipient
@@ -169,6 +170,27 @@ def test_what_is_let_go_early_lives_no_longer_than_if_it_had_not_been_held(
     [row] = deliveries()
     assert row.expires_at is not None
     assert abs(row.expires_at - at - lives_for) < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["muted before", "muted since"])
+def test_the_steps_behind_one_that_is_let_go_early_follow_it(submit: Submit, is_known: bool) -> None:
+    def gaps() -> list[timedelta]:
+        mail, *behind = deliveries()
+        return [row.wake_at - mail.due_at for row in behind]
+
+    with time_machine.travel(now(), tick=False) as clock:
+        for turn in ("mute", "offer") if is_known else ("offer", "mute"):
+            if turn == "mute":
+                mute(hours=24 * 7)
+            else:
+                offer(submit, channels=("email", "sms", "voice"), routing="escalate")
+        go_on()
+        assert gaps() == [timedelta(minutes=15), timedelta(minutes=30)]
+        clock.shift(LATER)
+        choose(mute_until=None)
+        assert gaps() == [timedelta(minutes=15), timedelta(minutes=30)]
+        assert deliveries()[0].due_at == now()
+        assert {row.expires_at - now() for row in deliveries()} == {DAY}
 
 
 @pytest.mark.parametrize("held", ["drop", "summary"])
