@@ -120,6 +120,12 @@ def withdraw(mine: "sa.Select[UUID]") -> int:
     return len(ids)
 
 
+def has_lines(broadcast_id: UUID) -> "sa.ColumnElement[bool]":
+    """Is one of the broadcast's deliveries still to be listed? For a WHERE, or a column."""
+    entries = sa.select(DigestEntry.delivery_id).join(Delivery, Delivery.id == DigestEntry.delivery_id)
+    return entries.where(Delivery.broadcast_id == broadcast_id).exists()
+
+
 def hasten(user_id: str, changed: Collection[str]) -> None:
     """Closes a person's digests early because they changed the frequency, or what is held back: the lines so far go out
     at once.

@@ -23,7 +23,7 @@ from notifier.ground.clock import now as clock_now
 from notifier.ground.database import retried, transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import new_id, show
-from notifier.ledgers import audit, broadcast_counts, events
+from notifier.ledgers import audit, broadcast_counts, digests, events
 from notifier.models import Broadcast
 from notifier.models import Submission as SubmissionRow
 from notifier.people import audiences
@@ -267,8 +267,10 @@ def _change(
         submission, row = locked(broadcast_id)
         if row is None:
             raise Rejected("not_found", f"there is no {show(KIND, broadcast_id)}")
-        if row.status == FINISHED and session.scalar(sa.select(broadcast_counts.has_open(broadcast_id))):
-            row.status, row.finished_at = RUNNING, None  # as it is shown: one of its deliveries has been retried
+        to_come = sa.or_(broadcast_counts.has_open(broadcast_id), digests.has_lines(broadcast_id))
+        if row.status == FINISHED and session.scalar(sa.select(to_come)):
+            # One of its deliveries has been retried, which is shown as running; or waits to be listed
+            row.status, row.finished_at = RUNNING, None
         if row.status == becomes or row.status in ignored:
             return False
         if row.status not in allowed:

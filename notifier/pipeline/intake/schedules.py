@@ -122,14 +122,14 @@ def pause(schedule_id: UUID) -> None:
 
 
 def resume(schedule_id: UUID, producer_id: UUID, key_id: UUID) -> None:
-    """Goes on with the next time that is to come. With the rights of the key that resumes it, if that is its
-    producer's.
+    """Goes on with the next time that is to come; one that does not rest keeps its own, which may just have come. With
+    the rights of the key that resumes it, if that is its producer's.
     """
     with transaction() as session:
         row = session.get(Schedule, schedule_id, with_for_update=True, populate_existing=True)
         if row is None:
             return
-        row.next_at, row.last_fault = next_time(row.cron, row.time_zone, clock_now()), None
+        row.next_at, row.last_fault = row.next_at or next_time(row.cron, row.time_zone, clock_now()), None
         if row.producer_id == producer_id:
             row.key_id = key_id
 

@@ -646,6 +646,31 @@ def test_a_cancelled_one_is_listed_in_no_digest(listed: UUID) -> None:
     assert (statuses(listed), shown(listed)["finished_at"] is not None) == ({"cancelled": 1, "skipped": 2}, True)
 
 
+@pytest.fixture
+def finished(listed: UUID) -> UUID:
+    """All has gone out but for what is to be listed."""
+    deliver([row.id for row in deliveries(status="queued")])
+    assert (watching.watch(), shown(listed)["status"]) == (1, "finished")
+    return listed
+
+
+def test_what_a_finished_one_has_in_digests_can_be_cancelled(finished: UUID) -> None:
+    broadcasts.cancel(finished)
+    assert [watching.cancel_rest() for _ in range(2)] == [2, 0]
+    assert (shown(finished)["counts"]["skipped"], close_digests()) == ({"cancelled": 2}, 2)
+    assert (shown(finished)["status"], shown(finished)["finished_at"] is not None) == ("cancelled", True)
+    assert [row.type for row in rows(Notification) if row.submission_id != finished] == []
+
+
+def test_what_a_finished_one_has_in_digests_can_be_paused(finished: UUID) -> None:
+    broadcasts.pause(finished)
+    assert (close_digests(), len(rows(DigestEntry))) == (2, 2)
+    broadcasts.resume(finished)
+    assert (watching.watch(), shown(finished)["status"], close_digests()) == (1, "finished", 2)
+    with pytest.raises(Rejected):
+        broadcasts.cancel(finished)
+
+
 def close_digests() -> int:
     with transaction() as session:
         session.execute(sa.update(Digest).values(due_at=now() - timedelta(minutes=10)))

@@ -233,6 +233,13 @@ def test_paused_it_rests_and_resumed_it_goes_on_with_the_next_time(make: Make, k
     assert rows(Schedule)[0].next_at > now()
 
 
+def test_to_resume_one_that_does_not_rest_costs_no_run(make: Make, key: tuple[Caller, UUID]) -> None:
+    schedule_id = make()
+    fall_due()
+    schedules.resume(schedule_id, key[0].producer_id or schedule_id, key[1])
+    assert schedules.submit_due() == 1
+
+
 def test_somebody_elses_key_does_not_lend_its_rights(make: Make, key: tuple[Caller, UUID]) -> None:
     schedule_id = make()
     other = keys.create_producer("Other")
