@@ -55,8 +55,8 @@ def wake(user_ids: Collection[str]) -> None:
             sooner[row.notification_id] = row.due_at - at
         if not row.is_perishable and expires_at is not None and row.due_at is not None:
             expires_at = at + (expires_at - row.due_at)
-        why = "scheduled" if is_later and row.reason != ESCALATION else None
-        rows.append({"key": row.id, "at": at, "until": expires_at, "why": why})
+        cause = "scheduled" if is_later and row.reason != ESCALATION else None
+        rows.append({"key": row.id, "at": at, "until": expires_at, "why": cause})
     if rows:
         at = sa.bindparam("at", type_=_deliveries.c.due_at.type)
         until = sa.bindparam("until", type_=_deliveries.c.expires_at.type)
