@@ -68,6 +68,7 @@ export class NotifierPreferences extends HTMLElement {
     this.#stop.abort();
     this.#stop = new AbortController();
     const { signal } = this.#stop;
+    this.#queue = Promise.resolve();
     this.#underWay = 0;
     this.#shown = null; // a new token may be another person's
     const locale = localeOf(this);

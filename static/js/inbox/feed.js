@@ -33,6 +33,7 @@ class Feed extends EventTarget {
   #socket = null;
   #users = 0;
   #isReset = false;
+  #resetAt = 0;
   #isSyncing = false;
   #syncAgainFrom = null;
   #heardMeanwhile = new Map(); // item id → seq of an event that came while a sync was under way
@@ -89,11 +90,10 @@ class Feed extends EventTarget {
     const comeBack = () => socket.connected || !socket.active || socket.disconnect().connect();
     window.addEventListener("online", comeBack, { signal: this.#stop.signal });
     window.addEventListener("offline", () => this.#goOffline(), { signal: this.#stop.signal });
-    document.addEventListener("visibilitychange", () => document.hidden || this.seq === null || this.#sync(this.seq), { signal: this.#stop.signal });
+    document.addEventListener("visibilitychange", () => document.hidden || this.#lookAgain(), { signal: this.#stop.signal });
     socket.on("connect", () => {
       this.#become("online");
-      if (this.seq !== null) this.#sync(this.seq);
-      else if (this.#isReset) this.#tell("reset");
+      this.#lookAgain();
     });
     socket.on("disconnect", (reason) => {
       // The server ends a connection whose token or session has ended; coming back is then up to the page.
@@ -108,7 +108,21 @@ class Feed extends EventTarget {
     socket.on("state", (event) => this.#hear(event, event.changed, event.changed.length, false));
   }
 
+  #lookAgain() {
+    if (this.seq !== null) this.#sync(this.seq);
+    else if (this.#isReset) this.#reset();
+  }
+
+  // The lists are read again, which may fail.
+  #reset() {
+    this.seq = null;
+    this.#isReset = true;
+    this.#resetAt = performance.now();
+    this.#tell("reset");
+  }
+
   #hear({ seq, unread, unseen }, items, steps, arrived) {
+    if (this.#isReset && performance.now() - this.#resetAt > RETRY_AFTER_MS) this.#reset();
     if (this.seq !== null && seq <= this.seq) return;
     if (this.seq === null || seq > this.seq + steps) {
       if (this.seq !== null) this.#sync(this.seq);
@@ -140,9 +154,7 @@ class Feed extends EventTarget {
 
   #catchUp(answer) {
     if (answer.reset) {
-      this.seq = null;
-      this.#isReset = true;
-      this.#tell("reset");
+      this.#reset();
       return;
     }
     if (this.seq === null || answer.seq >= this.seq) {

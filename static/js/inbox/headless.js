@@ -138,12 +138,13 @@ class InboxFeed extends EventTarget {
   }
 
   #take({ items, arrived }) {
+    if (this.#list.state === "failed") this.load();
     this.#apply(this.#marks.over(items));
     if (arrived) this.#tell("arrived", { items });
   }
 
   #apply(items) {
-    if (this.#list.state === "ready") this.#list.apply(items);
+    if (this.#list.state !== "loading") this.#list.apply(items);
     this.#changed();
   }
 

@@ -41,7 +41,7 @@ export class List {
   // one. Throws what fetch throws.
   async load(atLeast = 0) {
     const generation = ++this.#generation;
-    if (this.items.length === 0) this.state = "loading";
+    if (this.items.length === 0 || this.state === "failed") this.state = "loading";
     try {
       const answer = await this.#server.page(this.view, { limit: Math.max(PAGE, Math.min(atLeast, MAX_PAGE)) });
       if (generation !== this.#generation) return null;
@@ -52,7 +52,7 @@ export class List {
       return answer;
     } catch (error) {
       if (generation !== this.#generation) return null;
-      if (this.items.length === 0) this.state = "failed";
+      this.state = "failed"; // what was there stays, and may be old
       throw error;
     }
   }

@@ -216,11 +216,9 @@ export class View {
       this.#announcer.arrived(detail);
       this.#alerts.arrived(detail);
     }
-    if (this.#list.state !== "ready") {
-      // The first page is still on its way, or failed: it will hold them.
-      if (this.#list.state === "failed") this.#load();
-      return;
-    }
+    // The first page is still on its way, or failed: it will hold them.
+    if (this.#list.state === "failed") this.#load();
+    if (this.#list.state !== "ready") return;
     this.#change(this.#marks.over(detail.items), detail.arrived);
     if (detail.arrived && this.#isShown) this.#see();
   }
