@@ -49,6 +49,14 @@ def stored() -> list[Subscription]:
     return list(db.session.scalars(sa.select(Subscription).execution_options(populate_existing=True)))
 
 
+def test_a_group_of_boxes_names_its_hint_and_what_is_wrong_with_it(admin: Visitor, shop: str) -> None:
+    """A screen reader reads them out when it comes to the group."""
+    page = make(admin, shop, events=["nothing of ours"]).text
+    for described in ("types-hint", "events-fault"):
+        assert f'<fieldset aria-describedby="{described}"' in page
+        assert f'id="{described}"' in page
+
+
 def test_one_is_made_and_its_secret_shown_once(admin: Visitor, shop: str) -> None:
     answer = make(admin, shop, types=["order_shipped"], description="The shop's own")
     secret = _SECRET.search(answer.text)
