@@ -7,6 +7,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 MOST = 100
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 
 
 def parse(texts: Iterable[str]) -> tuple[Network, ...]:
@@ -16,13 +17,24 @@ def parse(texts: Iterable[str]) -> tuple[Network, ...]:
     found: dict[Network, None] = {}
     for text in texts:
         try:
-            network = ipaddress.ip_network(text.strip())
+            found[network_of(text.strip())] = None
         except ValueError:
             raise ValueError(_why_not(text.strip())) from None
-        found[network] = None
     if len(found) > MOST:
         raise ValueError(f"at most {MOST} networks are allowed")
     return tuple(found)
+
+
+def network_of(text: str) -> Network:
+    """Addresses are judged as `numeric` has them, so IPv4 networks written as IPv6 (::ffff:203.0.113.0/120) are taken
+    for what they are. Raises ValueError.
+    """
+    network = ipaddress.ip_network(text)
+    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
+        return ipaddress.IPv4Network(
+            (int(network.network_address) & 0xFFFF_FFFF, network.prefixlen - _MAPPED.prefixlen)
+        )
+    return network
 
 
 def _why_not(text: str) -> str:

@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import limits
 
+from notifier.core.networks import network_of
 from notifier.ground.secret_commands import printed_by
 
 MOST_WHOLE = 1_000_000
@@ -128,7 +129,7 @@ class Variables:
         networks = []
         for entry in filter(None, (part.strip() for part in self.text(name, "").split(","))):
             try:
-                networks.append(ipaddress.ip_network(entry))
+                networks.append(network_of(entry))
             except ValueError:
                 self.faults.append(f"{name}: {entry} is not a network in CIDR form")
         return tuple(networks)

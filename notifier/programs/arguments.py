@@ -307,8 +307,8 @@ def _position(text: str) -> int:
 
 def _producer_name(text: str) -> str:
     name = text.strip()
-    if not 1 <= len(name) <= 200:
-        raise argparse.ArgumentTypeError("the name of a producer has 1 to 200 characters")
+    if not 1 <= len(name) <= 200 or name.splitlines() != [name]:
+        raise argparse.ArgumentTypeError("the name of a producer has 1 to 200 characters, in one line")
     return name
 
 

@@ -12,8 +12,10 @@ from notifier.core.networks import MOST, is_within, neighbourhood, parse
         (["203.0.113.7"], ["203.0.113.7/32"]),
         (["203.0.113.0/24", " 203.0.113.0/24 "], ["203.0.113.0/24"]),
         (["2001:db8:0::/32", "0.0.0.0/0"], ["2001:db8::/32", "0.0.0.0/0"]),
+        (["::ffff:203.0.113.0/120", "::ffff:203.0.113.7"], ["203.0.113.0/24", "203.0.113.7/32"]),
+        (["::ffff:0:0/96", "::/0"], ["0.0.0.0/0", "::/0"]),
     ],
-    ids=["none", "address", "twice", "v6"],
+    ids=["none", "address", "twice", "v6", "v4 as v6", "all of v4 as v6"],
 )
 def test_networks_are_read_once_each_in_their_shortest_form(texts: list[str], expected: list[str]) -> None:
     assert [str(network) for network in parse(texts)] == expected

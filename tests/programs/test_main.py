@@ -38,7 +38,7 @@ def test_words_that_are_none_are_refused(words: tuple[str, ...], capsys: pytest.
     assert "unrecognized arguments" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["", " ", "x" * 201])
+@pytest.mark.parametrize("name", ["", " ", "x" * 201, "a\nb"])
 def test_a_producer_has_a_name_that_can_be_stored_and_read(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         read(["create-producer", name])

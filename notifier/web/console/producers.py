@@ -57,6 +57,8 @@ class ProducerForm(ConsoleForm):
     name = StringField("Name", [DataRequired("Give it a name."), Length(max=200)], filters=[stripped])
 
     def validate_name(self, field: StringField) -> None:
+        if field.data.splitlines() != [field.data]:
+            raise ValidationError("A name stands in one line.")
         if is_storable(field.data) and queries.is_taken(field.data):
             raise ValidationError("There is already a producer with this name. Create another key for it instead.")
 

@@ -51,7 +51,9 @@ def test_a_producer_is_made_once(admin: Visitor) -> None:
     assert (again.status_code, "There is already a producer with this name" in again.text) == (422, True)
 
 
-@pytest.mark.parametrize("name", ["", "  ", "x" * 201, "a\0b"], ids=["empty", "blank", "long", "nul"])
+@pytest.mark.parametrize(
+    "name", ["", "  ", "x" * 201, "a\0b", "a\nb"], ids=["empty", "blank", "long", "nul", "of two lines"]
+)
 def test_a_name_that_cannot_be_is_refused(admin: Visitor, name: str) -> None:
     assert admin.post("/admin/producers", {"name": name}).status_code == 422
     assert db.session.scalar(sa.select(sa.func.count()).select_from(Producer)) == 0
