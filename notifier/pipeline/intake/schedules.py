@@ -8,28 +8,29 @@ all that were missed while no scheduler ran.
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
 import structlog
-from cronsim import CronSim, CronSimError
 
 from notifier.core.errors import Fault, Rejected
 from notifier.core.submission import Submission
 from notifier.core.worlds import shown_id, stored_id
 from notifier.ground import shapes
+from notifier.ground.apart import all_or_apart
 from notifier.ground.clock import now as clock_now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import db
-from notifier.ground.ids import new_id, parse
-from notifier.ground.zones import zone_of
+from notifier.ground.ids import new_id, parse, show
 from notifier.models import ApiKey, Producer, Schedule
 from notifier.models.producer import label_of
 from notifier.people import profiles
 from notifier.pipeline.intake import idempotency_keys
 from notifier.pipeline.intake.accept import accept_part
+from notifier.pipeline.intake.cron import cron_faults, next_time
 from notifier.pipeline.intake.dry_run import dry_run
 from notifier.pipeline.intake.idempotency_keys import IN_PROGRESS
 from notifier.pipeline.intake.item import HELD, Accepted, Caller, Item
@@ -141,55 +142,35 @@ def remove(schedule_id: UUID) -> None:
         )
 
 
-# ---- cron -----------------------------------------------------------------------------------------------------------
-
-
-def cron_faults(cron: str) -> list[Fault]:
-    """The faults of the expression. Five fields, so that nothing runs more often than once a minute."""
-    parts = cron.split()
-    if len(parts) == 5:
-        if _is_readable(parts) and next_time(cron, "UTC", clock_now()) is not None:
-            return []
-        if _is_readable([*parts[:2], "*", *parts[3:]]) and _is_readable([*parts[:3], "*", parts[4]]):
-            return [Fault("/cron", "never_fires", "no year has such a day")]
-    return [
-        Fault(
-            "/cron",
-            "invalid_cron",
-            "a cron expression must have five fields: minute, hour, day, month, weekday, as in '30 8 * * MON'",
-        )
-    ]
-
-
-def _is_readable(parts: Sequence[str]) -> bool:
-    try:
-        CronSim(" ".join(parts), datetime(2024, 1, 1, tzinfo=UTC))
-    except (CronSimError, AssertionError):  # the latter for a step of the last day
-        return False
-    return True
-
-
-def next_time(cron: str, time_zone: str, after: datetime) -> datetime | None:
-    """As Debian's cron has it: what a DST change skips comes right after it, and what it repeats comes once."""
-    try:
-        return next(CronSim(cron, after.astimezone(zone_of(time_zone)))).astimezone(UTC)
-    except StopIteration:
-        return None
-
-
 # ---- running --------------------------------------------------------------------------------------------------------
 
 
 def submit_due(take: Take = accept_part) -> int:
     """→ how many were submitted, or could not be and say why. `take`: accepts their submissions."""
+    due = sa.select(Schedule.id).where(Schedule.next_at <= clock_now()).order_by(Schedule.next_at).limit(BATCH)
+    ids = db.session.scalars(due).all()
+    db.session.close()
+    return all_or_apart(ids, partial(_submit, take), _stop) if ids else 0
+
+
+def _stop(id: UUID) -> None:
+    """What cannot be read, or has no next time, by a fault of ours: it must not keep the others from theirs."""
+    log.exception("schedule.not_submitted", schedule=show("sch", id))
+    with transaction():
+        _set(id, next_at=None, last_fault="stopped: it could not be submitted, by a fault of Notifier's")
+
+
+def _submit(take: Take, ids: Sequence[UUID]) -> int:
+    """Done again it changes nothing: each run has its key."""
     now = clock_now()
-    columns = (Schedule, ApiKey, Producer.disabled_at)
     due = (
-        sa.select(*columns)
+        sa.select(Schedule, ApiKey, Producer.disabled_at)
         .outerjoin(ApiKey, ApiKey.id == Schedule.key_id)
         .join(Producer, Producer.id == Schedule.producer_id)
+        .where(Schedule.id.in_(ids), Schedule.next_at <= now)
+        .order_by(Schedule.next_at)
     )
-    rows = db.session.execute(due.where(Schedule.next_at <= now).order_by(Schedule.next_at).limit(BATCH)).all()
+    rows = db.session.execute(due).all()
     db.session.close()
     if not rows:
         return 0

@@ -21,6 +21,7 @@ from notifier.models import Submission as SubmissionRow
 from notifier.people import profiles
 from notifier.pipeline.intake import schedules
 from notifier.pipeline.intake.accept import accept
+from notifier.pipeline.intake.cron import cron_faults, next_time
 from notifier.pipeline.intake.item import Caller, Item
 from tests.pipeline.intake.test_accept_races import at_once
 from tests.stored import rows
@@ -71,7 +72,7 @@ def fall_due(at: datetime | None = None) -> datetime:
     ],
 )
 def test_the_next_time_is_in_the_schedules_zone(cron: str, time_zone: str, after: str, next_at: str) -> None:
-    found = schedules.next_time(cron, time_zone, datetime.fromisoformat(after).replace(tzinfo=UTC))
+    found = next_time(cron, time_zone, datetime.fromisoformat(after).replace(tzinfo=UTC))
     assert found == datetime.fromisoformat(next_at).replace(tzinfo=UTC)
 
 
@@ -97,7 +98,7 @@ def test_the_next_time_is_in_the_schedules_zone(cron: str, time_zone: str, after
     ],
 )
 def test_an_expression_that_never_comes_true_or_is_none_is_refused(cron: str, code: str | None) -> None:
-    assert [(fault.pointer, fault.code) for fault in schedules.cron_faults(cron)] == ([("/cron", code)] if code else [])
+    assert [(fault.pointer, fault.code) for fault in cron_faults(cron)] == ([("/cron", code)] if code else [])
 
 
 def test_every_fault_is_named_and_nothing_stored(make: Make) -> None:
@@ -231,6 +232,19 @@ def test_paused_it_rests_and_resumed_it_goes_on_with_the_next_time(make: Make, k
     assert (rows(Schedule)[0].next_at, schedules.submit_due()) == (None, 0)
     schedules.resume(schedule_id, key[0].producer_id or schedule_id, key[1])
     assert rows(Schedule)[0].next_at > now()
+
+
+@pytest.mark.parametrize("broken", [{"body": {}}, {"cron": "never"}], ids=["what it says", "when it does"])
+def test_one_that_cannot_be_submitted_keeps_no_other_from_its_run(make: Make, broken: dict[str, Any]) -> None:
+    first, *others = (make() for _ in range(3))
+    with transaction() as session:
+        session.execute(sa.update(Schedule).where(Schedule.id == first).values(broken))
+    fall_due()
+    assert schedules.submit_due() == 2
+    assert schedules.submit_due() == 0
+    found = {row.id: (row.next_at is None, row.last_fault) for row in rows(Schedule)}
+    stopped = (True, "stopped: it could not be submitted, by a fault of Notifier's")
+    assert found == {first: stopped, **dict.fromkeys(others, (False, None))}
 
 
 def test_to_resume_one_that_does_not_rest_costs_no_run(make: Make, key: tuple[Caller, UUID]) -> None:
