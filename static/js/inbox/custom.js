@@ -13,18 +13,10 @@ export class Custom {
     this.#act = act;
   }
 
-  get #template() {
-    return this.#host.querySelector(":scope > template");
-  }
-
-  get isUsed() {
-    return typeof this.#host.renderItem === "function" || this.#template !== null;
-  }
-
   // → whether the page draws this one: what it cannot draw, or leaves to us, is drawn as ever.
   draw(item, words) {
     this.remove(item.id);
-    const node = this.isUsed ? this.#drawn(item, words) : null;
+    const node = this.#drawn(item, words);
     if (!(node instanceof Element)) return false;
     node.slot = `item-${item.id}`;
     this.#shown.set(item.id, node);
@@ -33,7 +25,10 @@ export class Custom {
   }
 
   #drawn(item, words) {
-    if (typeof this.#host.renderItem !== "function") return fill(this.#template, item, words);
+    if (typeof this.#host.renderItem !== "function") {
+      const template = this.#host.querySelector(":scope > template");
+      return template && fill(template, item, words);
+    }
     try {
       return this.#host.renderItem(item, { act: (command) => this.#act(command, item.id), words });
     } catch (error) {
