@@ -62,7 +62,12 @@ def list_captures(
             .join(Address, Address.id == Delivery.address_id)
             .where(Address.digest.in_(digests_of(to)))
         )
-        query = query.where(or_(Capture.user_id.in_(Sight().stored_ids([to])), Capture.delivery_id.in_(addressed)))
+        # By people, whom an index leads to: a capture of that address is one of somebody who has it
+        owners = db.session.scalars(select(Address.user_id).where(Address.digest.in_(digests_of(to))).distinct()).all()
+        named = Sight().stored_ids([to])
+        query = query.where(
+            Capture.user_id.in_([*named, *owners]), or_(Capture.user_id.in_(named), Capture.delivery_id.in_(addressed))
+        )
     if channel:
         query = query.where(Capture.channel == channel)
     if after:

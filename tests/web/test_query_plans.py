@@ -25,9 +25,9 @@ from notifier.queries.waiting import WHY
 from tests.stored import start_anew
 from tests.web.conftest import Visitor
 
-HISTORY, DEAD, TALLIES, USERS = 21_000, 1_000, 9_000, 300
+HISTORY, DEAD, TALLIES, USERS = 21_000, 1_000, 9_000, 3_000
 RECEIPTS = 12_000
-GROWING = {"submission", "notification", "delivery", "attempt", "receipt", "inbox_item", "tally"}
+GROWING = {"submission", "notification", "delivery", "attempt", "receipt", "inbox_item", "tally", "capture", "user"}
 MOST_READ = 2 * WINDOW + 100  # rows of one table, by one statement: two deliveries for each notification
 
 PARTITION = re.compile("_(before|rest|p[0-9]+)$")
@@ -89,7 +89,8 @@ def make_broadcast(producer_id: UUID) -> UUID:
         session.execute(sa.insert(BroadcastTally).from_select(columns, sums))
     with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         # By what stands there now, not by what autovacuum saw half-way
-        connection.execute(sa.text(f"ANALYZE {', '.join(sorted(GROWING))}"))
+        tables = ", ".join(f'"{name}"' for name in sorted(GROWING))
+        connection.execute(sa.text(f"ANALYZE {tables}"))
     return key
 
 
@@ -197,6 +198,12 @@ PAGES = (
     "/admin/sandbox",
     "/admin/sandbox?channel=email",
     "/admin/sandbox?type=nothing",
+    "/admin/sandbox?to=person7",
+    "/admin/sandbox?to=nobody%40example.test",
+    "/admin/users",
+    "/admin/users?q=person2999",
+    "/admin/users?q=nobody%40example.test",
+    "/admin/users/person7",
     "/admin/sandbox?type=order_shipped&within=1h",
 )
 
