@@ -71,7 +71,7 @@ def over_limit(triggers: Sequence[Trigger]) -> Collection[Trigger]:
     """Counts triggers, and returns those whose person has had enough of that type for now. Outside of any
     transaction.
     """
-    counted = _limited(triggers)
+    counted = _limited(triggers, _limited_types()) if triggers else None
     if not counted:
         return ()
     limit = limits.parse(current_settings().recipient_limit)
@@ -83,14 +83,15 @@ def over_limit(triggers: Sequence[Trigger]) -> Collection[Trigger]:
 
 
 def give_back(triggers: Sequence[Trigger]) -> None:
-    """Of what was counted and is not stored: it was refused, or said once more with its idempotency key."""
-    if counted := _limited(triggers):
+    """Of what was counted and is not stored: it was refused, or said once more with its idempotency key. Asks nothing
+    of the database, which may have gone since, with the rest of the batch committed.
+    """
+    if counted := _limited(triggers, _memory().keys):
         _give_back({_key_of(trigger): times for trigger, times in counted.items()})
 
 
-def _limited(triggers: Sequence[Trigger]) -> Counter[Trigger]:
-    limited = _limited_types() if triggers else ()
-    return Counter(trigger for trigger in triggers if trigger[1] in limited)
+def _limited(triggers: Sequence[Trigger], types: Collection[str]) -> Counter[Trigger]:
+    return Counter(trigger for trigger in triggers if trigger[1] in types)
 
 
 def _key_of(trigger: Trigger) -> str:
@@ -188,8 +189,13 @@ def _count(keys: Mapping[str, limits.RateLimitItem], times: Sequence[int]) -> li
     return list(map(int, redis_store.client.eval(_COUNT, len(keys), *(f"{_PREFIX}{key}" for key in keys), *arguments)))
 
 
-def _limited_types() -> frozenset[str]:
+def _memory() -> "_LimitedTypes":
     known: _LimitedTypes = current_app.extensions.setdefault("limited_types", _LimitedTypes())
+    return known
+
+
+def _limited_types() -> frozenset[str]:
+    known = _memory()
     if time.monotonic() >= known.at + _REFRESH_S:
         keys = db.session.scalars(
             sa.select(EventType.key).where(

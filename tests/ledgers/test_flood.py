@@ -1,7 +1,8 @@
 """Limits by address: no phone, mailbox or device is flooded, however many people are made who have it."""
 
+import contextlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from apiflask import APIFlask
 
 from notifier.core.submission import InlineRecipient
 from notifier.ground.extensions import db, redis_store
+from notifier.ledgers import flood
 from notifier.pipeline.intake.accept import accept
 from notifier.pipeline.intake.dry_run import dry_run
 from notifier.pipeline.intake.item import Caller, Item
@@ -34,6 +36,20 @@ def limited(app: APIFlask, monkeypatch: pytest.MonkeyPatch) -> None:
         "settings",
         replace(app.extensions["settings"], recipient_limit="3/10 minutes", phone_limit="5/hour"),
     )
+
+
+@contextlib.contextmanager
+def database_away() -> Iterator[None]:
+    """Every statement fails, as when the database has gone."""
+
+    def refuse(*_: Any) -> None:
+        raise sa.exc.OperationalError("gone", None, Exception("gone"))
+
+    sa.event.listen(db.engine, "before_cursor_execute", refuse)
+    try:
+        yield
+    finally:
+        sa.event.remove(db.engine, "before_cursor_execute", refuse)
 
 
 def fates(**columns: Any) -> Counter[tuple[str, str | None]]:
@@ -123,6 +139,16 @@ def test_what_is_not_stored_uses_nothing_up(limited: None, caller: Caller, cast:
         accept([Item(caller, again)])
     accept([Item(caller, submission("alice", **{**CODE, "data": {"code": "5678"}}))])
     assert ("skipped", "recipient_limit") not in fates()
+
+
+def test_what_is_given_back_after_a_commit_needs_no_database(app: APIFlask, cast: Any) -> None:
+    trigger = ("alice", "one_time_code")
+    flood.over_limit([trigger])
+    app.extensions["limited_types"].at = float("-inf")  # known for too long
+    before = counts()
+    with database_away():
+        flood.give_back([trigger])
+    assert [int(redis_store.client.get(key) or 0) for key in before] == [0]
 
 
 @pytest.mark.parametrize("is_over", [False, True], ids=["in its window", "after its window"])
