@@ -104,7 +104,7 @@ def follow(notifications: Iterable[Any]) -> list[Doorbell]:
             )
         elif row.id in move.turns:
             status, columns = taken[row.id]
-            if columns["due_at"] > move.turns[row.id]:
+            if columns["due_at"] > max(move.turns[row.id], now):
                 late = columns["due_at"] - move.turns[row.id]
                 held[row.notification_id] = Held(row.step, columns["due_at"], late, columns["expires_at"])
             moved[row.id] = Move(row.id, row.notification_id, row.broadcast_id, lifecycle.WAITING, status, columns)
