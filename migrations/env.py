@@ -37,7 +37,7 @@ def run() -> None:
 @contextmanager
 def alone() -> Iterator[None]:
     """Two machines may migrate at once: the second waits, and then finds nothing left to do. By a connection of its
-    own, since the lock ends with a transaction.
+    own, since the lock ends with a transaction. (With SQLite the command waits, before it makes the file.)
 
     It asks again and again: an index that is made beside writers (`ground/indexes.py`) waits for all statements that
     have begun before, and so for one that waits for the lock.

@@ -82,7 +82,7 @@ class Values(Variables):
         url = self.secret("DATABASE_URL") or file.render_as_string()
         known = len(self.faults)
         url = self._database("DATABASE_URL", url, ("sqlite", *_POSTGRESQL))
-        if len(self.faults) == known and url.startswith("sqlite:") and _is_in_memory(make_url(url)):
+        if len(self.faults) == known and url.startswith("sqlite:") and _names_no_file(make_url(url)):
             self.faults.append("DATABASE_URL must name a file, sqlite:////path/notifier.db: all processes share it")
         return url
 
@@ -298,7 +298,7 @@ class Values(Variables):
         return dict.fromkeys(DELAYS_S, delays)
 
 
-def _is_in_memory(url: URL) -> bool:
+def _names_no_file(url: URL) -> bool:
     database = url.database or ""
     return database in ("", ":memory:") or database.startswith("file:") or "uri" in url.query
 

@@ -71,8 +71,7 @@ def over_limit(triggers: Sequence[Trigger]) -> Collection[Trigger]:
     """Counts triggers, and returns those whose person has had enough of that type for now. Outside of any
     transaction.
     """
-    counted = _limited(triggers, _limited_types()) if triggers else None
-    if not counted:
+    if not triggers or not (counted := _limited(triggers, _limited_types())):
         return ()
     limit = limits.parse(current_settings().recipient_limit)
     keys = {_key_of(trigger): trigger for trigger in counted}

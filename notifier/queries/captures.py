@@ -57,13 +57,10 @@ def list_captures(
     if user:
         query = query.where(Capture.user_id.in_(Sight(tests_only=tests_only).stored_ids([user])))
     if to:
-        addressed = (
-            select(Delivery.id)
-            .join(Address, Address.id == Delivery.address_id)
-            .where(Address.digest.in_(digests_of(to)))
-        )
+        is_meant = Address.digest.in_(digests_of(to))
+        addressed = select(Delivery.id).join(Address, Address.id == Delivery.address_id).where(is_meant)
         # By people, whom an index leads to: a capture of that address is one of somebody who has it
-        owners = db.session.scalars(select(Address.user_id).where(Address.digest.in_(digests_of(to))).distinct()).all()
+        owners = db.session.scalars(select(Address.user_id).where(is_meant).distinct()).all()
         named = Sight().stored_ids([to])
         query = query.where(
             Capture.user_id.in_([*named, *owners]), or_(Capture.user_id.in_(named), Capture.delivery_id.in_(addressed))
