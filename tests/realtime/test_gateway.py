@@ -281,15 +281,18 @@ def test_what_makes_no_sense_is_answered_with_an_error_and_the_connection_goes_o
 
 @contextmanager
 def missing(table: str) -> Iterator[None]:
-    def rename(before: str, after: str) -> None:
-        with db.engine.begin() as connection:
-            connection.execute(sa.text(f'ALTER TABLE "{before}" RENAME TO "{after}"'))
+    """Both by one connection: another one of SQLite's may think that the table is still there."""
+    with db.engine.connect() as connection:
 
-    rename(table, "elsewhere")
-    try:
-        yield
-    finally:
-        rename("elsewhere", table)
+        def rename(before: str, after: str) -> None:
+            connection.execute(sa.text(f'ALTER TABLE "{before}" RENAME TO "{after}"'))
+            connection.commit()
+
+        rename(table, "elsewhere")
+        try:
+            yield
+        finally:
+            rename("elsewhere", table)
 
 
 @pytest.mark.parametrize("table", ["inbox_state", "user"], ids=["the work", "the access check"])
