@@ -119,6 +119,24 @@ def _partitions() -> dict[str, str]:
     return {row[0]: row[1] for row in db.session.execute(found)}
 
 
+@contextlib.contextmanager
+def missing(table: str) -> Iterator[None]:
+    """Without this table, inside. It is renamed there and back by one connection: another one of SQLite's may think
+    that it is still there.
+    """
+    with db.engine.connect() as connection:
+
+        def rename(before: str, after: str) -> None:
+            connection.execute(sa.text(f'ALTER TABLE "{before}" RENAME TO "{after}"'))
+            connection.commit()
+
+        rename(table, "elsewhere")
+        try:
+            yield
+        finally:
+            rename("elsewhere", table)
+
+
 def start_anew() -> None:
     """For a test that stores much and asks how PostgreSQL goes about it, before anything is submitted. A connection
     goes on checking foreign keys as was best when the tables were as good as empty, which reads them from end to end

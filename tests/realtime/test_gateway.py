@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from notifier.signals.publish import CHANNEL, NAMESPACE, channel_of, room_of
 from tests.conftest import subject_of
 from tests.realtime.conftest import PATIENCE_S, CutOff, Refused
 from tests.running import Redis, eventually
+from tests.stored import missing
 
 
 def token_of(user_id: str) -> dict[str, str]:
@@ -277,22 +277,6 @@ def test_what_makes_no_sense_is_answered_with_an_error_and_the_connection_goes_o
             arrive("alice")
             assert browser.hear()[0] == "item"
             assert browser.ask("sync", {"since": 0})["seq"] == seq
-
-
-@contextmanager
-def missing(table: str) -> Iterator[None]:
-    """Both by one connection: another one of SQLite's may think that the table is still there."""
-    with db.engine.connect() as connection:
-
-        def rename(before: str, after: str) -> None:
-            connection.execute(sa.text(f'ALTER TABLE "{before}" RENAME TO "{after}"'))
-            connection.commit()
-
-        rename(table, "elsewhere")
-        try:
-            yield
-        finally:
-            rename("elsewhere", table)
 
 
 @pytest.mark.parametrize("table", ["inbox_state", "user"], ids=["the work", "the access check"])
