@@ -53,6 +53,7 @@ from notifier.models.producer import SCOPES
 from notifier.operations import installation
 from notifier.people import preferences as choosing
 from notifier.people import profiles
+from notifier.programs.starting import GARBAGE_THRESHOLDS
 from notifier.programs.up import redis_server
 from notifier.queries import valid_tokens
 from notifier.signals import publish
@@ -120,6 +121,9 @@ def pytest_collection() -> Iterator[None]:
         return (yield)
     finally:
         gc.freeze()
+        # As in a process of ours. Python's own thresholds look for garbage in the midst of what recurses as deep as it
+        # can, where finalizers of others fail
+        gc.set_threshold(*GARBAGE_THRESHOLDS)
         gc.enable()
 
 

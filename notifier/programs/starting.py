@@ -19,7 +19,7 @@ from notifier.ground.extensions import db
 from notifier.ground.unknown_settings import unknown_settings
 from notifier.operations import digest_keys
 
-_GARBAGE_THRESHOLDS = (50_000, 20, 50)
+GARBAGE_THRESHOLDS = (50_000, 20, 50)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
 
 log = structlog.get_logger()
@@ -86,4 +86,4 @@ def _collect_garbage_less() -> None:
     310.
     """
     gc.freeze()  # what has been imported stays anyway
-    gc.set_threshold(*_GARBAGE_THRESHOLDS)
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
