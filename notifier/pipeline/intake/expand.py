@@ -9,14 +9,18 @@ wait in the database, as in a large release (`planning.pacing`).
 """
 
 import time
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 import structlog
+from flask import Flask, current_app
 
 from notifier.catalogue.known import load_types
 from notifier.ground.clock import now as clock_now
@@ -24,7 +28,7 @@ from notifier.ground.database import retried, transaction
 from notifier.ground.extensions import db
 from notifier.ground.ids import show
 from notifier.ledgers import audit
-from notifier.ledgers.flood import over_limit
+from notifier.ledgers.flood import Trigger, give_back, over_limit
 from notifier.models import Submission
 from notifier.people.person import Given, as_given, load_people, load_readers, reader_as_given
 from notifier.pipeline.intake import turns
@@ -45,6 +49,8 @@ CHUNK_IN_SQLITE = 250
 # the chunk took
 CHUNK_BESIDE_PRESSING = 50
 _TURN_S = 60.0  # of one submission, in a worker that has others to expand; a job may take three minutes
+_AT_ONCE = 2  # chunks of a broadcast
+_LONGEST_WAIT_S = 10.0  # of one of them for the other
 _LONGEST_PACE = timedelta(seconds=2)  # between two turns of a broadcast
 
 log = structlog.get_logger()
@@ -53,7 +59,8 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """The recipients of a submission whose turn it is, after `done` others, with the words of what is shown to them at
-    once. `body`: the submission's, as it was when the words were made. `turn`: a broadcast's.
+    once. `body`: the submission's, as it was when the words were made. `turn`: a broadcast's; `before`: the storing of
+    the turn that it follows.
     """
 
     submission_id: UUID
@@ -64,6 +71,7 @@ class Chunk:
     words: Beforehand
     turn: Turn | None = None
     flooded: Collection[str] = ()
+    before: Future[Any] | None = None
 
 
 def chunk_size() -> int:
@@ -74,22 +82,64 @@ def chunk_size() -> int:
 def expand(submission_id: UUID) -> int:
     """Returns the number of notifications stored by this call: 0 when it was done already, or is being done. After a
     while the others have their turn, and the scheduler rings for the rest.
+
+    While PostgreSQL stores a chunk of a broadcast, the next one is made ready and stored beside it: the two wait for
+    different things. They are committed one after the other (`_store_turn`).
     """
-    made, begun = 0, time.monotonic()
-    while True:
-        gives_way, chunk_begun = has_pressing(), time.monotonic()
-        chunk = next_chunk(submission_id, gives_way=gives_way)
-        stored = None if chunk is None else store_chunk(chunk)
-        if stored is None:  # done; or another worker has done this one, and goes on
-            break
+    made, until = 0, time.monotonic() + _TURN_S
+    behind: Turn | None = None
+    storing: deque[Future[int | None]] = deque()
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    with ThreadPoolExecutor(_AT_ONCE, "storing") as threads:
+        while True:
+            gives_way, begun = has_pressing(), time.monotonic()
+            chunk = next_chunk(submission_id, gives_way=gives_way, behind=behind)
+            db.session.close()  # the next look shall see what the threads commit
+            if chunk is not None:
+                if storing:
+                    chunk = replace(chunk, before=storing[-1])
+                storing.append(threads.submit(copy_context().run, _store_and_announce, app, chunk))
+            is_over = chunk is None or time.monotonic() > until
+            behind = None if chunk is None or is_over or gives_way else _to_follow(chunk)
+            while len(storing) > (0 if behind is None else _AT_ONCE - 1):
+                number = storing.popleft().result()
+                if number is None:  # another worker has done this one, and goes on
+                    return made
+                made += number
+            if chunk is None:
+                return made
+            if is_over:
+                _leave(submission_id)
+                return made
+            if gives_way:
+                give_way(begun)
+
+
+def _to_follow(chunk: Chunk) -> Turn | None:
+    """The turn that another may follow while it is being stored. With SQLite, which has one writer, none does."""
+    turn = chunk.turn
+    if turn is None or turn.is_last or turn.is_paced or db.engine.dialect.name == "sqlite":
+        return None
+    return replace(turn, behind=None)
+
+
+def _store_and_announce(app: Flask, chunk: Chunk) -> int | None:
+    """In a thread. → how many notifications; None: another worker has stored it."""
+    stored = None
+    with app.app_context():
+        try:
+            stored = store_chunk(chunk)
+        finally:
+            if stored is None and chunk.turn is not None:
+                give_back(_triggers(chunk.turn, chunk.order))
+        if stored is None:
+            return None
         announce(stored)
-        made += len(stored.made)
-        if time.monotonic() - begun > _TURN_S:
-            _leave(submission_id)
-            break
-        if gives_way:
-            give_way(chunk_begun)
-    return made
+        return len(stored.made)
+
+
+def _triggers(turn: Turn, order: Order) -> list[Trigger]:
+    return [(user_id, order.type.key) for user_id in turn.user_ids]
 
 
 def _leave(submission_id: UUID) -> None:
@@ -100,9 +150,10 @@ def _leave(submission_id: UUID) -> None:
         session.execute(at_work.values(wake_at=now).execution_options(synchronize_session=False))
 
 
-def next_chunk(submission_id: UUID, *, gives_way: bool = False) -> Chunk | None:
+def next_chunk(submission_id: UUID, *, gives_way: bool = False, behind: Turn | None = None) -> Chunk | None:
     """None: all have had their turn, or nobody else is to have one. Outside the transaction that stores it, since
-    templates are people's programs. `gives_way`: a small one.
+    templates are people's programs. `gives_way`: a small one. `behind`: that after a broadcast's turn which is being
+    stored.
     """
     most = CHUNK_BESIDE_PRESSING if gives_way else chunk_size()
     row = db.session.get(Submission, submission_id, populate_existing=True)
@@ -117,11 +168,11 @@ def next_chunk(submission_id: UUID, *, gives_way: bool = False) -> Chunk | None:
         given: dict[str, Given] = body.get("given", {})
         recipients, turn, flooded = body["recipients"][:most], None, body["flooded"]
     else:
-        given, turn = {}, turns.next_turn(row.id, most)
+        given, turn = {}, turns.next_turn(row.id, most, behind)
         if turn is None:
             return None
         recipients = turn.user_ids
-        flooded = [user_id for user_id, _ in over_limit([(user_id, order.type.key) for user_id in recipients])]
+        flooded = [user_id for user_id, _ in over_limit(_triggers(turn, order))]
     chunk = Chunk(row.id, row.expanded, recipients, body, order, Beforehand(), turn, flooded)
     if SHOWN_BY_US in (order.requested or order.type.channels) and _is_at_once(chunk) and not row.is_test:
         # Not by the cache: a million people who have not been asked about would only fill Redis
@@ -164,24 +215,26 @@ def _is_at_once(chunk: Chunk) -> bool:
 
 @retried
 def store_chunk(chunk: Chunk) -> Stored | None:
-    """One transaction. → the signals for `announce`; None, and nothing has changed, if this chunk is stored already.
-    Redis is asked before it, so that a Redis that hangs is waited for outside.
+    """One transaction. → the signals for `announce`; None, and nothing has changed, if this chunk is stored already, or
+    is not to be stored. Redis is asked before it, so that a Redis that hangs is waited for outside.
 
     Of two workers with one chunk the second waits for the first, and sees it done.
     """
-    room = pacing.room()
-    with transaction() as session:
-        row = session.get(Submission, chunk.submission_id, with_for_update=True, populate_existing=True)
-        if row is None or row.status != "expanding":
-            return None
-        now = clock_now()
-        if chunk.turn is None:
-            stored = _store_listed(row, chunk, now, room)
-        else:
-            stored = _store_turn(row, chunk, chunk.turn, now, room)
-        if stored is None:
-            return None
-        fields = {"expanded": row.expanded, "recipients": row.recipients, "request_id": row.request_id}
+    room = pacing.room(beside=0 if chunk.before is None else 1)
+    try:
+        with transaction() as session:
+            is_listed = chunk.turn is None
+            row = session.get(Submission, chunk.submission_id, with_for_update=is_listed, populate_existing=True)
+            if row is None or row.status != "expanding":
+                raise _Over
+            now = clock_now()
+            if chunk.turn is None:
+                stored = _store_listed(row, chunk, now, room)
+            else:
+                stored = _store_turn(row, chunk, chunk.turn, now, room)
+            fields = {"expanded": row.expanded, "recipients": row.recipients, "request_id": row.request_id}
+    except _Over:
+        return None
     log.info(
         "submission.expanded",
         submission=show("sub", chunk.submission_id),
@@ -191,9 +244,13 @@ def store_chunk(chunk: Chunk) -> Stored | None:
     return stored
 
 
-def _store_listed(row: Submission, chunk: Chunk, now: datetime, room: Mapping[pacing.Lane, int]) -> Stored | None:
+class _Over(Exception):
+    """The chunk has had its turn, or is not to have one."""
+
+
+def _store_listed(row: Submission, chunk: Chunk, now: datetime, room: Mapping[pacing.Lane, int]) -> Stored:
     if row.expanded != chunk.done:
-        return None
+        raise _Over
     stored = store(_targets(row, chunk, now), now, chunk.words, room)
     row.expanded += len(chunk.recipients)
     left = row.body["recipients"][len(chunk.recipients) :]
@@ -204,14 +261,19 @@ def _store_listed(row: Submission, chunk: Chunk, now: datetime, room: Mapping[pa
     return stored
 
 
-def _store_turn(
-    row: Submission, chunk: Chunk, turn: Turn, now: datetime, room: Mapping[pacing.Lane, int]
-) -> Stored | None:
-    broadcast = turns.hold(row, turn)
-    if broadcast is None:
-        return None
+def _store_turn(row: Submission, chunk: Chunk, turn: Turn, now: datetime, room: Mapping[pacing.Lane, int]) -> Stored:
+    """Locks the submission and its broadcast at the end: until then the turn that this one follows may be being stored,
+    and somebody may cancel it. If both wait for something of the other's, this one gives up.
+    """
+    if not turns.may_come(row.id, turn):
+        raise _Over
     targets = _targets(row, chunk, now)
     stored = store(targets, now, chunk.words, room) if targets else Stored()
+    if chunk.before is not None:
+        wait([chunk.before], _LONGEST_WAIT_S)
+    broadcast = turns.hold(row.id, turn)
+    if broadcast is None:
+        raise _Over
     turns.note(row, broadcast, turn, len(targets), now)
     row.wake_at = broadcast.turn_at or now + EXPAND_GRACE
     if turn.is_last:

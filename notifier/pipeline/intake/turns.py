@@ -1,7 +1,8 @@
 """The turns of a broadcast: whose notifications `expand` makes next, and what is said to them.
 
 A broadcast and its submission have one id and are locked together, the submission first; whoever holds the lock sees
-the state, so of two that start, pause or expand it one does so.
+the state, so of two that start, pause or expand it one does so. Two turns may be stored beside each other: each locks
+them at its end, the second finds there that the first is committed, and comes to nothing if it is not.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,22 +29,28 @@ from notifier.people import audiences
 from notifier.people.audiences import People
 from notifier.pipeline.planning.orders import Order
 
+_CHANGE: dict[str, bool] = {"key_share": True}
+
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """People of an audience whose turn it is: those after `after`, by their stored ids. `is_last`: nobody is left."""
+    """People of an audience whose turn it is: those after `after`, by their stored ids. `is_last`: nobody is left.
+    `behind`: the turn before, while that is still being stored.
+    """
 
     after: str | None
     user_ids: Sequence[str]
     is_last: bool
     local_time: datetime | None
+    is_paced: bool
+    behind: "Turn | None" = None
 
 
-def next_turn(broadcast_id: UUID, most: int) -> Turn | None:
+def next_turn(broadcast_id: UUID, most: int, behind: Turn | None = None) -> Turn | None:
     """The people whose turn it is now, `most` at most, outside of any transaction; starts the broadcast if its time has
-    come. None: nobody's.
+    come. None: nobody's. `behind`: those after that turn, which is being stored.
     """
     row = db.session.get(Broadcast, broadcast_id, populate_existing=True)
     if row is not None and row.status == SCHEDULED and row.starts_at <= clock_now():
@@ -55,10 +62,12 @@ def next_turn(broadcast_id: UUID, most: int) -> Turn | None:
         return None
     limit = min(most, row.per_second or most)
     people = People(audiences_in.parse(row.audience), row.is_test, row.started_at)
-    found = list(db.session.scalars(audiences.ids_after(people, row.cursor, limit)))
+    after = row.cursor if behind is None else behind.user_ids[-1]
+    found = list(db.session.scalars(audiences.ids_after(people, after, limit)))
     local_time = datetime.fromisoformat(row.local_time) if row.local_time else None
+    is_paced = row.per_second is not None
     db.session.close()
-    return Turn(row.cursor, found, len(found) < limit, local_time)
+    return Turn(after, found, len(found) < limit, local_time, is_paced, behind)
 
 
 @retried
@@ -77,9 +86,16 @@ def _start(broadcast_id: UUID, people: People) -> None:
     log.info("broadcast.started", broadcast=show("brd", broadcast_id), audience=number)
 
 
-def hold(submission: SubmissionRow, turn: Turn) -> Broadcast | None:
-    """Locks the broadcast of a submission that is locked already. None: this turn is over, or nobody is to have one."""
-    row = db.session.get(Broadcast, submission.id, with_for_update={"key_share": True}, populate_existing=True)
+def may_come(broadcast_id: UUID, turn: Turn) -> bool:
+    """Whether `hold` may find it at the end of this transaction. Nothing is locked."""
+    row = db.session.get(Broadcast, broadcast_id, populate_existing=True)
+    before = (turn.after,) if turn.behind is None else (turn.behind.after, turn.after)
+    return row is not None and row.status == RUNNING and row.cursor in before
+
+
+def hold(broadcast_id: UUID, turn: Turn) -> Broadcast | None:
+    """Locks the broadcast and its submission. None: this turn is over, or nobody is to have one."""
+    _, row = locked(broadcast_id)
     return row if row is not None and row.status == RUNNING and row.cursor == turn.after else None
 
 
@@ -118,6 +134,9 @@ def orders_of(order: Order, expires_in_s: float, turn: Turn, now: datetime) -> C
 
 
 def locked(broadcast_id: UUID) -> tuple[Any, Broadcast | None]:
-    submission = db.session.get(SubmissionRow, broadcast_id, with_for_update=True, populate_existing=True)
-    row = db.session.get(Broadcast, broadcast_id, with_for_update={"key_share": True}, populate_existing=True)
+    """The submission and the broadcast, for whoever changes them. Notifications that are being stored refer to both,
+    and are not waited for.
+    """
+    submission = db.session.get(SubmissionRow, broadcast_id, with_for_update=_CHANGE, populate_existing=True)
+    row = db.session.get(Broadcast, broadcast_id, with_for_update=_CHANGE, populate_existing=True)
     return submission, row

@@ -29,14 +29,16 @@ Lane = tuple[str, str]  # channel, priority
 _delivery = Delivery.__table__.c
 
 
-def room() -> dict[Lane, int]:
-    """How many more of each channel and priority may go out now. None to the queues while Redis is away."""
+def room(*, beside: int = 0) -> dict[Lane, int]:
+    """How many more of each channel and priority may go out now. None to the queues while Redis is away. `beside`: so
+    many others have been told so, and have queued nothing yet.
+    """
     lanes = _lanes()
     try:
         in_line = depths(queue_name(*lane) for lane in lanes)
     except redis.RedisError:
         return {lane: BATCH if _is_shown_by_us(lane) else 0 for lane in lanes}
-    return {lane: _room_of(lane, waiting) for lane, waiting in zip(lanes, in_line, strict=True)}
+    return {lane: _room_of(lane, waiting + beside * BATCH) for lane, waiting in zip(lanes, in_line, strict=True)}
 
 
 def _lanes() -> list[Lane]:

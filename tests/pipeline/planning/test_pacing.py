@@ -87,6 +87,16 @@ def test_a_large_release_fills_its_queue_up_to_the_limit_and_follows_as_workers_
     assert (in_line("email.low"), held_back()) == (300, {})
 
 
+@pytest.mark.parametrize(
+    ("waiting", "beside", "room"), [(1, 0, 1_000), (3_999, 1, 1), (4_100, 0, 900), (4_100, 1, 0), (6_000, 0, 0)]
+)
+def test_what_others_may_be_about_to_queue_leaves_less_room(
+    app: APIFlask, waiting: int, beside: int, room: int
+) -> None:
+    stand_in_line("email.low", waiting)
+    assert pacing.room(beside=beside)["email", "low"] == room
+
+
 def test_what_is_urgent_and_what_goes_elsewhere_passes_a_large_release(app: APIFlask, notification: UUID) -> None:
     """They fell due after thousands that still wait; the next batch has them, in the order of priority."""
     stand_in_line("email.low", pacing.MOST_IN_LINE - 1_500)
