@@ -291,7 +291,7 @@ def taken_by_name(name: str, forbidden: set[str]) -> list[str]:
 
 # Columns of the same name that are no delivery's: of a submission, a broadcast, an upload, a template version …
 HAS_A_STATUS_OF_ITS_OWN = {
-    "notifier.pipeline.intake.expand",
+    "notifier.pipeline.intake.chunks",
     "notifier.pipeline.intake.broadcasts",
     "notifier.pipeline.intake.turns",
     "notifier.pipeline.upkeep.broadcasts",

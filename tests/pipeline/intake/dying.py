@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from notifier.app import create_app
 from notifier.ground.extensions import db
-from notifier.pipeline.intake import expand as expanding
+from notifier.pipeline.intake import chunks, expand
 
 begun: list[str] = []
 
@@ -28,5 +28,5 @@ def die(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
 if __name__ == "__main__":
     with create_app().app_context():
         sa.event.listen(db.engine, "after_cursor_execute", die)
-        expanding.CHUNK = expanding.CHUNK_IN_SQLITE  # with both databases
-        expanding.expand(UUID(sys.argv[1]))
+        chunks.CHUNK = chunks.CHUNK_IN_SQLITE  # with both databases
+        expand.expand(UUID(sys.argv[1]))

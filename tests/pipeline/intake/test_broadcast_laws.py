@@ -31,7 +31,7 @@ from notifier.pipeline.delivery import kept_receipts
 from notifier.pipeline.delivery.claim import claim
 from notifier.pipeline.delivery.deliver import deliver
 from notifier.pipeline.delivery.outages import Outages
-from notifier.pipeline.intake import broadcasts, expand
+from notifier.pipeline.intake import broadcasts, chunks
 from notifier.pipeline.intake.broadcasts import Draft
 from notifier.pipeline.intake.item import Caller
 from notifier.pipeline.upkeep import broadcasts as watching
@@ -65,8 +65,8 @@ class Walk:
         self.key = broadcasts.create(caller, Draft("Walk", said, {"users": self.people})).broadcast_id
 
     def expand_some(self) -> None:
-        if chunk := expand.next_chunk(self.key):
-            expand.store_chunk(chunk)
+        if chunk := chunks.next_chunk(self.key):
+            chunks.store_chunk(chunk)
 
     def send_all(self) -> None:
         deliver(self._ids("queued"))
@@ -161,7 +161,7 @@ USUAL = (Walk.expand_some, Walk.send_all, Walk.let_time_pass, Walk.send_all, Wal
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expand, "CHUNK", 4)
+    monkeypatch.setattr(chunks, "CHUNK", 4)
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ from notifier.operations import broadcast_retries, retry_dead
 from notifier.people import preferences, profiles
 from notifier.pipeline.delivery.deliver import deliver
 from notifier.pipeline.delivery.outages import Outages
-from notifier.pipeline.intake import broadcasts, expand
+from notifier.pipeline.intake import broadcasts, chunks, expand
 from notifier.pipeline.intake.broadcasts import Draft
 from notifier.pipeline.intake.item import Caller
 from notifier.pipeline.planning import pacing
@@ -62,7 +62,7 @@ def make(ids: Sequence[str], domain: str = "x.test", **fields: Any) -> None:
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expand, "CHUNK", 5)
+    monkeypatch.setattr(chunks, "CHUNK", 5)
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_choices_and_missing_addresses_are_counted_by_their_reason(begin: Begin)
 @pytest.mark.usefixtures("people", "small_chunks")
 def test_who_comes_after_the_start_is_not_in_it_and_who_is_erased_drops_out(begin: Begin) -> None:
     key = begin()
-    expand.store_chunk(expand.next_chunk(key))
+    chunks.store_chunk(chunks.next_chunk(key))
     make(["u99"])
     profiles.erase("u07")
     expand.expand(key)
@@ -188,9 +188,9 @@ def test_who_comes_while_the_audience_is_counted_is_not_in_it(app: APIFlask, beg
 @pytest.mark.usefixtures("people", "small_chunks")
 def test_a_turn_that_is_taken_twice_makes_nobody_twice(begin: Begin) -> None:
     key = begin()
-    chunk = expand.next_chunk(key)
-    assert expand.store_chunk(chunk) is not None
-    assert expand.store_chunk(chunk) is None
+    chunk = chunks.next_chunk(key)
+    assert chunks.store_chunk(chunk) is not None
+    assert chunks.store_chunk(chunk) is None
     expand.expand(key)
     assert told() == Counter(PEOPLE)
 
@@ -200,23 +200,23 @@ def test_a_turn_that_is_taken_twice_makes_nobody_twice(begin: Begin) -> None:
     ("meanwhile", "made"),
     [
         (lambda first: None, 0),
-        (lambda first: expand.store_chunk(first), 10),
-        (lambda first: (expand.store_chunk(first), broadcasts.pause(first.submission_id)), 5),
-        (lambda first: (expand.store_chunk(first), broadcasts.cancel(first.submission_id)), 5),
-        (lambda first: (expand.store_chunk(first), expand.expand(first.submission_id)), 12),
+        (lambda first: chunks.store_chunk(first), 10),
+        (lambda first: (chunks.store_chunk(first), broadcasts.pause(first.submission_id)), 5),
+        (lambda first: (chunks.store_chunk(first), broadcasts.cancel(first.submission_id)), 5),
+        (lambda first: (chunks.store_chunk(first), expand.expand(first.submission_id)), 12),
     ],
     ids=["it has come to nothing", "it is stored", "then paused", "then cancelled", "another has done the rest"],
 )
 def test_a_turn_that_follows_another_is_stored_after_it_or_not_at_all(
-    begin: Begin, meanwhile: Callable[[expand.Chunk], object], made: int
+    begin: Begin, meanwhile: Callable[[chunks.Chunk], object], made: int
 ) -> None:
     key = begin()
-    first = expand.next_chunk(key)
+    first = chunks.next_chunk(key)
     assert first is not None
-    second = expand.next_chunk(key, behind=first.turn)
+    second = chunks.next_chunk(key, behind=first.turn)
     assert second is not None
     meanwhile(first)
-    assert (expand.store_chunk(second) is not None) is (made == 10)
+    assert (chunks.store_chunk(second) is not None) is (made == 10)
     assert (sum(told().values()), shown(key)["expanded"]) == (made, made)
 
 
@@ -252,6 +252,17 @@ def test_two_turns_are_stored_beside_each_other_and_committed_in_order(
     assert told() == (Counter() if fails else Counter(PEOPLE))
     expand.expand(key)
     assert (told(), statuses(key)) == (Counter(PEOPLE), {"queued": 12})
+
+
+@pytest.mark.usefixtures("people", "small_chunks")
+def test_a_machine_that_has_no_thread_left_is_no_reason_to_stop(begin: Begin) -> None:
+    key = begin()
+    before = threading.stack_size(1 << 46)  # of which there is no memory for any
+    try:
+        assert expand.expand(key) == 12
+    finally:
+        threading.stack_size(before)
+    assert told() == Counter(PEOPLE)
 
 
 @pytest.mark.usefixtures("people", "small_chunks")
@@ -320,7 +331,7 @@ def test_what_killed_workers_left_is_finished_by_another_and_the_counts_add_up(
     environment: dict[str, str], begin: Begin
 ) -> None:
     """However many were killed: a newsletter may be had twice an hour, and nobody has had it yet."""
-    crowd = [f"u{number}" for number in range(2 * expand.CHUNK_IN_SQLITE + 1)]
+    crowd = [f"u{number}" for number in range(2 * chunks.CHUNK_IN_SQLITE + 1)]
     make(crowd)
     key = begin()
     for chunk in ("3", "1", "1"):
@@ -328,7 +339,7 @@ def test_what_killed_workers_left_is_finished_by_another_and_the_counts_add_up(
         assert dying.wait(300) == -signal.SIGKILL
     [queued] = statuses(key).values()
     # The first was committed before the third was begun; the second may have been
-    assert (shown(key)["status"], queued // expand.CHUNK_IN_SQLITE in (1, 2)) == ("running", True)
+    assert (shown(key)["status"], queued // chunks.CHUNK_IN_SQLITE in (1, 2)) == ("running", True)
     with transaction() as session:
         session.execute(sa.update(SubmissionRow).values(wake_at=now()))
     assert lost.ring_expansions() == 1
@@ -355,7 +366,7 @@ def test_an_audience_is_told_and_nobody_else(begin: Begin, audience: Any, meant:
 def test_when_all_have_had_their_turn_it_names_nobody(begin: Begin) -> None:
     for end in (expand.expand, broadcasts.cancel):
         key = begin({"users": PEOPLE})
-        expand.store_chunk(expand.next_chunk(key))
+        chunks.store_chunk(chunks.next_chunk(key))
         assert shown(key)["to"] == {"users": 12}
         end(key)
         [row] = rows(Broadcast, id=key)
@@ -410,7 +421,7 @@ def test_a_turn_that_comes_days_later_is_too_late_only_where_the_producer_has_se
     begin: Begin, is_perishable: bool, late: dict[str, int]
 ) -> None:
     key = begin(expires_in=86_400, is_perishable=is_perishable)
-    expand.store_chunk(expand.next_chunk(key))
+    chunks.store_chunk(chunks.next_chunk(key))
     broadcasts.pause(key)
     with time_machine.travel(now() + timedelta(days=3), tick=False):
         broadcasts.resume(key)
@@ -438,11 +449,11 @@ def test_no_more_have_their_turn_in_a_second_than_its_pace_allows(begin: Begin) 
 @pytest.mark.usefixtures("people", "small_chunks")
 def test_a_paused_one_makes_and_sends_nothing_until_it_is_resumed(begin: Begin) -> None:
     key = begin()
-    expand.store_chunk(expand.next_chunk(key))
-    chunk = expand.next_chunk(key)
+    chunks.store_chunk(chunks.next_chunk(key))
+    chunk = chunks.next_chunk(key)
     assert broadcasts.pause(key) is True
     assert broadcasts.pause(key) is False
-    assert (expand.store_chunk(chunk), expand.expand(key), lost.ring_expansions()) == (None, 0, 0)
+    assert (chunks.store_chunk(chunk), expand.expand(key), lost.ring_expansions()) == (None, 0, 0)
     send_all()
     assert statuses(key) == {"waiting": 5}
     assert {(row.reason, row.held_for) for row in deliveries()} == {("paused", f"broadcast={key.hex}")}
@@ -481,7 +492,7 @@ def test_what_comes_due_while_it_is_paused_waits_too(begin: Begin) -> None:
 @pytest.mark.usefixtures("people", "small_chunks")
 def test_a_cancelled_one_sends_nothing_more_and_what_has_gone_out_stays(begin: Begin) -> None:
     key = begin()
-    expand.store_chunk(expand.next_chunk(key))
+    chunks.store_chunk(chunks.next_chunk(key))
     deliver([deliveries()[0].id])
     broadcasts.cancel(key)
     deliver([deliveries()[1].id])

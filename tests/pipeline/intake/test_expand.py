@@ -21,8 +21,9 @@ from notifier.ground.extensions import db, redis_store
 from notifier.ground.ids import parse
 from notifier.models import ApiKey, AuditEntry, InboxItem, Notification, Submission
 from notifier.people import profiles
-from notifier.pipeline.intake import expand as expanding
-from notifier.pipeline.intake.expand import CHUNK_BESIDE_PRESSING, CHUNK_IN_SQLITE, expand, next_chunk, store_chunk
+from notifier.pipeline.intake import chunks
+from notifier.pipeline.intake.chunks import CHUNK_BESIDE_PRESSING, CHUNK_IN_SQLITE, next_chunk, store_chunk
+from notifier.pipeline.intake.expand import expand
 from notifier.pipeline.intake.item import Caller
 from notifier.pipeline.intake.stopped_keys import KEY_REVOKED, SWITCHED_OFF
 from notifier.pipeline.planning import pacing
@@ -41,7 +42,7 @@ CROWD = [f"u{number}" for number in range(2 * CHUNK + 1)]  # three chunks
 @pytest.fixture(autouse=True)
 def chunks_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     """With both databases."""
-    monkeypatch.setattr(expanding, "CHUNK", CHUNK)
+    monkeypatch.setattr(chunks, "CHUNK", CHUNK)
 
 
 @pytest.fixture

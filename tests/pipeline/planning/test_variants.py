@@ -14,7 +14,7 @@ from notifier.models import Capture, InboxItem, Notification
 from notifier.operations import resend
 from notifier.people import profiles
 from notifier.pipeline.delivery.deliver import deliver
-from notifier.pipeline.intake import broadcasts, dry_run, expand
+from notifier.pipeline.intake import broadcasts, chunks, dry_run, expand
 from notifier.pipeline.intake.broadcasts import Draft
 from notifier.pipeline.intake.item import Caller, Item
 from notifier.pipeline.upkeep import experiment_counts
@@ -94,10 +94,10 @@ def test_a_broadcast_deals_variants_and_what_is_kept_to_those_who_come_after_the
     said = Submission(**SAID, recipients=(), channels=("inapp",), dedupe=False)
     key = broadcasts.create(caller, Draft("News", said, {"all": True})).broadcast_id
     expected = due_titles(people)
-    monkeypatch.setattr(expand, "CHUNK", 8)
-    chunk = expand.next_chunk(key)
+    monkeypatch.setattr(chunks, "CHUNK", 8)
+    chunk = chunks.next_chunk(key)
     assert chunk is not None
-    expand.store_chunk(chunk)
+    chunks.store_chunk(chunk)
     experiments.stop(KEY, "b")
     db.session.close()
     expand.expand(key)
