@@ -183,9 +183,11 @@ def revoke_key(key_id: UUID) -> bool:
     return prefix is not None
 
 
-def rotate_key(key_id: UUID, overlap: timedelta, networks: Iterable[Network] | None) -> tuple[ApiKey, str]:
-    """A new key that may do the same, from `networks`; the old one ends after the overlap, or when it would have ended
-    anyway. Raises Rejected.
+def rotate_key(
+    key_id: UUID, overlap: timedelta, *, networks: Iterable[Network] | None, expires_at: datetime | None
+) -> tuple[ApiKey, str]:
+    """A new key that may do the same, from `networks` and until `expires_at`; the old one ends after the overlap, or
+    when it would have ended anyway. Raises Rejected.
 
     → (the new row, the key in plain text, which nothing can show again).
     """
@@ -205,6 +207,7 @@ def rotate_key(key_id: UUID, overlap: timedelta, networks: Iterable[Network] | N
             is_test=old.is_test,
             types=old.types,
             networks=networks,
+            expires_at=expires_at,
         )
         old.expires_at = ends_at if old.expires_at is None else min(ends_at, old.expires_at)
         audit.write("key.rotated", f"{old.prefix}…", after={"new": f"{key.prefix}…", "ends_at": old.expires_at})

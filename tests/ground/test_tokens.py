@@ -66,7 +66,7 @@ def erase_and_come_back(shop: Shop) -> None:
 
 
 def rotate(shop: Shop) -> None:
-    keys.rotate_key(shop.key_id, timedelta(0), None)
+    keys.rotate_key(shop.key_id, timedelta(0), networks=None, expires_at=None)
 
 
 def end_on_request(shop: Shop) -> None:

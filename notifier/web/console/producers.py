@@ -4,7 +4,7 @@ Viewers look; admins create, rotate and revoke. A key is shown once, on the page
 to the POST and is never stored, so a key is in no URL and no cookie.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from flask import flash, redirect, render_template, request, url_for
@@ -21,7 +21,7 @@ from notifier.core.networks import Network
 from notifier.core.networks import parse as parse_networks
 from notifier.ground.clock import now
 from notifier.ground.ids import parse, show
-from notifier.models.producer import SCOPES
+from notifier.models.producer import SCOPES, ApiKey
 from notifier.queries import producers as queries
 from notifier.queries.types import names as type_names
 from notifier.web.access import allow, page_blueprint
@@ -110,6 +110,9 @@ class RotationForm(ConsoleForm):
         default="24",
     )
     networks = NetworksField("The new key works only from these networks", [Length(max=10_000)])
+    life = SelectField(
+        "The new key expires", choices=[SelectChoice(days, words) for days, (words, _) in LIVES.items()], default=""
+    )
 
 
 @pages.get("")
@@ -180,16 +183,20 @@ def create_key(producer_id: str) -> ResponseReturnValue:
     form = _key_form(is_empty=False)
     if not form.validate():
         return _page(producer_id, form), 422
-    _, life = LIVES[form.life.data]
     _, plain = make_key(
         parse("prd", producer_id),
         scopes=form.scopes.data,
         is_test=form.kind.data == "test",
         types=form.types.data or None,
         networks=form.networks.networks,
-        expires_at=now() + life if life else None,
+        expires_at=_end_of(form.life.data),
     )
     return _page(producer_id, plain=plain)
+
+
+def _end_of(life: str) -> datetime | None:
+    _, lasting = LIVES[life]
+    return None if lasting is None else now() + lasting
 
 
 @pages.post("/<producer_id>/keys/<key_id>/rotate")
@@ -199,7 +206,12 @@ def rotate(producer_id: str, key_id: str) -> ResponseReturnValue:
     found = _check_key(producer_id, key_id)
     if not form.validate():
         return _key_page(producer_id, found, form), 422
-    _, plain = rotate_key(parse("key", key_id), OVERLAPS[form.overlap.data][1], form.networks.networks)
+    _, plain = rotate_key(
+        parse("key", key_id),
+        OVERLAPS[form.overlap.data][1],
+        networks=form.networks.networks,
+        expires_at=_end_of(form.life.data),
+    )
     return _page(producer_id, plain=plain)
 
 
@@ -208,9 +220,16 @@ def rotate(producer_id: str, key_id: str) -> ResponseReturnValue:
 def key(producer_id: str, key_id: str) -> ResponseReturnValue:
     """The page of one key, to rotate or revoke it."""
     found = _check_key(producer_id, key_id)
-    return _key_page(
-        producer_id, found, RotationForm(formdata=None, data={"networks": "\n".join(found.row.networks or [])})
-    )
+    as_it_is = {"networks": "\n".join(found.row.networks or []), "life": _life_of(found.row)}
+    return _key_page(producer_id, found, RotationForm(formdata=None, data=as_it_is))
+
+
+def _life_of(key: ApiKey) -> str:
+    """The shortest of LIVES for which it can have been made; for a key that is being replaced, too."""
+    if key.expires_at is None:
+        return ""
+    lasting = key.expires_at - key.created_at
+    return next((days for days, (_, life) in LIVES.items() if life is not None and lasting <= life), "365")
 
 
 def _key_page(producer_id: str, found: queries.Key, form: RotationForm) -> str:

@@ -141,6 +141,20 @@ def test_rotating_makes_a_second_one_and_ends_the_first_in_time(
     assert (old.scopes, new.expires_at) == (new.scopes, None)
 
 
+@pytest.mark.parametrize(("life", "days"), [("", None), ("30", 30), ("365", 365)])
+def test_a_new_key_is_made_for_as_long_as_the_old_one_was(
+    admin: Visitor, shop: str, life: str, days: int | None
+) -> None:
+    """Unless somebody chooses something else."""
+    new_key(admin, shop, life=life)
+    page = f"{shop}/keys/{show('key', keys()[0].id)}"
+    [offered] = re.findall(r'<option selected value="(\d*)">(?:Never|After)', admin.get(page).text)
+    assert offered == life
+    admin.post(f"{page}/rotate", {"overlap": "24", "life": offered})
+    ends = keys()[1].expires_at
+    assert (None if ends is None else round((ends - now()) / timedelta(days=1))) == days
+
+
 def test_an_overlap_that_is_not_offered_changes_nothing(admin: Visitor, shop: str) -> None:
     new_key(admin, shop)
     for overlap in ("", "-1", "99999"):
