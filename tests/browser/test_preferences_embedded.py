@@ -131,6 +131,22 @@ def test_choices_that_overtake_each_other_are_shown_as_they_were_saved(person: N
     assert chosen(alice) == {"types": {"like": {"email": False}, "comment": {"email": False}}}
 
 
+def test_what_could_not_be_loaded_is_asked_for_again(tabs: Tabs, person: NewPerson, opened: Open) -> None:
+    tabs.expect("ERR_FAILED")
+    page = opened(person())
+    page.route("**/inbox/preferences*", lambda route: route.abort())
+    page.locator("notifier-preferences").evaluate("element => element.setAttribute('locale', 'en-GB')")
+    expect(page.locator(".banner")).not_to_be_empty()
+    again = page.get_by_role("button", name="Try again")
+    again.press("Enter")
+    expect(again).to_be_focused()
+    page.unroute_all()
+    again.press("Enter")
+    expect(page.get_by_role("heading", name="Social")).to_be_visible()
+    expect(page.locator(".banner")).to_be_empty()
+    expect(page.locator("summary").first).to_be_focused()
+
+
 def test_what_one_token_showed_is_gone_with_the_next(tabs: Tabs, person: NewPerson, opened: Open) -> None:
     tabs.expect("status of 401")
     page = opened(person())

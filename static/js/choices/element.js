@@ -100,12 +100,20 @@ export class NotifierPreferences extends HTMLElement {
       const isRefused = error.status === 401;
       const isFirst = this.#shown === null;
       this.#banner.textContent = this.#words.say(isRefused ? (this.#server.token ? "endedToken" : "endedCookie") : isFirst ? "choicesFailed" : "notSaved");
-      if (!isFirst && this.#underWay <= 1) this.#draw(); // a switch that was pressed goes back
+      if (isFirst) this.#offerAgain(isRefused);
+      else if (this.#underWay <= 1) this.#draw(); // a switch that was pressed goes back
       if (isRefused) this.#refused();
       return null;
     } finally {
       if (!signal.aborted) this.#underWay = Math.max(0, this.#underWay - 1);
     }
+  }
+
+  #offerAgain(isRefused) {
+    const focus = () => this.shadowRoot.querySelector(".again, .body summary, .body input")?.focus();
+    const again = el("button", { class: "again", type: "button", text: this.#words.say("tryAgain"), on: { click: () => this.#begin().then(focus) } });
+    this.#body.replaceChildren(...(isRefused ? [] : [again])); // with another token it begins by itself
+    this.#body.setAttribute("aria-busy", false);
   }
 
   // One after the other: of two answers on their way at once, the older one could come last. `said`: what was chosen, in

@@ -4,6 +4,8 @@ export const looks = `
 .choices { position: relative; }
 .banner { padding: 0.5rem 1.125rem; background: var(--hover); border-bottom: 1px solid var(--line); font-size: 0.8125rem; }
 .banner:empty { display: none; }
+.again { margin: 0.75rem 1.125rem; padding: 0.375rem 0.875rem; border: 1px solid var(--line); border-radius: 8px; font-weight: 500; }
+.again:hover { background: var(--hover); }
 .section { position: relative; border-bottom: 1px solid var(--line); }
 .section > .switch { position: absolute; z-index: 1; top: 0.875rem; inset-inline-start: 1.125rem; }
 .fold-head { position: relative; display: flex; flex-wrap: wrap; align-items: baseline; gap: 0 0.75rem; padding-block: 0.875rem; padding-inline: 4.75rem 3rem; cursor: pointer; list-style: none; }

@@ -40,7 +40,7 @@ export const LABELS = {
   choiceOne: _("{title} by {channel}"),
   choiceSome: _("Some on, some off"),
   choiceWhole: _("All {category}"),
-  choicesFailed: _("Your preferences could not be loaded. Reload the page to try again."),
+  choicesFailed: _("Your preferences could not be loaded."),
   close: _("Close"),
   dateAndTime: _("Date and time"),
   dismiss: _("Dismiss"),
