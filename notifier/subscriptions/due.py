@@ -13,6 +13,7 @@ import structlog
 
 from notifier.channels import serving
 from notifier.channels.table import WEBHOOK
+from notifier.core.errors import Rejected
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.core.timestamps import timestamp
 from notifier.ground import partitions
@@ -141,7 +142,10 @@ def tell_of_disabled() -> int:
             "since": timestamp(since),
             "url": current_settings().link("admin", "subscriptions", show("sbn", row.id)),
         }
-        own.submit(Submission(TYPE, (InlineRecipient("admins"),), data))
+        try:
+            own.submit(Submission(TYPE, (InlineRecipient("admins"),), data))
+        except Rejected as error:  # by a schema that somebody has changed, say: the others are told of
+            log.warning("subscription.not_told", subscription=show("sbn", row.id), code=error.code)
         with transaction() as session:
             session.execute(sa.update(Subscription.__table__).where(_s.id == row.id).values(told_at=clock_now()))
     return len(rows)

@@ -16,6 +16,7 @@ from standardwebhooks import Webhook
 
 from notifier.access import accounts, keys, producer_limits
 from notifier.core.subscriptions import DISABLED_AFTER, TRIED_FOR
+from notifier.ground import kept
 from notifier.ground.clock import now
 from notifier.ground.database import transaction
 from notifier.ground.extensions import redis_store
@@ -25,6 +26,7 @@ from notifier.models import (
     ApiKey,
     Event,
     EventStream,
+    EventType,
     Notification,
     Producer,
     Subscription,
@@ -357,6 +359,26 @@ def test_410_disables_at_once_and_the_admins_are_told(
     assert (alarm.data["reason"], alarm.data["producer"]) == ("gone", "Shop")
     assert "secret-path" not in str(alarm.data)
     assert alarm.data["url"].endswith(f"/admin/subscriptions/{show('sbn', key)}")
+
+
+def test_one_that_the_admins_cannot_be_told_of_keeps_no_other_from_being_told(
+    app: APIFlask, subscriber: Subscriber, subscribe: Subscribe
+) -> None:
+    accounts.create_account("root@example.test", None, "admin", "root")
+    subscriber.answer = lambda _call: 410
+    subscribed = [subscribe("/one"), subscribe("/two")]
+    happened("a")
+    for key in subscribed:
+        turn.take(key)
+    with transaction() as session:  # by an admin, whose schema takes but one of them
+        stored_type = session.get_one(EventType, due.TYPE)
+        fits = f"/{show('sbn', subscribed[1])}$"
+        stored_type.schema = {"type": "object", "properties": {"url": {"type": "string", "pattern": fits}}}
+    kept.forget()
+    assert due.tell_of_disabled() == 2
+    [alarm] = rows(Notification, type=due.TYPE)
+    assert alarm.data["url"].endswith(show("sbn", subscribed[1]))
+    assert due.tell_of_disabled() == 0
 
 
 def test_five_days_without_a_success_disable_it_and_it_goes_on_when_switched_on(
