@@ -1,8 +1,8 @@
 """Passwords of accounts: checked at the sign-in, changed, stored as argon2 hashes.
 
 Called by the pages of sign-in, account and invitations, and by `operations.installation`. Every function that writes is
-a transaction of its own. Knows nothing of requests or cookies; sessions are in `access.sessions`, producers' keys in
-`access.keys`.
+a transaction of its own, but for `add_account`. Knows nothing of requests or cookies; sessions are in
+`access.sessions`, producers' keys in `access.keys`.
 """
 
 import time
@@ -48,15 +48,20 @@ def create_account(email: str, password: str | None, role: str, user_id: str) ->
     if role not in ROLES:
         raise ValueError(f"no such role: {role}")
     password_hash = None if password is None else hash_password(password)
-    with transaction() as session:
-        if session.get(User, user_id) is None:
-            session.add(User(id=user_id))
-            session.flush()
-        elif role in CONSOLE_ROLES:
-            profiles.let_tokens_end(user_id)
-        account = Account(email=address, password_hash=password_hash, role=role, user_id=user_id)
-        session.add(account)
-        audit.write("account.created", address, after={"role": role, "user": user_id})
+    with transaction():
+        return add_account(address, password_hash, role, user_id)
+
+
+def add_account(address: str, password_hash: str | None, role: str, user_id: str) -> Account:
+    """The same of what `check_usable` and `hash_password` have made, inside the caller's transaction."""
+    if db.session.get(User, user_id) is None:
+        db.session.add(User(id=user_id))
+        db.session.flush()
+    elif role in CONSOLE_ROLES:
+        profiles.let_tokens_end(user_id)
+    account = Account(email=address, password_hash=password_hash, role=role, user_id=user_id)
+    db.session.add(account)
+    audit.write("account.created", address, after={"role": role, "user": user_id})
     return account
 
 

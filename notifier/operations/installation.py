@@ -229,15 +229,17 @@ def _ensure_admin_of_settings(email: str, password: str) -> None:
 @retried
 def ensure_admin(email: str, password: str) -> None:
     """An admin account with a user of its own, so that alerts reach it; an existing account is left alone, also if
-    another process has made it meanwhile. Raises ValueError for an unusable e-mail or password, and then there is no
-    such user either.
+    another process has made it meanwhile. One transaction: without the account there is no such user either. Raises
+    ValueError for an unusable e-mail or password.
     """
     if db.session.scalar(select(Account.id).where(Account.email == email.strip().lower())):
         return
-    accounts.check_usable(email, password)
-    user_id = ADMIN_USER_ID if db.session.get(User, ADMIN_USER_ID) is None else f"admin-{secrets.token_hex(4)}"
+    address = accounts.check_usable(email, password)
+    password_hash = accounts.hash_password(password)
     profile = {"email": email.strip()}
-    if not profiles.check(profile):
-        with transaction():
+    is_reachable = not profiles.check(profile)
+    with transaction() as session:
+        user_id = ADMIN_USER_ID if session.get(User, ADMIN_USER_ID) is None else f"admin-{secrets.token_hex(4)}"
+        if is_reachable:
             profiles.upsert([InlineRecipient(user_id, profile)], is_vouched=True)
-    accounts.create_account(email, password, role="admin", user_id=user_id)
+        accounts.add_account(address, password_hash, "admin", user_id)

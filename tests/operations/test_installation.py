@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from apiflask import APIFlask
+from sqlalchemy.exc import DBAPIError
 
 from notifier import catalogue, channels
 from notifier.app import create_app
@@ -56,6 +57,46 @@ def test_of_an_admin_that_cannot_be_nothing_is_stored(app: APIFlask, email: str,
     with pytest.raises(ValueError, match=r"must have|not valid"):
         installation.ensure_admin(email, password)
     assert (rows(User), rows(Address), rows(Account)) == ([], [], [])
+
+
+REFUSING = {
+    "sqlite": ["CREATE TRIGGER refused BEFORE INSERT ON account BEGIN SELECT RAISE(ABORT, 'refused'); END"],
+    "postgresql": [
+        "CREATE FUNCTION refused() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$",
+        "CREATE TRIGGER refused BEFORE INSERT ON account FOR EACH ROW EXECUTE FUNCTION refused()",
+    ],
+}
+ACCEPTING = {
+    "sqlite": ["DROP TRIGGER IF EXISTS refused"],
+    "postgresql": ["DROP TRIGGER IF EXISTS refused ON account", "DROP FUNCTION IF EXISTS refused"],
+}
+
+
+@pytest.fixture
+def refused_accounts(app: APIFlask) -> Iterator[Callable[[], None]]:
+    """No account can be stored until this is called."""
+
+    def execute(statements_of: dict[str, list[str]]) -> None:
+        db.session.close()
+        with db.engine.begin() as connection:
+            for statement in statements_of[db.engine.dialect.name]:
+                connection.exec_driver_sql(statement)
+
+    execute(REFUSING)
+    yield lambda: execute(ACCEPTING)
+    execute(ACCEPTING)
+
+
+def test_an_admin_that_breaks_off_half_way_leaves_no_user_without_an_account(
+    app: APIFlask, refused_accounts: Callable[[], None]
+) -> None:
+    with pytest.raises(DBAPIError, match="refused"):
+        installation.ensure_admin("ada@example.test", "a good long one")
+    assert (rows(User), rows(Address), rows(Account)) == ([], [], [])
+    refused_accounts()
+    installation.ensure_admin("ada@example.test", "a good long one")
+    assert [(row.user_id, row.email) for row in rows(Account)] == [(installation.ADMIN_USER_ID, "ada@example.test")]
+    assert [row.id for row in rows(User)] == [installation.ADMIN_USER_ID]
 
 
 def test_an_admin_of_the_settings_that_cannot_be_is_told_in_a_sentence(
