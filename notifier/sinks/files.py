@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -32,8 +33,8 @@ class Ndjson:
 
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file that appears under its name when all of it is on the disk, and replaces one of that name; after an error
-    nothing is left of it. Raises OSError.
+    """A file that appears under its name when all of it is on the disk, and replaces one of that name, whose rights it
+    gets; else it is its owner's alone, since it names people. After an error nothing is left of it. Raises OSError.
     """
     path = path.resolve()  # what a link leads to is replaced, not the link
     if path.exists() and not path.is_file():
@@ -42,6 +43,8 @@ def whole(path: Path) -> Iterator[IO[bytes]]:
         try:
             yield out
             out.flush()
+            if path.exists():
+                os.fchmod(out.fileno(), stat.S_IMODE(path.stat().st_mode))
             os.fsync(out.fileno())
             os.replace(out.name, path)
         except BaseException:

@@ -184,6 +184,15 @@ def test_where_a_link_leads_is_written_and_the_link_stays(tmp_path: Path) -> Non
     assert ((tmp_path / "link").is_symlink(), (tmp_path / "file").read_text()) == (True, "x")
 
 
+def test_a_new_file_is_its_owners_alone_and_one_that_is_replaced_keeps_its_rights(tmp_path: Path) -> None:
+    place = tmp_path / "events.ndjson"
+    for given in (0o600, 0o640, 0o644):
+        with whole(place) as out:
+            out.write(b"x")
+        assert place.stat().st_mode & 0o777 == given
+        place.chmod({0o600: 0o640, 0o640: 0o644}.get(given, given))
+
+
 # ---- what is refused ------------------------------------------------------------------------------------------------
 
 
