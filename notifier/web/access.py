@@ -71,6 +71,16 @@ def is_local(target: str | None) -> bool:
 
 
 def _check() -> ResponseReturnValue | None:
+    """htmx would follow a redirect, and show the page that it leads to as what came of a change."""
+    answer = _instead()
+    if answer is None or "HX-Request" not in request.headers:
+        return answer
+    response = current_app.make_response(answer)
+    return Response(status=401, headers={"HX-Redirect": response.location}) if response.location else response
+
+
+def _instead() -> ResponseReturnValue | None:
+    """What whoever may not call the view gets, or not yet."""
     rule = rule_of(request.endpoint or "")
     if rule == ANYONE:
         audit.acting_as(VISITOR, request.remote_addr)  # not the caller whom this thread served before
@@ -101,6 +111,7 @@ def _keep_private(response: Response) -> Response:
 
 def _to_sign_in() -> ResponseReturnValue:
     if request.method not in ("GET", "HEAD"):
-        return redirect(url_for("login.form"), 303)
+        page = urlsplit(request.headers.get("HX-Current-URL", "")).path
+        return redirect(url_for("login.form", next=page if is_local(page) else None), 303)
     target = request.full_path.rstrip("?")
     return redirect(url_for("login.form", next=target if target != "/" else None))

@@ -48,6 +48,19 @@ def letter(installation: Up, person: NewPerson) -> Callable[[], tuple[Person, st
     return _letter
 
 
+def test_a_choice_after_the_session_has_ended_leads_to_the_sign_in(tabs: Tabs, person: NewPerson) -> None:
+    tabs.expect("status of 401")
+    alice = person()
+    page, elsewhere = tabs.open(email=alice.email), tabs.open(email=alice.email)
+    page.goto("/preferences")
+    elsewhere.goto("/account")
+    elsewhere.get_by_role("button", name="Sign out everywhere").click()
+    elsewhere.wait_for_url("**/login")
+    page.locator("#like-email").uncheck()
+    page.wait_for_url("**/login?next=/preferences")
+    assert chosen(alice) == {}
+
+
 @pytest.mark.parametrize("script", [True, False], ids=["at once", "without JavaScript"])
 def test_a_choice_is_saved_said_and_taken_back(tabs: Tabs, person: NewPerson, script: bool) -> None:
     alice = person()

@@ -48,6 +48,18 @@ def test_a_stranger_changes_nothing(visitor: Visitor, path: str) -> None:
     assert (answer.status_code, answer.location) == (303, "/login")
 
 
+@pytest.mark.parametrize(
+    ("page", "target"),
+    [("http://localhost/preferences", "/login?next=/preferences"), ("http://localhost//evil.test/", "/login")],
+)
+def test_a_change_that_htmx_sends_after_the_session_has_ended_leads_to_the_sign_in(
+    visitor: Visitor, page: str, target: str
+) -> None:
+    """It would follow a redirect, and show the sign-in as if that had come of the change."""
+    answer = visitor.post("/preferences", headers={"HX-Request": "true", "HX-Current-URL": page})
+    assert (answer.status_code, answer.headers["HX-Redirect"], answer.location) == (401, target, None)
+
+
 def console(app: APIFlask) -> list[tuple[str, str, str]]:
     """(method, path, rule) of every page of the console; a path's words are such as are nowhere."""
     with app.app_context():
