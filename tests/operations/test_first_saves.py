@@ -44,17 +44,17 @@ def meanwhile(app: APIFlask, work: Callable[[], Any]) -> Iterator[None]:
 
     waiting = [threading.Thread(target=other)]
 
-    def let_in(*_: Any) -> None:
-        if waiting:
+    def let_in(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if waiting and statement.startswith(("INSERT", "UPDATE")):
             thread = waiting.pop()
             thread.start()
             thread.join()
 
-    sa.event.listen(db.session, "before_flush", let_in)
+    sa.event.listen(db.engine, "before_cursor_execute", let_in)
     try:
         yield
     finally:
-        sa.event.remove(db.session, "before_flush", let_in)
+        sa.event.remove(db.engine, "before_cursor_execute", let_in)
     assert not waiting
 
 
