@@ -14,6 +14,7 @@ import shutil
 import sqlite3
 import subprocess
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -360,6 +361,21 @@ def _empty_the_tables() -> None:
 @functools.cache
 def _deletions() -> list[str]:
     return [f'DELETE FROM "{table.name}"' for table in reversed(db.metadata.sorted_tables) if table.name not in _KEPT]
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds for which this thread would have slept, one after the other. Other threads sleep as ever."""
+    me, sleep, found = threading.get_ident(), time.sleep, list[float]()
+
+    def pause(seconds: float) -> None:
+        if threading.get_ident() == me:
+            found.append(seconds)
+        else:
+            sleep(seconds)
+
+    monkeypatch.setattr(time, "sleep", pause)
+    return found
 
 
 @pytest.fixture

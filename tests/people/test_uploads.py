@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -228,11 +227,10 @@ def test_a_list_is_read_in_parts_of_which_each_counts_once() -> None:
 
 
 @pytest.mark.usefixtures("app")
-def test_who_reads_a_list_pauses_after_each_part_while_there_is_urgent_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_reads_a_list_pauses_after_each_part_while_there_is_urgent_work(pauses: list[float]) -> None:
     redis_store.client.set(PRESSING, 1)
     upload_id = sent(LARGE)
-    pauses: list[float] = []
-    monkeypatch.setattr(time, "sleep", pauses.append)
+    pauses.clear()
     assert (upload_reading.read(upload_id), len(pauses)) == (3, 3)
 
 

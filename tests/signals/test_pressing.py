@@ -18,10 +18,8 @@ def test_there_is_urgent_work_as_long_as_a_worker_says_so(app: APIFlask) -> None
 
 @pytest.mark.parametrize(("took_s", "pause_s"), [(0.25, 0.25), (30.0, 1.0)])
 def test_the_pause_is_as_long_as_the_work_but_a_second_at_most(
-    monkeypatch: pytest.MonkeyPatch, took_s: float, pause_s: float
+    monkeypatch: pytest.MonkeyPatch, pauses: list[float], took_s: float, pause_s: float
 ) -> None:
-    pauses: list[float] = []
-    monkeypatch.setattr(time, "sleep", pauses.append)
     monkeypatch.setattr(time, "monotonic", lambda: 100.0)
     give_way(100.0 - took_s)
     assert pauses == [pause_s]
