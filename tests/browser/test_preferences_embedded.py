@@ -131,6 +131,27 @@ def test_choices_that_overtake_each_other_are_shown_as_they_were_saved(person: N
     assert chosen(alice) == {"types": {"like": {"email": False}, "comment": {"email": False}}}
 
 
+def test_what_one_person_typed_is_not_saved_for_the_next(person: NewPerson, opened: Open) -> None:
+    alice, bob = person(), person()
+    page = opened(alice, attributes="open='all'")
+    page.get_by_role("switch", name="Keep these hours quiet").check()
+    expect(page.locator(".toast")).to_be_visible()
+    page.locator("notifier-preferences").evaluate(
+        """(element, token) => {
+            window.typed = element.shadowRoot.querySelector("[data-name=quiet-start]");
+            typed.value = "21:15";
+            typed.dispatchEvent(new Event("change"));
+            element.setAttribute("token", token);
+        }""",
+        bob.token(),
+    )
+    expect(page.get_by_role("switch", name="Keep these hours quiet")).not_to_be_checked()
+    page.evaluate("typed.dispatchEvent(new Event('blur'))")  # as if its time had come
+    page.get_by_role("switch", name="Like by E-mail").click()  # comes after whatever has been chosen before
+    expect(page.locator(".toast")).to_contain_text("Switched off: Like by E-mail")
+    assert chosen(bob) == {"types": {"like": {"email": False}}}
+
+
 def test_what_could_not_be_loaded_is_asked_for_again(tabs: Tabs, person: NewPerson, opened: Open) -> None:
     tabs.expect("ERR_FAILED")
     page = opened(person())

@@ -135,7 +135,9 @@ export class NotifierPreferences extends HTMLElement {
     const root = this.shadowRoot;
     const focused = root.activeElement?.dataset.name;
     if (this.getAttribute("open") === "all" && this.#body.childElementCount === 0) for (const { category } of this.#shown.sections) this.#open.add(category);
-    const options = { words: this.#words, open: this.#open, more: this.#more, redraw: () => this.#draw(), choose: (choice, said) => this.#choose(choice, said) };
+    const { signal } = this.#stop; // a time that was typed may be saved when another person's token is there already
+    const choose = (choice, said) => signal.aborted || this.#choose(choice, said);
+    const options = { words: this.#words, open: this.#open, more: this.#more, redraw: () => this.#draw(), choose };
     const isTyping = root.activeElement?.matches("input[type=time]"); // what it holds is newer than any answer
     if (isTyping) this.#body.firstChild.replaceWith(grid(this.#shown, options));
     else this.#body.replaceChildren(grid(this.#shown, options), times(this.#shown, options));
