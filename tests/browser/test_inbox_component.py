@@ -284,7 +284,6 @@ def test_the_title_and_the_language_are_those_of_the_page_around(
     person: NewPerson, embedded: Embedded, tabs: Tabs
 ) -> None:
     """Also where the page has put the inbox into a component of its own, and where it takes it away again."""
-    tabs.expect("WebSocket is closed before")
     alice = person()
     alice.notify("Grüne Schuhe")
     page = embedded(alice, attributes="count-in='title'")
