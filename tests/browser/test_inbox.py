@@ -69,6 +69,7 @@ def test_what_came_while_offline_is_there_afterwards(tabs: Tabs, person: NewPers
     alice.notify("And another")
     page.context.set_offline(False)
     expect(titles(page)).to_have_text(["And another", "Meanwhile", "Before"])
+    expect(page.locator("[aria-live=polite]", has_text="2 new notifications")).to_have_count(1)
     expect(badge(page)).to_have_text("3")
     expect(banner(page)).to_be_hidden()
 

@@ -7,7 +7,8 @@ import { isStored, store } from "./stored.js";
 const SOUND = "notifier-inbox-sound";
 const DESKTOP = "notifier-inbox-desktop";
 const LOCK = "notifier-inbox-sound";
-const QUIET_MS = 1000;
+const QUIET_MS = 1000; // longer than the tones
+const AT_ONCE = 3; // notices of what came while the machine slept
 const TONES = [
   [880, 0],
   [1175, 0.12],
@@ -42,7 +43,7 @@ export class Alerts {
     if (detail.isAlerted) return;
     detail.isAlerted = true;
     if (isStored(SOUND)) ringOnce();
-    if (isStored(DESKTOP) && document.hidden) for (const item of detail.items) notify(item);
+    if (isStored(DESKTOP) && document.hidden) for (const item of detail.items.slice(-AT_ONCE)) notify(item);
   }
 
   #switchSound() {
@@ -91,6 +92,6 @@ function ring() {
     loudness.gain.exponentialRampToValueAtTime(0.0001, start + TONE_S);
     tone.start(start);
     tone.stop(start + TONE_S);
-    tone.onended = () => after === TONES.at(-1)[1] && context.close();
   }
+  setTimeout(() => context.close(), QUIET_MS); // also where the browser lets nothing sound before a first click
 }

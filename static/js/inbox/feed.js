@@ -4,7 +4,8 @@
 // Each change of an item raises the person's `seq` by one. Events are hints: whoever misses one sees the gap and asks
 // for everything since; so does a tab that is looked at again. Counts are always the server's. Tells its listeners:
 //   counts   unread, unseen are new
-//   changed  detail.items are new or changed; detail.arrived is true for an item that has just come in
+//   changed  detail.items are new or changed; detail.arrived is true for those that have just come in, or had while
+//            nobody listened
 //   reset    too much was missed: read the list again
 //   status   this.status is new: connecting, online, offline or unauthorized
 
@@ -37,6 +38,7 @@ class Feed extends EventTarget {
   #isSyncing = false;
   #syncAgainFrom = null;
   #heardMeanwhile = new Map(); // item id → seq of an event that came while a sync was under way
+  #arrived = new Set(); // ids of what was told as arrived
   #offlineTimer = null;
   #stop = null;
 
@@ -131,7 +133,7 @@ class Feed extends EventTarget {
     this.seq = seq;
     if (this.#isSyncing) for (const item of items) this.#heardMeanwhile.set(item.id, seq);
     this.#count(unread, unseen);
-    this.#tell("changed", { items, arrived });
+    this.#change(items, arrived);
   }
 
   #sync(since) {
@@ -163,7 +165,15 @@ class Feed extends EventTarget {
     }
     // What an event has said since the answer was written is newer than the answer.
     const items = answer.changed.filter((item) => (this.#heardMeanwhile.get(item.id) ?? 0) <= answer.seq);
-    if (items.length) this.#tell("changed", { items, arrived: false });
+    const arrived = items.filter((item) => isUnseen(item) && !this.#arrived.has(item.id));
+    this.#change(arrived, true);
+    this.#change(items.filter((item) => !arrived.includes(item)), false);
+  }
+
+  #change(items, arrived) {
+    if (items.length === 0) return;
+    this.#tell("changed", { items, arrived });
+    if (arrived) for (const { id } of items) this.#arrived.add(id);
   }
 
   #count(unread, unseen) {
@@ -188,4 +198,8 @@ class Feed extends EventTarget {
   #tell(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
+}
+
+function isUnseen(item) {
+  return !item.seen_at && !item.archived_at && !item.snoozed_until;
 }
