@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import re
 import shutil
+import socketserver
 import sqlite3
 import subprocess
 import tempfile
@@ -78,6 +79,10 @@ structlog.configure(
         structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
     ]
 )
+
+# Our servers send an answer's head and body in two packets, and the second would wait 40 ms for the word that the first
+# has arrived.
+socketserver.StreamRequestHandler.disable_nagle_algorithm = True
 
 _CATALOGUE = ("event_type", "template", "template_content")  # made once; put back after a test that writes to it
 _KEPT = {*_CATALOGUE, "installation_secret", "event_stream", "alembic_version"}
