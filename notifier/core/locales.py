@@ -93,10 +93,11 @@ def _parent(locale: _Locale, tables: Tables) -> _Locale | None:
 
 def _spellings(locale: _Locale, tables: Tables) -> Iterator[str]:
     language, script, region = locale
-    if script is None or (region is not None and _script(f"{language}_{region}", tables) == script):
+    written = script or _script(language, tables)
+    if written == ((region and _script(f"{language}_{region}", tables)) or _script(language, tables)):
         yield "-".join(filter(None, (language, region)))
     if script is not None or language in tables.by_country:
-        yield "-".join(filter(None, (language, script or _script(language, tables), region)))
+        yield "-".join(filter(None, (language, written, region)))
 
 
 def _is_script(subtag: str) -> bool:

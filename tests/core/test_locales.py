@@ -32,6 +32,7 @@ TAGS = sorted({name.replace("_", "-") for name in TABLES.parents} | {name.replac
         ("zh-Hans", "zh-Hans zh"),
         ("sr-Latn-RS", "sr-Latn-RS sr-Latn"),
         ("sr-ME", "sr-ME sr-Latn-ME sr-Latn"),
+        ("sr-Cyrl-ME", "sr-Cyrl-ME sr sr-Cyrl"),
         ("sr-RS", "sr-RS sr-Cyrl-RS sr sr-Cyrl"),
         ("pa-PK", "pa-PK pa-Arab-PK pa-Arab"),
         # Variants, and what CLDR does not know.
@@ -56,13 +57,13 @@ def _script(tag: str) -> str:
     )
 
 
-@given(st.sampled_from(TAGS))
-def test_all_of_it_can_be_read_by_the_reader_of_one(tag: str):
-    found = lineage(tag, TABLES)
-    assert found[0] == spelled(tag)
-    assert len(set(found)) == len(found)
-    own = [one for one in found if one.split("-")[0] == found[-1].split("-")[0]]
-    assert len({_script(one) for one in own}) == 1, found
+def test_all_of_it_can_be_read_by_the_reader_of_one():
+    for tag in TAGS:
+        found = lineage(tag, TABLES)
+        assert found[0] == spelled(tag)
+        assert len(set(found)) == len(found)
+        own = [one for one in found if one.split("-")[0] == found[-1].split("-")[0]]
+        assert len({_script(one) for one in own}) == 1, found
 
 
 @given(st.text(max_size=35))
