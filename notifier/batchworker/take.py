@@ -4,6 +4,7 @@ RQ pops from several queues with BLPOP and registers afterwards (rq#1716). Keys 
 `rq:queue:<name>`, `rq:job:<id>`, `rq:wip:<name>` (StartedJobRegistry, entries `job:execution`).
 """
 
+import contextlib
 import hashlib
 import json
 import zlib
@@ -171,10 +172,10 @@ class Raw:
 
     def decode(self) -> tuple[str, Job]:
         """→ (dotted name of its function, the job). Raises ValueError for data that is not RQ's JSON."""
-        try:
-            plain = zlib.decompress(self.data)
-        except zlib.error:
-            plain = self.data
+        plain = self.data
+        if not plain.startswith(b"["):  # RQ compresses; asking zlib costs more than the rest of this
+            with contextlib.suppress(zlib.error):
+                plain = zlib.decompress(plain)
         match json.loads(plain):
             case [str(function), _, list(args), dict(kwargs)]:
                 return function, Job(self.id, self.source.name, self.execution, args, kwargs)

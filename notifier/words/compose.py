@@ -5,8 +5,7 @@ trials, so all use the same code. Never inside a transaction: templates are user
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -26,9 +25,11 @@ from notifier.words.render import RenderFault, RenderRequest, render, render_som
 from notifier.words.store import load_templates
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Wanted:
-    """One message to be put into words. `address`: where it goes (None: nowhere outside)."""
+    """One message to be put into words. `address`: where it goes (None: nowhere outside). `unsubscribe_url`: signed
+    once, for the foot of the mail and for its header.
+    """
 
     channel: str
     type: EventType
@@ -37,11 +38,10 @@ class Wanted:
     data: Mapping[str, Any]
     address: AddressFacts | None = None
     producer_id: UUID | None = None
+    unsubscribe_url: str | None = field(init=False)
 
-    @cached_property
-    def unsubscribe_url(self) -> str | None:
-        """Signed once, for the foot of the mail and for its header."""
-        return unsubscribe_url(self.person.subject, self.type, self.channel, self.address)
+    def __post_init__(self) -> None:
+        self.unsubscribe_url = unsubscribe_url(self.person.subject, self.type, self.channel, self.address)
 
 
 def may_unsubscribe_from(type: EventType) -> bool:
@@ -55,7 +55,7 @@ def unsubscribe_url(whom: Subject, type: EventType, channel: str, address: Addre
 
     It unsubscribes the person; for an address that only came with the notification, that address.
     """
-    if not may_unsubscribe_from(type) or not CHANNELS[channel].shape.has_html:
+    if not CHANNELS[channel].shape.has_html or not may_unsubscribe_from(type):
         return None
     if address is not None and address.id is None and whom != NOBODY:
         digest = vault.newest(address.digest)

@@ -4,6 +4,7 @@ Called by `words.render`, by the checks of templates, and by the editor. A messa
 never the subject of one language and the text of another.
 """
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 from babel.core import get_global
@@ -24,7 +25,12 @@ def find_words(template: TemplateSource, channel: str, locale: str | None) -> tu
     pt-BR, then pt, then English, then whatever there is, another script of the reader's language last; in each, the
     channel's own before those for any (`*`).
     """
-    for candidate in (*fall_backs(locale), *_others(template, locale)):
+    found = _first_of(fall_backs(locale), template, channel)
+    return found or _first_of(_others(template, locale), template, channel)
+
+
+def _first_of(candidates: Iterable[str], template: TemplateSource, channel: str) -> tuple[Words, str, str] | None:
+    for candidate in candidates:
         for owner in (channel, ANY_CHANNEL):
             words = template.contents.get((owner, candidate))
             if words is not None:

@@ -270,7 +270,8 @@ def _as_text(content: Content, shape: Shape, *, is_own: bool) -> Content:
     if shape.is_sms:
         is_plain = PLAIN_SIGNS.name in content.extra
         return replace(content, body=sms_text(body, shape.longest_body, is_plain=is_plain))
-    return replace(content, body=cut(body, shape.longest_body))
+    body = cut(body, shape.longest_body)
+    return content if body == content.body else replace(content, body=body)
 
 
 def _once(*parts: str | None) -> Iterator[str]:

@@ -249,7 +249,8 @@ def _verdict(
     delivery, notification = claimed.delivery, claimed.notification
     if delivery.expires_at is not None and delivery.expires_at <= now:
         return _Verdict(lifecycle.EXPIRED, "expired")
-    match last_look.look(delivery, notification, claimed.type, claimed.person, now, drop=drop, rival=rival):
+    looked_at = delivery, notification, claimed.type, claimed.person, now
+    match last_look.look(*looked_at, drop=drop, rival=rival, of_type=claimed.about):
         case Drop(reason, detail):
             return _Verdict(lifecycle.SKIPPED, reason, detail)
         case Behind(because):

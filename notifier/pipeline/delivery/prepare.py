@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from notifier.catalogue.known import load_types
 from notifier.channels import CHANNELS, serving
 from notifier.channels.contract import Adapter
-from notifier.core.facts import AddressFacts
+from notifier.core.facts import AddressFacts, TypeFacts
 from notifier.core.message import Content, Message, Push, Recipient
 from notifier.core.worlds import shown_id
 from notifier.ground.database import UNAVAILABLE, NamedRow, named
@@ -25,6 +25,7 @@ from notifier.people.person import GivenAddress, Person, as_given, given_address
 from notifier.pipeline.delivery import held_up
 from notifier.pipeline.delivery.task import Task, Tracks
 from notifier.pipeline.planning.drafts import ONLY_THROUGH
+from notifier.pipeline.planning.orders import type_facts
 from notifier.queries import webhook_targets
 from notifier.queries.inbox import unread_of
 from notifier.words.compose import Wanted, put_into_words
@@ -63,13 +64,14 @@ _ADDRESS: tuple[sa.Column[Any], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A delivery whose claim may still be taken back, with what decides on that. `person` None: erased meanwhile.
-    `badge`: the unread items of whom gets a card.
+    """A delivery whose claim may still be taken back, with what decides on that. `about`: the facts of its type.
+    `person` None: erased meanwhile. `badge`: the unread items of whom gets a card.
     """
 
     delivery: NamedRow
     notification: NamedRow
     type: EventType
+    about: TypeFacts
     address: NamedRow | GivenAddress | None
     person: Person | None
     adapters: list[Adapter]
@@ -92,7 +94,10 @@ def load(deliveries: Sequence[NamedRow]) -> list[Claimed]:
         else {}
     )
     types = load_types(row.type for row in notifications.values())
+    about = {key: type_facts(type_) for key, type_ in types.items()}
     persons = persons_of(notifications.values())
+    callers = {notifications[d.notification_id].producer_id for d in deliveries if _is_called_at_url(d.channel)}
+    targets = {id: webhook_targets.lists_of(id) for id in callers}
     carded = {notifications[d.notification_id].user_id for d in deliveries if CHANNELS[d.channel].shape.has_card}
     unread = unread_of(carded) if carded else {}
     found = []
@@ -115,17 +120,20 @@ def load(deliveries: Sequence[NamedRow]) -> list[Claimed]:
         through = [adapter for adapter in adapters if adapter.name == delivery.detail.get(THROUGH)]
         adapters = through or adapters
         badge = unread.get(notification.user_id)
-        person, type_ = persons.get(notification.id), types[notification.type]
-        lists = _lists_for(delivery.channel, address, notification.producer_id)
-        found.append(Claimed(delivery, notification, type_, address, person, adapters, badge, lists))
+        type_, facts, person = types[notification.type], about[notification.type], persons.get(notification.id)
+        lists = _lists_for(delivery.channel, address, targets.get(notification.producer_id, ()))
+        found.append(Claimed(delivery, notification, type_, facts, address, person, adapters, badge, lists))
     return found
 
 
-def _lists_for(channel: str, address: NamedRow | GivenAddress | None, producer_id: UUID | None) -> Lists:
+def _is_called_at_url(channel: str) -> bool:
     kind = CHANNELS[channel].address
-    if kind is None or kind.url is None or address is None:
-        return ()
-    return kind.lists_for(address.value, webhook_targets.lists_of(producer_id))
+    return kind is not None and kind.url is not None
+
+
+def _lists_for(channel: str, address: NamedRow | GivenAddress | None, lists: Lists) -> Lists:
+    kind = CHANNELS[channel].address
+    return kind.lists_for(address.value, lists) if kind is not None and address is not None else ()
 
 
 def persons_of(notifications: Collection[NamedRow]) -> dict[UUID, Person]:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from notifier.channels import serving
 from notifier.core import plan
 from notifier.core.decisions import Skip, Wait
-from notifier.core.facts import Facts
+from notifier.core.facts import Facts, TypeFacts
 from notifier.core.preferences import Answer
 from notifier.core.reading import READ_ELSEWHERE
 from notifier.core.routing import NOT_NEEDED
@@ -23,7 +23,7 @@ from notifier.ground.extensions import db
 from notifier.models import EventType, User
 from notifier.people.person import Person
 from notifier.pipeline.planning import replacing
-from notifier.pipeline.planning.orders import Order, is_tried, planner_facts
+from notifier.pipeline.planning.orders import as_mandatory, is_tried, type_facts
 from notifier.pipeline.planning.replacing import Place
 
 A_MOMENT = timedelta(seconds=2)  # after which somebody is asked about again who is changing their choices right now
@@ -66,19 +66,20 @@ def look(
     *,
     drop: Drop | None = None,
     rival: str | None = None,
+    of_type: TypeFacts | None = None,
 ) -> Drop | Wait | Behind | None:
     """Why a delivery is not to go out, or not now. None: it is to go out.
 
     `delivery` and `notification` are rows, or what has their attributes. `drop`: as `overtaken` says it of the
-    notification; `rival`: as `routing.rivals` says it of the delivery.
+    notification; `rival`: as `routing.rivals` says it of the delivery. `of_type`: the facts of the type, where they are
+    known.
     """
     if drop is not None:
         return drop
     if person is None:
         return Drop("user_erased")
-    answer = plan.last_look(
-        _facts(notification, type_, person, delivery.channel), delivery.channel, delivery.address_id, now
-    )
+    facts = _facts(notification, type_, person, delivery.channel, of_type)
+    answer = plan.last_look(facts, delivery.channel, delivery.address_id, now)
     if isinstance(answer, Skip):
         return Drop(answer.reason, answer.detail)
     if rival is not None:
@@ -91,10 +92,21 @@ def choice(notification: Any, type_: EventType, person: Person, channel: str) ->
     return plan.choice_of(_facts(notification, type_, person, channel), channel)
 
 
-def _facts(notification: Any, type_: EventType, person: Person, channel: str) -> Facts:
+def _facts(
+    notification: Any, type_: EventType, person: Person, channel: str, of_type: TypeFacts | None = None
+) -> Facts:
+    about = of_type or type_facts(type_)
     by_author = is_tried(type_, notification.producer_id, is_test=notification.is_test)
-    order = Order(type_, notification.priority, requested=(channel,) if by_author else None, is_tried=by_author)
-    return planner_facts(order, person, serving.registry().facts(is_test=notification.is_test))
+    return Facts(
+        type=as_mandatory(about, (channel,)) if by_author else about,
+        priority=notification.priority,
+        zone=person.zone,
+        preferences=person.preferences,
+        addresses=person.addresses,
+        channels=serving.registry().facts(is_test=notification.is_test),
+        requested=(channel,) if by_author else None,
+        user_id=person.id,
+    )
 
 
 def settled(user_ids: Collection[str]) -> set[str]:
