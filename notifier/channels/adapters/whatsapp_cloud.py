@@ -7,7 +7,7 @@ Webhooks: https://developers.facebook.com/docs/whatsapp/cloud-api/webhooks/paylo
 import hashlib
 import hmac
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -155,9 +155,14 @@ class WhatsAppCloud(Adapter):
             mine = [value for value in values if self._is_mine(value)]
             if values and not mine:
                 raise Misdirected("the events are of another number than WHATSAPP_PHONE_NUMBER_ID")
-            return [event for value in mine for event in _events(value)]
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError):
+            statuses = [status for value in mine for status in value.get("statuses") or ()]
+        except (KeyError, TypeError):
             raise Unreadable("the body is not what Meta documents") from None
+        # One that cannot be read keeps none of the others back: Meta would repeat the whole call, in vain, for days.
+        read = [_event(status) for status in statuses]
+        if read and all(isinstance(one, Unreadable) for one in read):
+            raise Unreadable("the body is not what Meta documents")
+        return [one for one in read if isinstance(one, Event)]
 
     def _is_mine(self, value: dict[str, Any]) -> bool:
         """Changes of the account itself name no number."""
@@ -209,14 +214,14 @@ def _parameter(text: str) -> dict[str, str]:
     return {"type": "text", "text": text or " "}  # Meta refuses an empty one
 
 
-def _events(value: dict[str, Any]) -> Iterator[Event]:
-    """Messages that people send are no receipts, and left out."""
-    for status in value.get("statuses") or ():
+def _event(status: Any) -> Event | Unreadable | None:
+    """None for a status that is not among ours. Messages that people send are no statuses."""
+    try:
         kind = _KINDS.get(status["status"])
         if kind is None:
-            continue
+            return None
         error = (status.get("errors") or [{}])[0]
-        yield Event(
+        return Event(
             # There is no id of the event. Each status of a message comes once, but for repeats of the same call.
             id=hashlib.sha256(f"{status['id']} {status['status']}".encode()).hexdigest(),
             kind=kind,
@@ -226,3 +231,5 @@ def _events(value: dict[str, Any]) -> Iterator[Event]:
             code=str(error.get("code", "")),
             by="person" if kind == "opened" else "unknown",
         )
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError):
+        return Unreadable("the status is not what Meta documents")

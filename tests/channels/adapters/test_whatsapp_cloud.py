@@ -233,6 +233,12 @@ def test_a_change_of_the_account_beside_statuses_keeps_none_of_them_back(http: H
     assert (event.kind, event.delivery_id) == ("delivered", None)
 
 
+@pytest.mark.parametrize("broken", [None, "sent", [], {}, status("sent", timestamp="soon"), status("sent", errors=[1])])
+def test_a_status_that_cannot_be_read_keeps_none_of_the_others_back(broken: Any, http: Http) -> None:
+    events = adapter(http).read_receipts(request(call(status("delivered"), broken, status("read"))))
+    assert [event.kind for event in events] == ["delivered", "opened"]
+
+
 @pytest.mark.parametrize(
     "body",
     [
