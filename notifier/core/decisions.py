@@ -1,16 +1,17 @@
 """The decisions of the planner, as plain values: routes, skips, waits, and the lines of their explanation."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
 from notifier.core.facts import AddressFacts
+from notifier.core.record import record
 
 NO_DETAIL: Mapping[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Summary:
     """The digest something goes into: `key` names it among the person's, `due_at` is when it is made."""
 
@@ -18,7 +19,7 @@ class Summary:
     due_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Route:
     """A delivery to be made; `due_at` None means at once, otherwise `reason` says why later.
 
@@ -36,7 +37,7 @@ class Route:
     expires_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Skip:
     channel: str
     address: AddressFacts | None
@@ -45,7 +46,7 @@ class Skip:
     summary: Summary | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Wait:
     """Not now, but then: the person is not to be disturbed. `reason` is `muted` or `quiet_hours`."""
 
@@ -53,7 +54,7 @@ class Wait:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Step:
     """One line of the explanation: which rule spoke, about which channel (`*`: all), with what outcome.
 
@@ -67,7 +68,7 @@ class Step:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Plan:
     routes: tuple[Route, ...]
     skips: tuple[Skip, ...]

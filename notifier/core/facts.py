@@ -4,13 +4,14 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from notifier.core.limits import Limit
 from notifier.core.preferences import Preferences
+from notifier.core.record import record
 from notifier.core.routing import (
     NO_SCORES,
     Scores,
@@ -34,7 +35,7 @@ def channel_of(scope: str) -> str | None:
     return scope.removeprefix(_OF_CHANNEL) if scope.startswith(_OF_CHANNEL) else None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TypeFacts:
     key: str
     category: str
@@ -52,7 +53,7 @@ class TypeFacts:
         return not (self.mandatory or self.is_internal or self.is_alert or self.category == "transactional")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ChannelFacts:
     """`every_address`: sent to each active address, not to the primary one alone.
 
@@ -70,7 +71,7 @@ class ChannelFacts:
     follows: str | None = None  # goes along with that channel, to people with an address here
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AddressFacts:
     """An address as the planner sees it: never the address itself, only its masked form.
 
@@ -93,7 +94,7 @@ class AddressFacts:
     platform: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Facts:
     """All that is known about one notification before it is decided. `requested` overrides the type's channels.
 

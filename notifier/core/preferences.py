@@ -5,12 +5,13 @@ choices on its own channels (but not on others that a producer names).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, time
 from typing import Any, Literal
 
 from notifier.core.digest import MORNING
 from notifier.core.quiet_hours import EVERY_DAY, QuietHours
+from notifier.core.record import record
 from notifier.core.timestamps import reckonable
 
 CATEGORIES = ("transactional", "marketing", "social", "system")
@@ -22,7 +23,7 @@ Because = Literal["mandatory", "type_channel", "type", "category_channel", "cate
 Held = Literal["wait", "summary", "drop"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Preferences:
     """A person's choices. `categories` and `types` map a key to channel → on/off; `*` stands for all channels."""
 
@@ -41,7 +42,7 @@ class Preferences:
 NO_CHOICES = Preferences()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Answer:
     enabled: bool
     because: Because

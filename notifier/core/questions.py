@@ -16,6 +16,7 @@ from notifier.core.flags import is_in_rollout
 from notifier.core.preferences import Answer, has_any_type_on, resolve
 from notifier.core.quiet_hours import quiet_until
 from notifier.core.reasons import DIGESTED
+from notifier.core.record import record
 from notifier.core.routing import ESCALATE, ESCALATION, FALLBACK
 from notifier.core.timestamps import LAST, timestamp
 
@@ -60,7 +61,7 @@ def outlived(expires_at: datetime | None, held: timedelta, *, is_perishable: boo
     return expires_at + min(held, max(_NEVER - expires_at, timedelta(0)))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Start:
     """When a channel's turn comes: at once, later because it is scheduled, or `step` other channels later; and until
     when it lives.
@@ -111,7 +112,7 @@ class Case:
         self.trace.append(Step(rule, self.channel.name, outcome, reason, detail))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class No:
     """A channel is left out: by which rule, and why; or is only listed in a summary."""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from notifier.core.lifecycle import OPEN, SENDING, SUCCEEDED, UNKNOWN, WAITING
 from notifier.core.reading import READ_ELSEWHERE
+from notifier.core.record import record
 
 ALL, FIRST, ESCALATE, BEST = "all", "first", "escalate", "best"
 MODES = (ALL, FIRST, ESCALATE, BEST)
@@ -47,7 +48,7 @@ class Scores:
 NO_SCORES = Scores()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Order:
     """The channels in the order they are tried. `reason` and `detail` explain it,
     where there is something to explain.

@@ -30,6 +30,7 @@ from uuid import UUID
 from flask import current_app
 from itsdangerous import BadData, URLSafeSerializer
 
+from notifier.core.record import record
 from notifier.ground.clock import now
 
 _TOKEN_ALPHABET = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
@@ -63,7 +64,7 @@ class UserToken:
         return self.subject.user_id
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PreferenceLink:
     """`producer_id`: the producer of the message with the link (None: one of our own)."""
 

@@ -31,6 +31,7 @@ from notifier.core.decisions import Plan
 from notifier.core.facts import Facts
 from notifier.core.limits import LIMITED, Limit, limits_of
 from notifier.core.preferences import EVERY_CHANNEL
+from notifier.core.record import record
 from notifier.ground import metrics
 from notifier.ground.config import current_settings
 from notifier.ground.database import UNAVAILABLE, once_committed, undone_by
@@ -44,7 +45,7 @@ _TRIES = 3  # Redis may be flushed between two questions
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Planned:
     """A person's notification of a submission, and what is planned for it so far."""
 

@@ -7,13 +7,14 @@ and the caps which deliveries end without having gone out, and which come back.
 
 import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from notifier.core import lifecycle
+from notifier.core.record import record
 from notifier.ground.database import NamedRow, named
 from notifier.ground.extensions import db
 from notifier.ledgers import broadcast_counts, caps, events
@@ -27,7 +28,7 @@ _COUNTED = (_delivery.broadcast_id, _delivery.channel, _delivery.moved_from, _de
 _OLD_OF_COUNTED = sa.case((_delivery.broadcast_id.is_not(None), _delivery.status))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Move:
     """One delivery's change of status. With `old` equal to `new` only `columns` change. All moves of a batch have the
     same names in `columns`, and in `still`. `broadcast_id`: the delivery's; it is counted there.

@@ -17,6 +17,7 @@ from notifier.channels import serving
 from notifier.channels.addresses import PRIMARY, digest_of
 from notifier.core.facts import AddressFacts
 from notifier.core.preferences import NO_CHOICES, Preferences, from_document
+from notifier.core.record import record
 from notifier.core.submission import InlineRecipient
 from notifier.core.worlds import is_of_tests
 from notifier.ground.clock import now
@@ -62,7 +63,7 @@ _ADDRESSES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Person:
     """A user's own facts, apart from any notification. `has_chosen_zone`: they chose the zone themselves, whatever
     producers say.

@@ -20,6 +20,7 @@ from rq.serializers import JSONSerializer
 
 from notifier.batchworker.bell import ring as wake_workers
 from notifier.channels import CHANNELS
+from notifier.core.record import record
 from notifier.core.submission import PRIORITIES
 from notifier.ground import metrics
 from notifier.ground.clock import now
@@ -59,7 +60,7 @@ _MEMORY = "notifier:memory"  # a hash: server, name, reviewed (`name:id`)
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Doorbell:
     """One delivery that wants a worker."""
 

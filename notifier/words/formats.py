@@ -6,7 +6,6 @@ does not suit its filter (a date that says "tomorrow") is shown unchanged.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -16,6 +15,7 @@ from babel import Locale
 from babel.dates import format_date, format_datetime, format_time
 from babel.numbers import format_currency, format_decimal
 
+from notifier.core.record import record
 from notifier.words.phrases import PHRASES
 
 # A day without its year, which is how one speaks of the coming weeks. Other languages get the full date.
@@ -25,7 +25,7 @@ _LENGTHS = ("short", "medium", "long", "full")
 _LONGEST_NUMBER = 40
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reader:
     """For whom a value is put into words."""
 

@@ -14,6 +14,7 @@ from notifier.channels.contract import Shape
 from notifier.channels.fields import PLAIN_SIGNS
 from notifier.core.brand import NO_BRAND, Brand
 from notifier.core.message import Content
+from notifier.core.record import record
 from notifier.core.segments import sms_text
 from notifier.core.shortening import cut
 from notifier.core.wording import TemplateSource, Words
@@ -33,7 +34,7 @@ _WORK_OF_A_PAGE, _WORK_OF_A_TEXT, _WORK_OF_A_NOTE = 20_000, 5_000, 3_000
 _WORK_BESIDES = 30  # what a message takes that asks nothing of its template
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RenderRequest:
     """One message to be rendered. `titles` is its type's name by locale, used where no template serves.
 

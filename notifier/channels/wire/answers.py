@@ -6,20 +6,20 @@ Called by the adapters, which pass their literal tables, and by the client (`wir
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
 
 from notifier.core.errors import DeliveryError, Misconfigured, Permanent, RateLimited, Retryable
+from notifier.core.record import record
 from notifier.ground.clock import now
 
 LONGEST_RETRY_AFTER_S = 3600.0
 DEFAULT_RETRY_AFTER_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Response:
     """An answer. Header names are looked up whatever their case; `body` is cut at the client's limit."""
 

@@ -5,7 +5,7 @@ Called by `delivery.deliver`. The worker whose UPDATE moves the row to `sending`
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -22,6 +22,7 @@ from notifier.core import broadcasts, lifecycle
 from notifier.core.decisions import Wait
 from notifier.core.questions import outlived
 from notifier.core.reasons import COUNTRY, NOT_LISTED
+from notifier.core.record import record
 from notifier.core.routing import ALL, FALLBACK, PAUSED
 from notifier.ground import lifeline, logs, metrics, shapes
 from notifier.ground.clock import now as clock_now
@@ -57,7 +58,7 @@ _DELIVERY: tuple[sa.Column[Any], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Verdict:
     """Why a claimed delivery is not to be sent now, or at all. One that waits is due at `due_at` (None: not by the
     clock), and looked at again at `wake_at`; `held_for`: for what, as `outages` says it."""

@@ -5,7 +5,6 @@ No database and no Redis: a value that is made of a finished `Task` before the t
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,6 +13,7 @@ from notifier.core import lifecycle
 from notifier.core.errors import DeliveryError, RateLimited
 from notifier.core.latency import promise, seconds_since
 from notifier.core.people import storable
+from notifier.core.record import record
 from notifier.core.retry import RetryAt, Situation, Stop, decide_next
 from notifier.core.routing import BEST
 from notifier.core.segments import parts
@@ -27,7 +27,7 @@ from notifier.pipeline.delivery.task import Outcome, Task, Try
 _LONGEST_MESSAGE = 1_000
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Finished:
     """A task whose provider has answered. `failures` are the attempts used up so far, this round's included. `follows`
     is None if it has gone out.

@@ -4,7 +4,6 @@ Called by `delivery.claim`: `load` in its transaction, `tasks_of` for those that
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +14,7 @@ from notifier.channels import CHANNELS, serving
 from notifier.channels.contract import Adapter
 from notifier.core.facts import AddressFacts, TypeFacts
 from notifier.core.message import Content, Message, Push, Recipient
+from notifier.core.record import record
 from notifier.core.worlds import shown_id
 from notifier.ground.database import UNAVAILABLE, NamedRow, named
 from notifier.ground.extensions import db
@@ -62,7 +62,7 @@ _ADDRESS: tuple[sa.Column[Any], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Claimed:
     """A delivery whose claim may still be taken back, with what decides on that. `about`: the facts of its type.
     `person` None: erased meanwhile. `badge`: the unread items of whom gets a card.

@@ -12,6 +12,7 @@ from notifier.channels.contract import Adapter
 from notifier.core import lifecycle
 from notifier.core.errors import DeliveryError
 from notifier.core.message import Message, Receipt, Recipient
+from notifier.core.record import record
 from notifier.ground.database import NamedRow
 from notifier.ground.target_lists import Lists
 from notifier.models import EventType
@@ -25,7 +26,7 @@ LEASE_LAPSED = (
 LONGEST_CODE, LONGEST_MESSAGE_ID = 64, 255
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Outcome:
     """The result of one delivery. `is_dead`: it ended without success and is a dead letter, if it is not discarded."""
 

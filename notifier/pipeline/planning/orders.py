@@ -15,6 +15,7 @@ from notifier.catalogue.known import load_wording_of
 from notifier.core import repeats
 from notifier.core.experiments import Wording
 from notifier.core.facts import ESCALATE_AFTER, ChannelFacts, Facts, TypeFacts
+from notifier.core.record import record
 from notifier.core.routing import ALL
 from notifier.core.submission import Submission
 from notifier.ground.extensions import db
@@ -185,7 +186,7 @@ def _unpack_wording(packed: Mapping[str, Any]) -> Wording:
     return Wording(UUID(template_id) if template_id else None, UUID(variant_id) if variant_id else None)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Target:
     """One notification to be made: who submitted it, and for whom. `moved`: the channels whose address it corrects."""
 

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from notifier.core import lifecycle
 from notifier.core.message import Content
+from notifier.core.record import record
 from notifier.core.routing import BEST
 from notifier.core.worlds import SYNTHETIC
 from notifier.inbox import items
@@ -24,7 +25,7 @@ from notifier.signals.publish import ItemEvent
 Fate = tuple[str, dict[str, Any]]  # status and columns of a delivery; the same columns for all
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Showing:
     """An in-app delivery whose turn has come. `content`: as `Beforehand.find` says it; `place`: of its collapse key."""
 
