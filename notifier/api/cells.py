@@ -185,7 +185,7 @@ def _heard() -> tuple[str, dict[str, Any]]:
         _refuse("the body is not the one that was signed")
     try:
         body = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
         raise Rejected("malformed_json", "the body is not what cells send")

@@ -5,7 +5,7 @@ Imported by `contract`, so that an adapter's author finds it there. The door is 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -145,3 +145,8 @@ def text(value: object) -> str | None:
 def mapping(value: object) -> Mapping[str, Any]:
     """A field that should be an object; an empty one where it is not."""
     return value if isinstance(value, dict) else {}
+
+
+def listing(value: object, instead: Sequence[Any] = ()) -> Sequence[Any]:
+    """A field that should be an array; `instead` where it is not."""
+    return value if isinstance(value, list) else instead

@@ -12,7 +12,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from notifier.channels.contract import Adapter, Setting
-from notifier.channels.receipts import Event, HookRefused, HookRequest, Kind, Misdirected, Unreadable, mapping, text
+from notifier.channels.receipts import (
+    Event,
+    HookRefused,
+    HookRequest,
+    Kind,
+    Misdirected,
+    Unreadable,
+    listing,
+    mapping,
+    text,
+)
 from notifier.channels.table import WHATSAPP
 from notifier.channels.wire.answers import AMBIGUOUS, STATUSES, Family, Response, explain_code, not_understood
 from notifier.channels.wire.http import bearer
@@ -149,18 +159,15 @@ class WhatsAppCloud(Adapter):
         signature = "sha256=" + hmac.new(secret.encode(), request.body, hashlib.sha256).hexdigest()
         if not hmac.compare_digest(request.headers.get("x-hub-signature-256", "").encode(), signature.encode()):
             raise HookRefused("the signature is not right: is WHATSAPP_APP_SECRET that of the app?")
-        call = request.json()
-        try:
-            values = [change["value"] for entry in call["entry"] for change in entry["changes"]]
-            mine = [value for value in values if self._is_mine(value)]
-            if values and not mine:
-                raise Misdirected("the events are of another number than WHATSAPP_PHONE_NUMBER_ID")
-            statuses = [status for value in mine for status in value.get("statuses") or ()]
-        except (KeyError, TypeError):
-            raise Unreadable("the body is not what Meta documents") from None
-        # One that cannot be read keeps none of the others back: Meta would repeat the whole call, in vain, for days.
-        read = [_event(status) for status in statuses]
-        if read and all(isinstance(one, Unreadable) for one in read):
+        # What cannot be read keeps nothing else back: Meta would repeat the whole call, in vain.
+        entries = listing(mapping(request.json()).get("entry"))
+        changes = [change for entry in entries for change in listing(mapping(entry).get("changes"))]
+        values = [change["value"] for change in changes if mapping(mapping(change).get("value"))]
+        mine = [value for value in values if self._is_mine(value)]
+        if values and not mine:
+            raise Misdirected("the events are of another number than WHATSAPP_PHONE_NUMBER_ID")
+        read = [_event(status) for value in mine for status in listing(value.get("statuses", []), instead=[None])]
+        if not values or (read and all(isinstance(one, Unreadable) for one in read)):
             raise Unreadable("the body is not what Meta documents")
         return [one for one in read if isinstance(one, Event)]
 

@@ -239,6 +239,20 @@ def test_a_status_that_cannot_be_read_keeps_none_of_the_others_back(broken: Any,
     assert [event.kind for event in events] == ["delivered", "opened"]
 
 
+@pytest.mark.parametrize("broken", [None, {}, {"value": None}, {"value": "x"}, {"value": {"statuses": "sent"}}])
+@pytest.mark.parametrize("place", ["entry", "change"])
+def test_a_part_that_cannot_be_read_keeps_none_of_the_others_back(place: str, broken: Any, http: Http) -> None:
+    body = json.loads(call(status("delivered")))
+    if place == "entry":
+        body["entry"] += [broken, {"changes": broken}, {"changes": [broken]}]
+    else:
+        number = body["entry"][0]["changes"][0]["value"]["metadata"]
+        mine = {"value": {"metadata": number, "statuses": broken}}
+        body["entry"][0]["changes"] += [broken, mine]
+    [event] = adapter(http).read_receipts(request(json.dumps(body).encode()))
+    assert event.kind == "delivered"
+
+
 @pytest.mark.parametrize(
     "body",
     [
