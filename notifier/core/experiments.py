@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from notifier.core.record import record
+
 PREPARED, RUNNING, STOPPED = "draft", "running", "stopped"
 CONTROL = "control"  # the published version; it has what is left of the weight
 ALL_WEIGHT = 100
@@ -58,7 +60,7 @@ class Experiment:
         return self.variants[-1]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Wording:
     """With what something is said: a version of a template (None: of none), or whichever a running experiment deals to
     each person. `variant_id`: the version is that variant, and has been dealt.

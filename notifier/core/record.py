@@ -1,4 +1,4 @@
-"""What is made for each person and each delivery, by the hundred thousand."""
+"""What is made for each call, person and delivery, by the hundred thousand."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,12 +1,13 @@
 """A submission as producers send it, and the rules that hold for it whatever its recipients prefer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from notifier.core.errors import Fault
+from notifier.core.record import record
 from notifier.core.routing import ESCALATE
 from notifier.core.worlds import shown_id
 
@@ -20,7 +21,7 @@ OWN_TYPES = frozenset(
 )  # raised by the product alone, though people choose about them
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class InlineRecipient:
     """A recipient of a submission. `changes` holds the profile fields that were given, to be stored."""
 
@@ -28,7 +29,7 @@ class InlineRecipient:
     changes: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Submission:
     """One accepted-to-be request. `send_at` is aware UTC; `expires_in` in seconds from `send_at` or now.
 

@@ -8,11 +8,11 @@ queries (phones, dark mode) cannot be inlined: they are returned apart and go in
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 
 from css_inline import CSSInliner
 
+from notifier.core.record import record
 from notifier.ground.config import ROOT
 from notifier.words.clean import harmless_html, without_comments
 from notifier.words.filters import Budget, paragraphs
@@ -52,7 +52,7 @@ _UNPARSED = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Inner:
     """The inner part of a mail. `css`: the media queries of the template's own `<style>` elements."""
 
@@ -60,7 +60,7 @@ class Inner:
     css: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Cleaned:
     """HTML in which every `<` begins a tag as it should be written, and the CSS that stood in it. `is_as_written`: no
     `<` had to be made text.

@@ -6,7 +6,6 @@ by joining strings. Called by `words.render` only; knows no template and no deli
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import urlsplit
 
@@ -15,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup, escape
 
 from notifier.core.brand import NO_BRAND, Brand, as_text, text_on
+from notifier.core.record import record
 from notifier.core.shortening import cut
 from notifier.ground.languages import is_rtl, locale_for
 from notifier.words.mail_html import FOLDER, Inner, mirrored
@@ -64,7 +64,7 @@ _PADDING = Markup("\n".join(["&#847;&zwnj;&nbsp;" * 20] * 3))
 _INLINER = CSSInliner(load_remote_stylesheets=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Mail:
     """The parts of one mail, as plain text but for `content` (see `mail_html`). `language`: of all its words, as a
     BCP 47 tag.

@@ -6,9 +6,10 @@ Called by `accept`; by `consume` for one batch while another is being stored. No
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from notifier.catalogue.known import load_types, load_wordings
+from notifier.core.record import record
 from notifier.core.submission import InlineRecipient
 from notifier.core.worlds import has_inbox
 from notifier.ground import tracing
@@ -25,7 +26,7 @@ from notifier.pipeline.planning.orders import admin_user_ids, template_name, wor
 from notifier.words.compose import Wanted
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Looked:
     """What is known of a batch's items ahead."""
 
@@ -33,7 +34,7 @@ class Looked:
     words: Beforehand
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Prepared:
     """A batch, ready for its transaction. `looked` None: it has to be looked at again. `spans`: one for each
     item, to be ended, where traces are on.

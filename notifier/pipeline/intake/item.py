@@ -4,11 +4,12 @@
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 from uuid import UUID
 
 from notifier.core.errors import Fault, Rejected
+from notifier.core.record import record
 from notifier.core.submission import InlineRecipient, Submission
 from notifier.ledgers import audit
 from notifier.people.person import Given
@@ -20,7 +21,7 @@ HELD = "held"  # the status of an answer: it is for people of other cells alone,
 INLINE_LIMIT = 100  # more recipients than this are expanded in the background
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Caller:
     """The submitter: the producer and the rights of its key. `types` None: all of them. `is_internal`: the product
     itself.
@@ -70,7 +71,7 @@ class Caller:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Item:
     """`noted`: what the audit trail says of it once it is stored, with the notification's id; of one recipient only.
     `traceparent`: of the span in which it is being accepted, where that is recorded.
@@ -82,7 +83,7 @@ class Item:
     traceparent: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Accepted:
     """`answer` is the body for the producer (API.md, POST /notifications); `replayed`: it is the first one's answer
     again.
@@ -92,7 +93,7 @@ class Accepted:
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Work:
     """An item to be stored, or to be answered as the earlier one of the batch that it `repeats`.
 

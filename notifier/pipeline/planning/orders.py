@@ -4,7 +4,7 @@ Built by `intake`, `upkeep` and the last look; read by everything in `planning`.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import KW_ONLY, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -23,7 +23,7 @@ from notifier.models import Account, EventType
 from notifier.people.person import Given, Person
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Order:
     """A submission that was accepted, as planning and storing use it: the same for each of its recipients.
 
