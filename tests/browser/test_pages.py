@@ -237,6 +237,7 @@ def test_peoples_pages_are_not_too_wide_in_other_languages(
 ) -> None:
     reader = person()
     installation.call(f"/api/v1/users/{reader.id}", {"locale": locale, "email": reader.email}, "PATCH")
+    reader.notify("Donaudampfschifffahrtsgesellschaftskapitänsmützenabzeichenverordnung")
     page = tabs.open(email=reader.email, phone=True)
     page.set_viewport_size({"width": NARROW[0], "height": NARROW[1]})
     found = {}
@@ -274,6 +275,21 @@ def test_english_sentences_end_on_their_right_for_a_right_to_left_reader(
                  return range.getBoundingClientRect().left; })"""
         )
         assert full_stop > last, path
+
+
+def test_the_current_page_of_the_console_is_in_view_on_a_phone(tabs: Tabs) -> None:
+    page = tabs.open(email=ADMIN, phone=True)
+    for path in ("/admin/audit", "/admin/sandbox", "/admin/subscriptions", "/admin/providers"):
+        page.goto(path)
+        expect(page.locator(".sub-nav a[aria-current]")).to_be_in_viewport(ratio=0.95)
+
+
+def test_a_long_name_of_a_cell_is_read_in_full_on_a_phone(tabs: Tabs) -> None:
+    page = tabs.open("/admin/producers", email=ADMIN, phone=True)
+    cell = page.locator("td[data-label='Sites that may show the inbox']").first
+    one_line = page.locator("td[data-label='Keys in use']").first
+    heights = [at.evaluate("cell => cell.getBoundingClientRect().height") for at in (one_line, cell)]
+    assert heights[1] > 2 * heights[0]
 
 
 def test_the_rows_of_a_table_are_cards_on_a_phone_with_their_names(tabs: Tabs, dead: str) -> None:

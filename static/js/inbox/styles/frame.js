@@ -38,6 +38,7 @@ export const frame = `
   .tab { flex: none; }
   .words-wanted { width: 100%; }
   .field, .category { min-width: 0; }
+  .category { max-width: 60%; }
 }
 @container inbox (max-width: 20rem) {
   .tabs { gap: 0.75rem; }
