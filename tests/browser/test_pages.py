@@ -275,6 +275,8 @@ def test_english_sentences_end_on_their_right_for_a_right_to_left_reader(
                  return range.getBoundingClientRect().left; })"""
         )
         assert full_stop > last, path
+    reader.notify("Winter sale")
+    expect(page.locator("notifier-inbox.inbox-page .row time")).to_have_css("direction", "ltr")  # "5 min. ago"
 
 
 def test_the_current_page_of_the_console_is_in_view_on_a_phone(tabs: Tabs) -> None:

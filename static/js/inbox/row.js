@@ -33,7 +33,7 @@ export function row(item, { base, isEmbedded, isOpen, isSelected, isCustom, word
       "div",
       { class: "words" },
       el("h4", {}, title, item.read_at ? null : el("span", { class: "sr", text: words.say("unread") })),
-      el("time", { part: "time", datetime: item.created_at, title: words.when.exactly(at), text: words.when.ago(at) }),
+      el("time", { part: "time", dir: "auto", datetime: item.created_at, title: words.when.exactly(at), text: words.when.ago(at) }),
       el(
         "div",
         { class: "rest" },

@@ -38,6 +38,14 @@ def test_it_calls_a_message_by_its_own_title_and_says_no_ids_of_ours(
     assert "ntf_" not in text
 
 
+def test_a_space_stands_before_a_french_colon(signed_in: Callable[..., Visitor], send: Callable[..., Any]) -> None:
+    page = signed_in("person", "zoe")
+    send("zoe", email="zoe@x.test", locale="fr", channels=("email", "sms"))
+    text = page.get("/why").text
+    assert '-email">E-mail</a>\N{NO-BREAK SPACE}:' in text
+    assert "<strong>Non envoyé</strong>\N{NO-BREAK SPACE}:" in text
+
+
 def test_the_preferences_lead_to_it(signed_in: Callable[..., Visitor]) -> None:
     assert 'href="/why"' in signed_in().get("/preferences").text
 
