@@ -187,8 +187,11 @@ def test_without_redis_it_says_so_and_channels_can_still_be_paused(operator: Vis
     operator.post("/admin/queues/sms/pause")
     page = operator.get("/admin/queues").text
     assert "Redis cannot be reached" in page
-    assert "SMS has been paused since" in page
+    assert "SMS has been paused</strong> since" in page
+    assert "Resume SMS</button>" in page
     assert operator.post("/admin/queues/breaker", {"scope": "x", "state": "open"}).status_code == 303
+    operator.post("/admin/queues/sms/resume")
+    assert "SMS has been paused" not in operator.get("/admin/queues").text
 
 
 @pytest.mark.parametrize(
