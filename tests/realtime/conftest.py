@@ -53,11 +53,11 @@ class Browser:
         outcome: queue.Queue[Any] = queue.Queue()
         self.wire.on("connect", lambda: outcome.put(None), namespace=namespace)
         self.wire.on("connect_error", outcome.put, namespace=namespace)
+        of_the_client = self.wire.eio.handlers["disconnect"]
+        self.wire.eio.on("disconnect", lambda reason: (of_the_client(reason), outcome.put(CutOff())))
         self.wire.connect(
             url, headers=headers or {}, auth=auth, namespaces=[namespace], transports=[transport], wait=False
         )
-        of_the_client = self.wire.eio.handlers["disconnect"]
-        self.wire.eio.on("disconnect", lambda reason: (of_the_client(reason), outcome.put(CutOff())))
         refusal = outcome.get(timeout=PATIENCE_S)
         if isinstance(refusal, CutOff):
             raise refusal
