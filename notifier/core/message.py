@@ -5,13 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from notifier.core.record import record
-
 IOS, ANDROID = "ios", "android"
 PLATFORMS = (IOS, ANDROID)
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Content:
     """One notification rendered for one channel. Everything is final text; `html` is a whole document. `extra`: the
     fields that the channel's shape declares, by name, without those that are empty: a text, True of a switch, a tuple
@@ -31,7 +29,7 @@ class Content:
     secondary_url: str | None = None
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Push:
     """How a phone presents a message. `sound`: `default`, the name of one that the app brings, or None.
 
@@ -53,7 +51,7 @@ class Push:
         return cls(sound, said.get("content_available", False), said.get("silent", False))
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Message:
     """A rendered delivery. The same `delivery_id` on every try lets providers recognise a repeat.
 
@@ -82,7 +80,7 @@ class Message:
     traceparent: str | None = None
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Recipient:
     """Where a message goes. `secret` is the address's own (a webhook's signing secret). Of a phone: its `platform`
     (one of PLATFORMS) and the `app` by its bundle id or package name, where they are known.
@@ -108,7 +106,7 @@ class Foretold:
     by: str = "unknown"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """A provider's acceptance. `captured` is what the sandbox kept instead of sending, `foretold` what it will say of
     it later.

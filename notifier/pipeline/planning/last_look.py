@@ -23,7 +23,7 @@ from notifier.ground.extensions import db
 from notifier.models import EventType, User
 from notifier.people.person import Person
 from notifier.pipeline.planning import replacing
-from notifier.pipeline.planning.orders import as_mandatory, is_tried, type_facts
+from notifier.pipeline.planning.orders import Order, is_tried, planner_facts
 from notifier.pipeline.planning.replacing import Place
 
 A_MOMENT = timedelta(seconds=2)  # after which somebody is asked about again who is changing their choices right now
@@ -95,18 +95,9 @@ def choice(notification: Any, type_: EventType, person: Person, channel: str) ->
 def _facts(
     notification: Any, type_: EventType, person: Person, channel: str, of_type: TypeFacts | None = None
 ) -> Facts:
-    about = of_type or type_facts(type_)
     by_author = is_tried(type_, notification.producer_id, is_test=notification.is_test)
-    return Facts(
-        type=as_mandatory(about, (channel,)) if by_author else about,
-        priority=notification.priority,
-        zone=person.zone,
-        preferences=person.preferences,
-        addresses=person.addresses,
-        channels=serving.registry().facts(is_test=notification.is_test),
-        requested=(channel,) if by_author else None,
-        user_id=person.id,
-    )
+    order = Order(type_, notification.priority, requested=(channel,) if by_author else None, is_tried=by_author)
+    return planner_facts(order, person, serving.registry().facts(is_test=notification.is_test), of_type=of_type)
 
 
 def settled(user_ids: Collection[str]) -> set[str]:

@@ -3,7 +3,7 @@
 Built by `intake`, `upkeep` and the last look; read by everything in `planning`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -237,9 +237,8 @@ def planner_facts(
     of_type: TypeFacts | None = None,
 ) -> Facts:
     """The facts for `core.plan.plan` about one person. `of_type`: those of the order's type, where they are known."""
-    about = of_type or type_facts(order.type)
     return Facts(
-        type=as_mandatory(about, order.requested or ()) if order.is_tried else about,
+        type=_as_mandatory(order) if order.is_tried else of_type or type_facts(order.type),
         priority=order.priority,
         zone=person.zone,
         preferences=person.preferences,
@@ -257,9 +256,9 @@ def planner_facts(
     )
 
 
-def as_mandatory(facts: TypeFacts, requested: Iterable[str]) -> TypeFacts:
-    """Those of what its author tries: it reaches them on each channel that they have asked for, too."""
-    return replace(facts, mandatory=True, channels=tuple(dict.fromkeys((*facts.channels, *requested))))
+def _as_mandatory(order: Order) -> TypeFacts:
+    facts = type_facts(order.type)
+    return replace(facts, mandatory=True, channels=tuple(dict.fromkeys((*facts.channels, *(order.requested or ())))))
 
 
 def is_tried(type_: EventType, producer_id: UUID | None, *, is_test: bool) -> bool:
