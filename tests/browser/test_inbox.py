@@ -71,7 +71,7 @@ def test_what_came_while_offline_is_there_afterwards(tabs: Tabs, person: NewPers
     page.context.set_offline(False)
     expect(titles(page)).to_have_text(["And another", "Meanwhile", "Before"])
     expect(page.locator("[aria-live=polite]", has_text="2 new notifications")).to_have_count(1)
-    page.wait_for_function("unseen === 0")
+    eventually(lambda: page.evaluate("unseen") == 0)
     expect(badge(page)).to_have_text("3")
     expect(banner(page)).to_be_hidden()
 
