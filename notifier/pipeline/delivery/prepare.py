@@ -121,7 +121,8 @@ def load(deliveries: Sequence[NamedRow]) -> list[Claimed]:
         adapters = through or adapters
         badge = unread.get(notification.user_id)
         type_, facts, person = types[notification.type], about[notification.type], persons.get(notification.id)
-        lists = _lists_for(delivery.channel, address, targets.get(notification.producer_id, ()))
+        of_caller = targets[notification.producer_id] if _is_called_at_url(delivery.channel) else ()
+        lists = _lists_for(delivery.channel, address, of_caller)
         found.append(Claimed(delivery, notification, type_, facts, address, person, adapters, badge, lists))
     return found
 
