@@ -75,6 +75,13 @@ class WatchedRedis:
         self._start_server(port)
         self.until_watched()
 
+    def heal(self) -> None:
+        """Both servers are there and answer."""
+        for port in self.servers:
+            if self._processes[port].poll() is not None:
+                self._start_server(port)
+            self.wake(port)
+
     def fail_over(self) -> int:
         """The master becomes the replica, on order; → the port of the former."""
         port = self.master

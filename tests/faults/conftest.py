@@ -117,7 +117,10 @@ class Trial:
         """Waits until so many more have arrived."""
         sink = self.installation.sink
         goal = len(sink.received) + more
-        eventually(lambda: len(sink.received) >= goal)
+        try:
+            eventually(lambda: len(sink.received) >= goal)
+        except pytest.fail.Exception:
+            pytest.fail(f"{goal - len(sink.received)} of {more} did not arrive\n{self.installation.log_text()}")
 
     def settle(self, *, may_repeat: set[str] | frozenset[str] = frozenset(), told: str = "") -> None:
         """Ends the load and checks the accounts: `may_repeat` are the deliveries that may have arrived more than
@@ -158,6 +161,7 @@ def trial(running: Installation, request: pytest.FixtureRequest) -> Iterator[Tri
         trial.load.stop()
     for worker in trial.workers:
         worker.kill()
+    running.restore()
 
 
 @pytest.fixture(scope="session")

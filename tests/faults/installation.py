@@ -36,6 +36,7 @@ KILLS = int(os.environ.get("FAULT_KILLS", "4"))  # of each test that kills its p
 PEOPLE = int(os.environ.get("FAULT_PEOPLE", "600"))  # whom a broadcast is for
 ROWS = int(os.environ.get("FAULT_ROWS", "20000"))  # deliveries of a long backlog
 QUEUE = "webhook.high"
+_OF_EACH = (" submission.accepted", " delivery.sent")
 
 
 class Installation:
@@ -113,9 +114,19 @@ class Installation:
         return sum(path.read_text().count(event) for path in self.home.parent.glob("*.log"))
 
     def log_text(self) -> str:
-        return "\n".join(
-            f"--- {path.name}\n{path.read_text()[-4000:]}" for path in sorted(self.home.parent.glob("*.log"))
-        )
+        """What they said last, but for what they say of each request and delivery."""
+        told = []
+        for path in sorted(self.home.parent.glob("*.log")):
+            lines = [line for line in path.read_text().splitlines() if not line.partition("]")[2].startswith(_OF_EACH)]
+            told += [f"--- {path.name}", *lines[-20:]]
+        return "\n".join(told)
+
+    def restore(self) -> None:
+        """Starts what a test that failed has left dead."""
+        if not self.web.is_running:
+            self.restart_web()
+        if not self.scheduler.is_running:
+            self.scheduler = self.start("scheduler")
 
     # ---- the API
 

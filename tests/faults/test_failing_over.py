@@ -33,6 +33,13 @@ def running(tmp_path_factory: pytest.TempPathFactory, watched: WatchedRedis) -> 
     sink.stop()
 
 
+@pytest.fixture(autouse=True)
+def healed(watched: WatchedRedis) -> Iterator[None]:
+    """One that failed leaves no dead server to the next."""
+    yield
+    watched.heal()
+
+
 @pytest.fixture
 def inbox(trial: Trial) -> Iterator["Inbox"]:
     inbox = Inbox(trial, USERS[0])

@@ -90,6 +90,21 @@ def test_redis_hanging_stops_no_producer_and_no_worker(running: Installation, tr
     assert accepted_meanwhile > 0
 
 
+@on_sqlite
+def test_connections_that_redis_has_closed_are_no_outage(running: Installation, trial: Trial) -> None:
+    """As it does with idle ones (`timeout`), and proxies do. The web process has several, on green threads."""
+    log = running.home.parent / "web.log"
+    load = trial.submit(backlog=500)
+    eventually(lambda: running.waiting_jobs() == len(load.accepted) >= 500)
+    outages_before = log.read_text().count("redis.is_away")
+    assert running.client.client_kill_filter(_type="normal", skipme=True) > 2
+    trial.backlog += 500
+    eventually(lambda: running.waiting_jobs() == len(load.accepted) >= 1_000)
+    assert log.read_text().count("redis.is_away") == outages_before
+    trial.start_worker()
+    trial.settle()
+
+
 @on_postgresql
 def test_a_database_that_dies_and_comes_back_loses_nothing(
     running: Installation, trial: Trial, own_postgres: Postgres
@@ -113,7 +128,7 @@ def test_a_database_that_dies_and_comes_back_loses_nothing(
 @on_sqlite
 def test_whichever_kind_of_process_is_missing_the_others_do_their_part(running: Installation, trial: Trial) -> None:
     load = trial.submit()
-    eventually(lambda: len(load.accepted) >= 500)  # without workers
+    eventually(lambda: running.waiting_jobs() >= 500)  # without workers
     trial.start_worker()
     running.scheduler.kill()
     trial.until_delivered(500)  # without schedulers

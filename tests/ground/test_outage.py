@@ -11,7 +11,7 @@ import pytest
 import redis
 import structlog
 from apiflask import APIFlask
-from flask import g
+from flask import current_app, g
 
 from notifier.app import create_app
 from notifier.core.submission import InlineRecipient
@@ -86,6 +86,18 @@ def test_after_a_while_one_caller_finds_out_that_it_is_back(own_app: APIFlask, o
     assert not redis_store.is_away()
     assert redis_store.client.ping()
     assert redis_store.client.ping()
+
+
+@pytest.mark.slow
+def test_a_connection_that_stands_open_is_no_sign_that_it_is_back(own_app: APIFlask, own_redis: Redis) -> None:
+    assert redis_store.client.ping()
+    own_redis.hang()
+    with structlog.testing.capture_logs() as logs:
+        current_app.extensions["redis"].outage.begin(redis.TimeoutError())  # another caller's, on another connection
+        time.sleep(AWAY_S)
+        with pytest.raises(redis.TimeoutError):
+            redis_store.client.ping()
+    assert [line["event"] for line in logs] == ["redis.is_away"]
 
 
 def _count_workers() -> None:
